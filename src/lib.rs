@@ -1,0 +1,22 @@
+//! Secure groups as pure state machines.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+#[cfg(any(test, feature = "sim"))]
+#[macro_use]
+pub mod fingerprint;
+#[cfg(not(any(test, feature = "sim")))]
+macro_rules! fingerprint {
+    ($($anything:tt)*) => {};
+}
+
+pub mod crypto;
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod wire;

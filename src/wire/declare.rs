@@ -1,0 +1,127 @@
+//! The declaring macros. A declaration lists the fields once, in wire order.
+
+/// Declares a structure: fields one after the other.
+macro_rules! structure {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident $(<$lt:lifetime>)? {
+            $($(#[$fdoc:meta])* $field:ident : $type:ty,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub struct $name $(<$lt>)? {
+            $($(#[$fdoc])* pub $field: $type,)*
+        }
+
+        impl<'a> $crate::wire::Field<'a> for $name $(<$lt>)? {
+            const SHAPE: $crate::wire::Shape = $crate::wire::Shape::Struct(&[
+                $($crate::wire::FieldShape {
+                    name: stringify!($field),
+                    shape: &<$type as $crate::wire::Field<'a>>::SHAPE,
+                },)*
+            ]);
+
+            #[allow(unused_variables)]
+            fn put(&self, out: &mut ::bytes::BytesMut) {
+                $($crate::wire::Field::put(&self.$field, out);)*
+            }
+
+            #[allow(unused_variables)]
+            fn take(reader: &mut $crate::wire::Reader<'a>) -> Result<Self, $crate::error::DecodeError> {
+                Ok(Self { $($field: $crate::wire::Field::take(reader)?,)* })
+            }
+        }
+    };
+}
+
+/// Declares a choice: one byte, then what it stands for.
+macro_rules! choice {
+    (
+        $(#[$doc:meta])*
+        pub enum $name:ident $(<$lt:lifetime>)? {
+            $($(#[$vdoc:meta])* $code:literal = $variant:ident $(($type:ty))?,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum $name $(<$lt>)? {
+            $($(#[$vdoc])* $variant $(($type))?,)*
+        }
+
+        impl<'a> $crate::wire::Field<'a> for $name $(<$lt>)? {
+            const SHAPE: $crate::wire::Shape = $crate::wire::Shape::Choice(&[
+                $($crate::wire::VariantShape {
+                    code: $code,
+                    name: stringify!($variant),
+                    shape: choice!(@shape $($type)?),
+                },)*
+            ]);
+
+            fn put(&self, out: &mut ::bytes::BytesMut) {
+                match self {
+                    $(choice!(@pattern value $variant $($type)?) => {
+                        ::bytes::BufMut::put_u8(out, $code);
+                        $(<$type as $crate::wire::Field<'a>>::put(value, out);)?
+                    })*
+                }
+            }
+
+            fn take(reader: &mut $crate::wire::Reader<'a>) -> Result<Self, $crate::error::DecodeError> {
+                match reader.u8()? {
+                    $($code => Ok(Self::$variant $((<$type as $crate::wire::Field<'a>>::take(reader)?))?),)*
+                    _ => Err($crate::error::DecodeError::Value),
+                }
+            }
+        }
+    };
+    (@shape) => { None };
+    (@shape $type:ty) => { Some(&<$type as $crate::wire::Field<'a>>::SHAPE) };
+    (@pattern $value:ident $variant:ident) => { Self::$variant };
+    (@pattern $value:ident $variant:ident $type:ty) => { Self::$variant($value) };
+}
+
+/// Declares the messages of one system: for each its code, its id, who sends it to whom, its clear fields, what guards
+/// them, and what stands inside the box. Makes a table of all of them too.
+macro_rules! messages {
+    (
+        $(#[$tdoc:meta])*
+        pub const $table:ident: $system:ident $edition:ident;
+        $(
+            $(#[doc = $doc:literal])*
+            $code:literal $id:literal $from:ident => $to:ident, $guard:ident $(($body:ty))?
+            struct $name:ident $(<$lt:lifetime>)? {
+                $($(#[$fdoc:meta])* $field:ident : $type:ty,)*
+            }
+        )*
+    ) => {
+        $(#[$tdoc])*
+        pub const $table: &[&$crate::wire::MessageInfo] = &[$(<$name as $crate::wire::Message>::INFO,)*];
+
+        $(
+            structure! {
+                $(#[doc = $doc])*
+                pub struct $name $(<$lt>)? {
+                    $($(#[$fdoc])* $field: $type,)*
+                }
+            }
+
+            impl<'a> $crate::wire::Message<'a> for $name $(<$lt>)? {
+                const INFO: &'static $crate::wire::MessageInfo = &$crate::wire::MessageInfo {
+                    system: $crate::wire::System::$system,
+                    edition: $crate::wire::Edition::$edition,
+                    code: $code,
+                    id: $id,
+                    name: stringify!($name),
+                    direction: $crate::wire::Direction { from: stringify!($from), to: stringify!($to) },
+                    guard: $crate::wire::Guard::$guard,
+                    clear: &<Self as $crate::wire::Field<'a>>::SHAPE,
+                    body: messages!(@body $($body)?),
+                    doc: concat!($($doc,)* ""),
+                };
+            }
+        )*
+    };
+    (@body) => { None };
+    (@body $body:ty) => { Some(&<$body as $crate::wire::Field<'a>>::SHAPE) };
+}

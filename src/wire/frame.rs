@@ -1,0 +1,278 @@
+//! Frames: the header, the clear fields, and what guards them.
+//!
+//! | guard | follows the clear fields | covers |
+//! | --- | --- | --- |
+//! | `Open` | nothing | nothing: each part guards itself |
+//! | `Tagged` | a tag | header and clear fields |
+//! | `Boxed` | text behind a length of four bytes, then a tag | the text; header and clear fields as associated data |
+//!
+//! The header is version, system, edition, suite, message type, a byte each. It is part of what every guard covers, so
+//! that nothing opens as another type, edition, suite or system.
+
+use core::ops::Range;
+
+use bytes::{BufMut, BytesMut};
+
+use super::WIRE_VERSION;
+use super::field::{Field, Reader, Tag};
+use super::shape::{Shape, Value};
+use crate::crypto::SuiteId;
+use crate::error::DecodeError;
+
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 5;
+
+/// Longest text in a box, in bytes. Links and policies set lower limits.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// Which of the two systems.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum System {
+    /// Antigone.
+    Antigone = 1,
+    /// Enclaves.
+    Enclaves = 2,
+}
+
+/// Which edition of a part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Edition {
+    /// With its flaws, as the report describes it.
+    AsPublished = 1,
+    /// Repaired.
+    Repaired = 2,
+}
+
+/// The configured part of the header: both sides must agree on it beforehand; nothing is negotiated (R38).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// The system.
+    pub system: System,
+    /// The edition of the part that the message belongs to.
+    pub edition: Edition,
+    /// The suite of that part.
+    pub suite: SuiteId,
+}
+
+impl Header {
+    /// Appends the header of a message of type `code`.
+    pub fn put(self, code: u8, out: &mut BytesMut) {
+        out.put_slice(&[WIRE_VERSION, self.system as u8, self.edition as u8, self.suite.0, code]);
+    }
+
+    /// The message type of `frame`, whose header must be this one.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] if there is no header, [`DecodeError::Header`] if it is another.
+    pub fn code_of(self, frame: &[u8]) -> Result<u8, DecodeError> {
+        let [version, system, edition, suite, code] = Reader::new(frame).array::<HEADER_BYTES>()?;
+        if [version, system, edition, suite] == [WIRE_VERSION, self.system as u8, self.edition as u8, self.suite.0] {
+            Ok(code)
+        } else {
+            Err(DecodeError::Header)
+        }
+    }
+}
+
+/// What guards a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guard {
+    /// Nothing: each part guards itself.
+    Open,
+    /// A tag over all before it.
+    Tagged,
+    /// A box: text and tag, with all before them as associated data.
+    Boxed,
+}
+
+/// Who sends a message to whom, by role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Direction {
+    /// The sender's role.
+    pub from: &'static str,
+    /// The receiver's role.
+    pub to: &'static str,
+}
+
+/// A declaration as data.
+#[derive(Debug)]
+pub struct MessageInfo {
+    /// The system.
+    pub system: System,
+    /// The edition.
+    pub edition: Edition,
+    /// Message type in the header.
+    pub code: u8,
+    /// Its id in the specification.
+    pub id: &'static str,
+    /// Its name in the code.
+    pub name: &'static str,
+    /// Who sends it to whom.
+    pub direction: Direction,
+    /// What guards it.
+    pub guard: Guard,
+    /// The clear fields.
+    pub clear: &'static Shape,
+    /// The text inside the box.
+    pub body: Option<&'static Shape>,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// A frame taken apart without keys: the clear fields, and where the guarded parts are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dissected {
+    /// The clear fields; ranges count from the start of the frame.
+    pub clear: Value,
+    /// Where the text stands (boxed messages).
+    pub text: Range<usize>,
+    /// Where the tag's bytes stand, without their length.
+    pub tag: Range<usize>,
+}
+
+impl MessageInfo {
+    /// Takes `frame`, whose header the caller has checked, apart.
+    ///
+    /// # Errors
+    /// As the typed decoder.
+    pub fn dissect(&self, frame: &[u8]) -> Result<Dissected, DecodeError> {
+        let mut reader = Reader::new(frame);
+        reader.bytes(HEADER_BYTES)?;
+        let clear = Value::take(self.name, self.clear, &mut reader)?;
+        let (text, tag) = take_guard(self.guard, &mut reader)?;
+        Ok(Dissected { clear, text, tag })
+    }
+}
+
+fn take_guard(guard: Guard, reader: &mut Reader<'_>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
+    let end = reader.position();
+    let text = match guard {
+        Guard::Boxed => {
+            let text = reader.payload(MAX_TEXT)?;
+            reader.position() - text.len()..reader.position()
+        }
+        Guard::Open | Guard::Tagged => end..end,
+    };
+    let tag = match guard {
+        Guard::Boxed | Guard::Tagged => {
+            let tag = reader.opaque(0, Tag::MAX)?;
+            reader.position() - tag.len()..reader.position()
+        }
+        Guard::Open => end..end,
+    };
+    reader.finish()?;
+    Ok((text, tag))
+}
+
+/// A declared message.
+pub trait Message<'a>: Field<'a> + Copy {
+    /// The declaration as data.
+    const INFO: &'static MessageInfo;
+
+    /// Decodes `frame`, whose header and type the caller has checked.
+    ///
+    /// # Errors
+    /// [`DecodeError`] unless the frame is, wholly, the canonical encoding of such a message.
+    fn parse(frame: &'a [u8]) -> Result<Boxed<Self>, DecodeError> {
+        let mut reader = Reader::new(frame);
+        reader.bytes(HEADER_BYTES)?;
+        let message = Self::take(&mut reader)?;
+        let clear = reader.position();
+        let (text, tag) = take_guard(Self::INFO.guard, &mut reader)?;
+        let tag = Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?;
+        Ok(Boxed { message, clear, text, tag })
+    }
+
+    /// Appends header and clear fields.
+    fn put_clear(&self, header: Header, out: &mut BytesMut) {
+        header.put(Self::INFO.code, out);
+        self.put(out);
+    }
+
+    /// Appends the whole of an open message.
+    fn put_open(&self, header: Header, out: &mut BytesMut) {
+        debug_assert!(Self::INFO.guard == Guard::Open);
+        self.put_clear(header, out);
+    }
+
+    /// Appends the whole of a tagged message; `tag` makes the tag of what it is given. Nothing is appended if it fails.
+    ///
+    /// # Errors
+    /// That of `tag`.
+    fn put_tagged<E>(
+        &self,
+        header: Header,
+        out: &mut BytesMut,
+        tag: impl FnOnce(&[u8]) -> Result<Tag, E>,
+    ) -> Result<(), E> {
+        debug_assert!(Self::INFO.guard == Guard::Tagged);
+        let start = out.len();
+        self.put_clear(header, out);
+        match tag(out.get(start..).unwrap_or_default()) {
+            Ok(tag) => tag.put(out),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the whole of a boxed message: `write` appends the text, `seal` seals it in place, given the associated
+    /// data, and makes the tag. Nothing is appended if it fails.
+    ///
+    /// # Errors
+    /// That of `seal`.
+    fn put_boxed<E>(
+        &self,
+        header: Header,
+        out: &mut BytesMut,
+        write: impl FnOnce(&mut BytesMut),
+        seal: impl FnOnce(&[u8], &mut [u8]) -> Result<Tag, E>,
+    ) -> Result<(), E> {
+        debug_assert!(Self::INFO.guard == Guard::Boxed);
+        let start = out.len();
+        self.put_clear(header, out);
+        let clear = out.len() - start;
+        out.put_u32(0);
+        let at = out.len();
+        write(out);
+        let length = (out.len() - at) as u32;
+        if let Some(place) = out.get_mut(at - 4..at) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+        let text = clear + 4..clear + 4 + length as usize;
+        let (ad, text) = split_frame(out.get_mut(start..).unwrap_or_default(), clear, &text);
+        match seal(ad, text) {
+            Ok(tag) => tag.put(out),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A decoded frame: the message, and where its guarded parts are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Boxed<M> {
+    /// The clear fields.
+    pub message: M,
+    /// How many bytes the guard covers as associated data (boxed) or at all (tagged): header and clear fields.
+    pub clear: usize,
+    /// Where the text stands; empty if the message has no box.
+    pub text: Range<usize>,
+    /// The tag; empty if the message has none.
+    pub tag: Tag,
+}
+
+/// Splits a boxed frame into associated data and text, to seal or open in place.
+pub fn split_frame<'f>(frame: &'f mut [u8], clear: usize, text: &Range<usize>) -> (&'f [u8], &'f mut [u8]) {
+    let (ad, rest) = frame.split_at_mut_checked(clear).unwrap_or_default();
+    let from = text.start.saturating_sub(clear);
+    let to = text.end.saturating_sub(clear);
+    (ad, rest.get_mut(from..to).unwrap_or_default())
+}

@@ -1,0 +1,25 @@
+//! Bytes ⇄ fields. Each message is declared once; encoding, decoding, limits, the field tree, the composer, the
+//! proptest strategies and the layout document all come from that declaration (D1). This layer knows no state and no
+//! protocol meaning.
+//!
+//! * [`field`]: the field types and their one canonical encoding;
+//! * [`shape`]: what a declaration says, as data, and the tree of fields of a concrete message;
+//! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
+//! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
+//! * `strategy` (feature `proptest`): every message as a strategy.
+
+#[macro_use]
+mod declare;
+pub mod antigone;
+pub mod field;
+pub mod frame;
+pub mod shape;
+#[cfg(feature = "proptest")]
+pub mod strategy;
+
+pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
+pub use frame::{Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, System};
+pub use shape::{FieldShape, Shape, Value, VariantShape};
+
+/// Version of the wire format: the first byte of each frame.
+pub const WIRE_VERSION: u8 = 1;

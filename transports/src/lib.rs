@@ -1,0 +1,1 @@
+//! Adapters that drive Sodality endpoints over real networks.
