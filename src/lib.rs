@@ -19,4 +19,6 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod identity;
+pub mod policy;
+pub mod ttp;
 pub mod wire;
