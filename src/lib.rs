@@ -18,5 +18,6 @@ pub mod crypto;
 pub mod endpoint;
 pub mod error;
 pub mod event;
+pub mod group;
 pub mod identity;
 pub mod wire;
