@@ -166,6 +166,8 @@ pub enum To {
     Link(Link),
     /// Many links. The set is built once for each view and shared.
     Many(Arc<[Link]>),
+    /// Many links but for one: what a relay forwards goes to everybody but its sender.
+    AllBut(Arc<[Link]>, Link),
 }
 
 /// What a transport under pressure gives up first.

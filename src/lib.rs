@@ -20,4 +20,6 @@ pub mod error;
 pub mod event;
 pub mod group;
 pub mod identity;
+pub mod policy;
+pub mod ttp;
 pub mod wire;

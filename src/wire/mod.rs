@@ -14,6 +14,7 @@ mod declare;
 pub mod antigone;
 pub mod field;
 pub mod frame;
+pub mod policy;
 pub mod shape;
 #[cfg(feature = "proptest")]
 pub mod strategy;
