@@ -23,8 +23,12 @@ use crate::error::{Failure, Reason};
 use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
 
 pub mod keys;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
 
 pub use keys::{Key, Secret};
+#[cfg(feature = "rustcrypto")]
+pub use rustcrypto::{aes_128_gcm, aes_256_gcm, chacha20_poly1305};
 
 /// The number of a suite in the header of each frame. Configured on both sides, never negotiated (R38).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
