@@ -22,9 +22,19 @@ use crate::endpoint::{Entropy, EntropyError};
 use crate::error::{Failure, Reason};
 use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
 
+#[cfg(feature = "sim")]
+pub mod conformance;
+#[cfg(feature = "sim")]
+pub mod faulty;
 pub mod keys;
+#[cfg(any(feature = "sim", feature = "insecure-null"))]
+mod mix;
+#[cfg(feature = "insecure-null")]
+pub mod null;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
+#[cfg(feature = "sim")]
+pub mod symbolic;
 
 pub use keys::{Key, Secret};
 #[cfg(feature = "rustcrypto")]
