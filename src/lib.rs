@@ -18,6 +18,7 @@ pub mod crypto;
 pub mod endpoint;
 pub mod error;
 pub mod event;
+pub mod group;
 pub mod identity;
 pub mod policy;
 pub mod ttp;
