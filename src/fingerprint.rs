@@ -13,8 +13,8 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
-use crate::endpoint::{Class, Instant, Link, LinkTicket, To, Transmit};
-use crate::event::{Cause, Causes, Ticket};
+use crate::endpoint::{Class, Instant, Link, To, Transmit};
+use crate::event::{Cause, Causes};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::wire::antigone::Kind;
 use crate::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};
@@ -74,8 +74,6 @@ plain! {
     MemberId, v => &v.0.to_be_bytes();
     Version, v => &v.0.to_be_bytes();
     Link, v => &v.0.to_be_bytes();
-    Ticket, v => &v.0.to_be_bytes();
-    LinkTicket, v => &v.0.to_be_bytes();
     Instance, v => &v.0;
     Cause, v => &[*v as u8];
     Causes, v => &v.bits().to_be_bytes();
@@ -130,10 +128,7 @@ impl Fingerprint for To {
         match self {
             Self::Link(link) => (0u8, link).fingerprint(now, sink),
             Self::Many(links) => (1u8, links).fingerprint(now, sink),
-            Self::AllBut(links, link) => {
-                (2u8, links).fingerprint(now, sink);
-                link.fingerprint(now, sink);
-            }
+            Self::AllBut(links, but) => (2u8, (links, but)).fingerprint(now, sink),
         }
     }
 }

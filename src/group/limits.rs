@@ -15,15 +15,15 @@ pub struct Limits {
     pub links: usize,
 
     /// Pending joins in all: each costs a stranger's name, one RA-J1 and one RA-J2 (about 3 KiB).
-    pub pending: usize,
+    pub pending_joins: usize,
     /// Pending joins on one link.
-    pub pending_of_link: usize,
+    pub pending_joins_per_link: usize,
     /// Pending joins of one name.
-    pub pending_of_name: usize,
+    pub pending_joins_per_name: usize,
     /// How long a pending join lives (T_pend).
     pub pending_life: Duration,
     /// How long a pending join is safe from being replaced by a newer one (T_min, R6).
-    pub pending_protected: Duration,
+    pub pending_guard: Duration,
     /// How long a member tries to join (T_join).
     pub join_time: Duration,
 
@@ -52,8 +52,8 @@ pub struct Limits {
 
     /// (Third party) Look-ups open at once.
     pub lookups: usize,
-    /// (Third party) Look-ups open at once for one link.
-    pub lookups_of_link: usize,
+    /// Look-ups that one link may have open.
+    pub lookups_per_link: usize,
     /// (Third party) Requests of one leader in a second; as many may come at once.
     pub requests_per_second: u32,
 
@@ -67,11 +67,11 @@ impl Default for Limits {
             out_frames: 256,
             out_events: 1024,
             links: 16_384,
-            pending: 1024,
-            pending_of_link: 8,
-            pending_of_name: 4,
+            pending_joins: 1024,
+            pending_joins_per_link: 8,
+            pending_joins_per_name: 4,
             pending_life: Duration::from_secs(20),
-            pending_protected: Duration::from_secs(4),
+            pending_guard: Duration::from_secs(4),
             join_time: Duration::from_secs(15),
             members: 10_000,
             senders: 10_001,
@@ -84,7 +84,7 @@ impl Default for Limits {
             lingering: 1024,
             linger: Duration::from_secs(10),
             lookups: 1024,
-            lookups_of_link: 64,
+            lookups_per_link: 256,
             requests_per_second: 100,
             retry: Retry::default(),
         }
@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn the_defaults_agree_with_one_another() {
         let limits = Limits::default();
-        assert!(limits.pending_protected < limits.pending_life);
+        assert!(limits.pending_guard < limits.pending_life);
         assert!(limits.join_time < limits.pending_life);
-        assert!(limits.pending_of_link <= limits.pending);
+        assert!(limits.pending_joins_per_link <= limits.pending_joins);
         assert!(limits.retry.first <= limits.retry.ceiling);
         assert!(limits.senders > limits.members);
         assert!(limits.early_at_once <= limits.early_frames);

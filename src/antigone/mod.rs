@@ -1,0 +1,4 @@
+//! Antigone: micro-protocols composed by policy.
+
+pub mod data;
+pub mod schedule;
