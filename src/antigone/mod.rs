@@ -1,6 +1,11 @@
 //! Antigone: micro-protocols composed by policy.
 
+pub mod data;
 pub mod join;
 pub mod keys;
+pub mod member;
 pub mod membership;
 pub mod schedule;
+pub mod station;
+
+pub use member::{Member, MemberConfig};

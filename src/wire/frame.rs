@@ -254,6 +254,43 @@ pub trait Message<'a>: Field<'a> + Copy {
         }
         Ok(())
     }
+
+    /// Appends the whole of a boxed message whose text or guard depends on the bytes before it: `write` appends the text,
+    /// given where header and clear fields stand in the buffer; `seal` makes the tag of the frame so far, given it, the
+    /// length of header and clear fields, and where the text stands. Nothing is appended if either fails.
+    ///
+    /// # Errors
+    /// That of `write` or `seal`.
+    fn put_boxed_whole<E>(
+        &self,
+        header: Header,
+        out: &mut BytesMut,
+        write: impl FnOnce(&mut BytesMut, Range<usize>) -> Result<(), E>,
+        seal: impl FnOnce(&mut [u8], usize, Range<usize>) -> Result<Tag, E>,
+    ) -> Result<(), E> {
+        debug_assert!(Self::INFO.guard == Guard::Boxed);
+        let start = out.len();
+        self.put_clear(header, out);
+        let clear = start..out.len();
+        out.put_u32(0);
+        let at = out.len();
+        let tag = write(out, clear.clone()).and_then(|()| {
+            let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
+            if let Some(place) = out.get_mut(at - 4..at) {
+                place.copy_from_slice(&length.to_be_bytes());
+            }
+            let text = at - start..out.len() - start;
+            seal(out.get_mut(start..).unwrap_or_default(), clear.len(), text)
+        });
+        match tag {
+            Ok(tag) => tag.put(out),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A decoded frame: the message, and where its guarded parts are.
