@@ -76,6 +76,8 @@ plain! {
     Version, v => &v.0.to_be_bytes();
     Link, v => &v.0.to_be_bytes();
     Instance, v => &v.0;
+    LinkTicket, v => &v.0.to_be_bytes();
+    Ticket, v => &v.0.to_be_bytes();
     Cause, v => &[*v as u8];
     Causes, v => &v.bits().to_be_bytes();
     Kind, v => &[*v as u8];
