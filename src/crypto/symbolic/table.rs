@@ -45,6 +45,10 @@ impl TermTable {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(super) fn note(&self, handle: &[u8], kind: &'static str, fields: &[&[&[u8]]]) {
         let fields = fields.iter().map(|parts| parts.concat()).collect();
         let handle = handle.get(..LONGEST).unwrap_or(handle).to_vec();
@@ -83,7 +87,7 @@ fn write_term(terms: &BTreeMap<Vec<u8>, Term>, handle: &[u8], term: &Term, depth
     out.push_str(term.kind);
     if term.kind == "fresh" {
         out.push(':');
-        handle.iter().take(4).for_each(|byte| drop(write!(out, "{byte:02x}")));
+        handle.iter().take(4).for_each(|byte| _ = write!(out, "{byte:02x}"));
         return;
     }
     out.push('(');
@@ -143,10 +147,10 @@ fn flush(plain: &mut Vec<u8>, first: &mut bool, out: &mut String) {
     }
     separate(first, out);
     match core::str::from_utf8(plain) {
-        Ok(text) if !text.chars().any(char::is_control) => drop(write!(out, "{text:?}")),
+        Ok(text) if !text.chars().any(char::is_control) => _ = write!(out, "{text:?}"),
         _ => {
             out.push_str("0x");
-            plain.iter().for_each(|byte| drop(write!(out, "{byte:02x}")));
+            plain.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
         }
     }
     plain.clear();
