@@ -9,6 +9,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use zeroize::Zeroizing;
@@ -26,7 +27,7 @@ pub use table::{Term, TermTable};
 /// The table, where there is one.
 #[cfg(not(feature = "std"))]
 #[derive(Clone, Default)]
-struct TermTable;
+struct TermTable(());
 
 const HANDLE: usize = 32;
 const NONCE: usize = 24;
@@ -142,9 +143,8 @@ impl Suite for Symbolic {
     }
 
     fn extract(&self, salt: &[u8], material: &[&Secret]) -> Result<Secret, SuiteError> {
-        let mut material = material.iter().map(|secret| secret.expose());
-        let parts: Zeroizing<alloc::vec::Vec<u8>> = Zeroizing::new(material.by_ref().flatten().copied().collect());
-        Ok(Secret::new(&*self.made("extract", &[&[salt], &[&parts]])))
+        let material: Vec<&[u8]> = material.iter().map(|secret| secret.expose()).collect();
+        Ok(Secret::new(&*self.made("extract", &[&[salt], &material])))
     }
 
     // As in HKDF, the purpose is no part of the term: only the label in `info` keeps roles apart.
