@@ -1,4 +1,5 @@
-//! R32: no freed block holds a secret. An allocator looks into each block that is given back.
+//! R32: no freed block holds a secret. An allocator looks into each block that is given back. It also counts, to show
+//! that sealing and opening with a prepared key allocate nothing.
 //!
 //! The stack is out of its reach, and so are round keys other than those that equal the key.
 #![cfg(all(feature = "sim", feature = "rustcrypto"))]
@@ -23,6 +24,7 @@ thread_local! {
     static WANTED: Cell<[u8; LONGEST]> = const { Cell::new([0; LONGEST]) };
     static LENGTH: Cell<usize> = const { Cell::new(0) };
     static FOUND: Cell<usize> = const { Cell::new(0) };
+    static MADE: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Searching;
@@ -30,6 +32,7 @@ struct Searching;
 // SAFETY: all memory comes from `System`, under its own rules; `realloc` is the default one, made of these two.
 unsafe impl GlobalAlloc for Searching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = MADE.try_with(|made| made.set(made.get() + 1));
         // Zeroed, so that a whole block can be read when it is freed.
         // SAFETY: the caller keeps the rules of `alloc`, which are those of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
@@ -206,5 +209,23 @@ fn prepared_keys_are_wiped() {
             assert!(suite.open(&key, number, b"other", &mut text, &tag).is_err());
         });
         assert_eq!(one_shot, 0, "{suite:?}: a box in one shot");
+    }
+}
+
+#[test]
+fn prepared_keys_allocate_nothing() {
+    let number = BoxNumber { domain: 1, counter: 2 };
+    // All but the suites of terms, whose boxes are for searches.
+    for suite in [aes_128_gcm(), aes_256_gcm(), chacha20_poly1305()] {
+        let key = suite.expand(&Secret::new(&[3; 32]), &[], Purpose::Aead).unwrap();
+        let prepared = suite.aead(&key).unwrap();
+        let mut text = [7; 5000];
+        let before = MADE.with(Cell::get);
+        let tag = prepared.seal(number, b"data", &mut text).unwrap();
+        prepared.open(number, b"data", &mut text, &tag).unwrap();
+        assert!(prepared.open(number, b"other", &mut text, &tag).is_err());
+        assert_eq!(MADE.with(Cell::get), before, "{suite:?}");
+        drop(black_box(Box::new(1)));
+        assert_eq!(MADE.with(Cell::get), before + 1, "the count counts");
     }
 }

@@ -119,7 +119,7 @@ impl Suite for RustCrypto {
             Purpose::Aead => self.0.key(),
             Purpose::Mac | Purpose::Derive => KEY,
         };
-        expand(prk, info, length)
+        if prk.len() == KEY { expand(prk, info, length) } else { Err(SuiteError) }
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {

@@ -362,6 +362,18 @@ mod tests {
     }
 
     #[test]
+    fn explanations_end() {
+        let world = symbolic();
+        let suite = world.suite();
+        let mut digest = suite.hash(&[b"start"]).unwrap();
+        for _ in 0..40 {
+            digest = suite.hash(&[&[digest.as_bytes(); 40].concat()]).unwrap();
+        }
+        let explained = world.explain(digest.as_bytes()).unwrap();
+        assert!((1 << 16..1 << 20).contains(&explained.len()), "{} bytes", explained.len());
+    }
+
+    #[test]
     fn only_what_was_made_is_noted() {
         let world = symbolic();
         let suite = world.suite();

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How deep an explanation goes.
 const DEPTH: usize = 12;
+/// How long one gets before it is cut short, in bytes.
+const ENOUGH: usize = 1 << 16;
 /// The shortest prefix by which a handle is recognised, in bytes.
 const SHORTEST: usize = 16;
 /// The longest part of a value that names it, in bytes.
@@ -95,7 +97,7 @@ fn write_term(terms: &BTreeMap<Vec<u8>, Term>, handle: &[u8], term: &Term, depth
         if at > 0 {
             out.push_str(", ");
         }
-        if depth == 0 {
+        if depth == 0 || out.len() > ENOUGH {
             out.push('…');
         } else {
             write_bytes(terms, field, depth - 1, out);
