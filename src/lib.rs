@@ -19,4 +19,6 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod identity;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod wire;
