@@ -172,7 +172,7 @@ impl MessageInfo {
         let mut reader = Reader::new(frame);
         reader.bytes(HEADER_BYTES)?;
         let clear = Value::take(self.name, self.clear, &mut reader)?;
-        let (text, tag) = take_guard(self.guard, &mut reader)?;
+        let (text, tag) = take_guard(self, &mut reader)?;
         Ok(Dissected { clear, text, tag })
     }
 
@@ -222,16 +222,17 @@ impl MessageInfo {
     }
 }
 
-fn take_guard(guard: Guard, reader: &mut Reader<'_>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
+fn take_guard(info: &MessageInfo, reader: &mut Reader<'_>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
     let end = reader.position();
-    let text = match guard {
+    let text = match info.guard {
         Guard::Boxed => {
-            let text = reader.payload(MAX_TEXT)?;
+            // Sealing keeps the length: what is longer than the longest text cannot be one.
+            let text = reader.payload(info.max_text())?;
             reader.position() - text.len()..reader.position()
         }
         Guard::Open | Guard::Tagged => end..end,
     };
-    let tag = match guard {
+    let tag = match info.guard {
         Guard::Boxed | Guard::Tagged => {
             let tag = reader.opaque(0, Tag::MAX)?;
             reader.position() - tag.len()..reader.position()
@@ -256,7 +257,7 @@ pub trait Message<'a>: Field<'a> + Copy {
         reader.bytes(HEADER_BYTES)?;
         let message = Self::take(&mut reader)?;
         let clear = reader.position();
-        let (text, tag) = take_guard(Self::INFO.guard, &mut reader)?;
+        let (text, tag) = take_guard(Self::INFO, &mut reader)?;
         let tag = Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?;
         Ok(Boxed { message, clear, text, tag })
     }
@@ -316,7 +317,7 @@ pub trait Message<'a>: Field<'a> + Copy {
         let at = out.len();
         write(out);
         let length = out.len() - at;
-        debug_assert!(length <= MAX_TEXT);
+        debug_assert!(length <= Self::INFO.max_text());
         if let Some(place) = out.get_mut(at - 4..at) {
             // What does not fit is far above `MAX_TEXT`: refused, not misread.
             place.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
