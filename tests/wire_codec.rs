@@ -1,6 +1,8 @@
 //! Encoding and decoding, for every declared message and every body: each value has one encoding, each encoding one value,
 //! and the typed decoders do what the declarations say.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::fmt::Debug;
 
 use proptest::collection::vec;

@@ -1,6 +1,8 @@
 //! The layout document is what the declarations say. After a change of the declarations:
 //! `SODALITY_UPDATE=1 cargo test --test wire_layout`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::fs;

@@ -45,6 +45,8 @@ macro_rules! choice {
         }
     ) => {
         $(#[$doc])*
+        // These are views of a frame, short-lived and on the stack: boxing would allocate.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum $name $(<$lt>)? {
             $($(#[doc = $vdoc])* $variant $(($type))?,)*

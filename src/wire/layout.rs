@@ -9,6 +9,7 @@ use super::WIRE_VERSION;
 use super::frame::{Guard, HEADER_BYTES, Header, MAX_TEXT, MessageInfo};
 use super::mutate::{chosen, part_shape};
 use super::shape::{Content, Shape, Value, VariantShape};
+use crate::crypto::SuiteId;
 use crate::error::DecodeError;
 
 /// Bytes in one line of a dump.
@@ -76,7 +77,7 @@ Each frame begins with {HEADER_BYTES} bytes:
 | 0 | version of the format | {WIRE_VERSION} |
 | 1 | system | 1 Antigone, 2 Enclaves |
 | 2 | edition of the part that the message belongs to | 1 as published, 2 repaired |
-| 3 | suite of that part | a number that both sides are configured with |
+| 3 | suite of that part | {} AES-128-GCM, {} AES-256-GCM, {} ChaCha20-Poly1305, each with SHA-256, Ed25519 and X25519 |
 | 4 | message type | the codes below |
 
 Both sides are configured with the first four; nothing is negotiated. A frame with another value is dropped without an
@@ -92,8 +93,8 @@ After the header come the message's clear fields, then what its guard adds:
 | Tagged | tag | header and clear fields |
 | Boxed | length of the text (4 bytes), the sealed text, tag | the text; header and clear fields as associated data |
 
-*Tag* is a length (2 bytes) from 0 to 32, then that many bytes. The suite says how long tags are. Sealing keeps the length of the text.
-A text has at most {MAX_TEXT} bytes, and at most as many as its longest encoding.
+*Tag* is a length (2 bytes) from 0 to 32, then that many bytes. The suite says how long tags are. Sealing keeps the
+length of the text. A text has at most {MAX_TEXT} bytes, and at most as many as its longest encoding.
 
 ## Encodings
 
@@ -112,7 +113,11 @@ A text has at most {MAX_TEXT} bytes, and at most as many as its longest encoding
 | `list[..n]` | count in four bytes, at most *n*; then that many items. *Rising*: the first eight bytes of the items, as numbers, grow strictly |
 
 In the tables a dot goes into a structure, `[]` into the items of a list, and `=` precedes an alternative of a choice.
-"
+*Bytes* is the length of the whole field, lengths and counts included, as far as what surrounds it leaves room.
+",
+        SuiteId::AES_128_GCM.0,
+        SuiteId::AES_256_GCM.0,
+        SuiteId::CHACHA20_POLY1305.0,
     ));
 }
 
@@ -145,70 +150,71 @@ fn message(info: &MessageInfo, out: &mut String) {
         info.guard,
         info.max_len(),
     ));
-    table(info.clear, out);
+    table(info.clear, usize::MAX, out);
     if let Some(body) = info.body {
         out.push_str(&format!("\nText, at most {} bytes:\n\n", info.max_text()));
-        table(body, out);
+        table(body, info.max_text(), out);
     }
 }
 
-fn table(shape: &Shape, out: &mut String) {
+/// What fields stand in: their path, and how many bytes there is room for.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    path: &'p str,
+    room: usize,
+}
+
+fn table(shape: &Shape, room: usize, out: &mut String) {
     out.push_str("| field | encoding | bytes | meaning |\n| --- | --- | --- | --- |\n");
     match *shape {
-        Shape::Struct(_) => inside(shape, "", out),
-        _ => row("(all)", shape, "", out),
+        Shape::Struct(_) => inside(shape, Place { path: "", room }, out),
+        _ => row(shape, Place { path: "text", room }, "The whole text.", out),
     }
 }
 
 /// The row of a field, then those of what is inside it.
-fn row(path: &str, shape: &Shape, doc: &str, out: &mut String) {
-    let bytes = match (shape.min_len(), shape.max_len()) {
-        (min, max) if min == max => min.to_string(),
-        (min, max) => format!("{min}–{max}"),
-    };
-    let doc = doc.trim();
+fn row(shape: &Shape, place: Place<'_>, doc: &str, out: &mut String) {
+    let bytes = span(shape.min_len(), shape.max_len().min(place.room));
     let doc = match *shape {
-        Shape::Bits16 { bits } => format!("{doc} {}", codes(bits)).trim().to_string(),
-        _ => doc.to_string(),
+        Shape::Bits16 { bits } => format!("{} {}", doc.trim(), codes(bits)),
+        _ => doc.trim().to_string(),
     };
-    out.push_str(&format!("| {path} | {} | {bytes} | {doc} |\n", encoding(shape)));
-    inside(shape, path, out);
+    out.push_str(&format!("| {} | {} | {bytes} | {doc} |\n", place.path, encoding(shape)));
+    inside(shape, place, out);
 }
 
-fn inside(shape: &Shape, path: &str, out: &mut String) {
+fn inside(shape: &Shape, Place { path, room }: Place<'_>, out: &mut String) {
     match *shape {
         Shape::Struct(fields) => {
             for field in fields {
                 let path = if path.is_empty() { field.name.to_string() } else { format!("{path}.{}", field.name) };
-                row(&path, field.shape, field.doc, out);
+                let others = shape.min_len() - field.shape.min_len();
+                row(field.shape, Place { path: &path, room: room.saturating_sub(others) }, field.doc, out);
             }
         }
         Shape::Choice(variants) => {
             for variant in variants {
                 let path = format!("{path}={}", variant.name);
-                let bytes = 1 + variant.shape.map_or(0, Shape::min_len);
-                let most = 1 + variant.shape.map_or(0, Shape::max_len);
-                let bytes = if bytes == most { bytes.to_string() } else { format!("{bytes}–{most}") };
-                let code = format!("code {}", variant.code);
-                out.push_str(&format!("| {path} | {code} | {bytes} | {} |\n", variant.doc.trim()));
-                match variant.shape {
-                    // The row of the alternative speaks for a structure; anything else needs its encoding.
-                    Some(shape @ Shape::Struct(_)) => inside(shape, &path, out),
-                    Some(shape) => row(&format!("{path}.0"), shape, "", out),
-                    None => {}
+                let (least, most) = variant.shape.map_or((0, 0), |shape| (shape.min_len(), shape.max_len()));
+                let bytes = span(least + 1, most.saturating_add(1).min(room));
+                let then = variant.shape.map_or(String::new(), |shape| format!(", then {}", encoding(shape)));
+                let (code, doc) = (variant.code, variant.doc.trim());
+                out.push_str(&format!("| {path} | code {code}{then} | {bytes} | {doc} |\n"));
+                if let Some(shape) = variant.shape {
+                    inside(shape, Place { path: &path, room: room.saturating_sub(1) }, out);
                 }
             }
         }
-        Shape::Nested { inner, .. } => match inner {
-            Shape::Struct(_) => inside(inner, path, out),
-            _ => row(&format!("{path}.0"), inner, "", out),
-        },
-        Shape::List { item, .. } => match item {
-            Shape::Struct(_) => inside(item, &format!("{path}[]"), out),
-            _ => row(&format!("{path}[]"), item, "", out),
-        },
+        Shape::Nested { inner, max } => inside(inner, Place { path, room: max.min(room.saturating_sub(2)) }, out),
+        Shape::List { item, .. } => {
+            inside(item, Place { path: &format!("{path}[]"), room: room.saturating_sub(4) }, out);
+        }
         _ => {}
     }
+}
+
+fn span(least: usize, most: usize) -> String {
+    if least == most { least.to_string() } else { format!("{least}–{most}") }
 }
 
 fn codes(variants: &[VariantShape]) -> String {
@@ -229,10 +235,12 @@ fn encoding(shape: &Shape) -> String {
         Shape::Opaque { min, max } => format!("`opaque[{min}..{max}]`"),
         Shape::Payload { max } => format!("`payload[..{max}]`"),
         Shape::Rest { max } => format!("`rest[..{max}]`"),
-        Shape::Struct(_) => "fields:".to_string(),
+        Shape::Struct(_) => "fields".to_string(),
         Shape::Choice(_) => "`choice`".to_string(),
-        Shape::Nested { max, .. } => format!("`nested[..{max}]`"),
-        Shape::List { max, rising, .. } => format!("`list[..{max}]`{}", if rising { ", rising" } else { "" }),
+        Shape::Nested { inner, max } => format!("`nested[..{max}]` of {}", encoding(inner)),
+        Shape::List { item, max, rising } => {
+            format!("`list[..{max}]`{} of {}", if rising { ", rising," } else { "" }, encoding(item))
+        }
     }
 }
 
@@ -244,7 +252,7 @@ pub fn dump(info: &MessageInfo, record: &Recorded) -> Result<String, DecodeError
     let frame = &record.frame;
     let [version, system, edition, suite, code] =
         frame.first_chunk::<HEADER_BYTES>().copied().ok_or(DecodeError::Truncated)?;
-    let header = Header { system: info.system, edition: info.edition, suite: crate::crypto::SuiteId(suite) };
+    let header = Header { system: info.system, edition: info.edition, suite: SuiteId(suite) };
     if header.code_of(frame)? != info.code {
         return Err(DecodeError::Header);
     }
@@ -271,7 +279,8 @@ pub fn dump(info: &MessageInfo, record: &Recorded) -> Result<String, DecodeError
     if let (Some(shape), Some(text)) = (info.body, &record.opened) {
         let value = Value::read("text", shape, text)?;
         out.push_str(&format!("\nthe text, opened: {} bytes\n", text.len()));
-        field(&value, shape, "", text, &mut out);
+        let root = if matches!(shape, Shape::Struct(_)) { "" } else { "text" };
+        field(&value, shape, root, text, &mut out);
     }
     Ok(out)
 }
@@ -299,7 +308,6 @@ fn field(value: &Value, shape: &'static Shape, path: &str, bytes: &[u8], out: &m
         match (shape, part_shape(value, shape, index)) {
             (Shape::Choice(variants), None) => {
                 let variant = variants.iter().find(|variant| Some(variant.code) == chosen(value));
-                let path = if path.is_empty() { "code" } else { path };
                 line(start, &part.to_bytes(), path, variant.map_or("", |variant| variant.name), out);
             }
             (Shape::List { .. }, Some(shape)) => field(part, shape, &format!("{path}[{index}]"), bytes, out),
