@@ -8,8 +8,9 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use sodality::wire::antigone::MESSAGES;
-use sodality::wire::layout::render;
+use sodality::wire::Field;
+use sodality::wire::antigone::{Change, MESSAGES};
+use sodality::wire::layout::{Structure, render};
 
 const SOURCE: &str = "Built by hand, with an identity for a seal and filler for keys, numbers and tags.";
 
@@ -19,7 +20,8 @@ fn the_layout_document_is_current() {
     for info in MESSAGES {
         assert!(frames.iter().any(|frame| frame.id == info.id), "{}: no frame to show", info.id);
     }
-    let rendered = render(MESSAGES, SOURCE, &frames).expect("the frames are what they claim to be");
+    let structures = [Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE }];
+    let rendered = render(MESSAGES, &structures, SOURCE, &frames).expect("the frames are what they claim to be");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wire-layout.md");
     if std::env::var_os("SODALITY_UPDATE").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -28,11 +28,25 @@ pub struct Recorded {
     pub opened: Option<Vec<u8>>,
 }
 
+/// A structure that travels inside opaque fields, or is hashed: it needs a table too.
+#[derive(Clone, Copy, Debug)]
+pub struct Structure {
+    /// Its name, and where it stands.
+    pub title: &'static str,
+    /// Its fields.
+    pub shape: &'static Shape,
+}
+
 /// The whole document. `source` says in a sentence where the frames come from.
 ///
 /// # Errors
 /// [`DecodeError`] if a recorded frame or its text is not the message that it claims to be.
-pub fn render(messages: &[&'static MessageInfo], source: &str, recorded: &[Recorded]) -> Result<String, DecodeError> {
+pub fn render(
+    messages: &[&'static MessageInfo],
+    structures: &[Structure],
+    source: &str,
+    recorded: &[Recorded],
+) -> Result<String, DecodeError> {
     let mut out = String::new();
     introduction(&mut out);
     summary(messages, &mut out);
@@ -43,6 +57,10 @@ pub fn render(messages: &[&'static MessageInfo], source: &str, recorded: &[Recor
             out.push_str(&dump(info, record)?);
             out.push_str("```\n");
         }
+    }
+    for structure in structures {
+        out.push_str(&format!("\n## {}\n\nAt most {} bytes.\n\n", structure.title, structure.shape.max_len()));
+        table(structure.shape, "value", usize::MAX, &mut out);
     }
     Ok(out)
 }
@@ -150,10 +168,10 @@ fn message(info: &MessageInfo, out: &mut String) {
         info.guard,
         info.max_len(),
     ));
-    table(info.clear, usize::MAX, out);
+    table(info.clear, "clear", usize::MAX, out);
     if let Some(body) = info.body {
         out.push_str(&format!("\nText, at most {} bytes:\n\n", info.max_text()));
-        table(body, info.max_text(), out);
+        table(body, "text", info.max_text(), out);
     }
 }
 
@@ -164,11 +182,12 @@ struct Place<'p> {
     room: usize,
 }
 
-fn table(shape: &Shape, room: usize, out: &mut String) {
+/// The table of one shape; `root` names it where it is not a structure.
+fn table(shape: &Shape, root: &str, room: usize, out: &mut String) {
     out.push_str("| field | encoding | bytes | meaning |\n| --- | --- | --- | --- |\n");
     match *shape {
         Shape::Struct(_) => inside(shape, Place { path: "", room }, out),
-        _ => row(shape, Place { path: "text", room }, "The whole text.", out),
+        _ => row(shape, Place { path: root, room }, "All of it.", out),
     }
 }
 

@@ -83,3 +83,14 @@ opaque! {
     /// A key in sealed form, without its tag.
     SealedKey, 8, 64;
 }
+
+macro_rules! optional {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The absent one.
+            pub const NONE: Self = Self { length: 0, bytes: [0; Self::MAX] };
+        }
+    )*};
+}
+
+optional! { Tag Digest Share VerifyingKey Signature }
