@@ -472,3 +472,7 @@ impl Shadow<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+#[path = "view_tests.rs"]
+mod tests;

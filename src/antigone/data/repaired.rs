@@ -373,3 +373,7 @@ impl Checked {
         Ok(Message { from, epoch: self.epoch, port, payload: self.frame.freeze() })
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+#[path = "tests.rs"]
+mod tests;
