@@ -473,6 +473,7 @@ impl Shadow<'_> {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 #[path = "view_tests.rs"]
 mod tests;

@@ -374,6 +374,7 @@ impl Checked {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 #[path = "tests.rs"]
 mod tests;
