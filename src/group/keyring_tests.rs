@@ -75,8 +75,10 @@ fn the_next_epoch_settles_and_the_old_one_has_grace() {
 fn after_a_missed_epoch_sending_moves_at_once() {
     let mut ring = ring();
     put(&mut ring, 1, 1, at(0));
+    let taken = ring.take_sealer(at(0)).unwrap();
     put(&mut ring, 3, 1, at(10));
     assert_eq!(sending(&ring, at(10)), Some(3));
+    assert_eq!(taken.ready(at(10), 0), Err(Misuse::NotCurrent), "also outside the machine");
     assert!(ring.opening(Epoch(1), at(10)).is_ok());
     assert_eq!(ring.next_deadline(), Some((at(15), Due::Grace)));
 }
@@ -119,6 +121,7 @@ fn at_most_two_epochs() {
     assert_eq!(erased(both.erased), [2, 3]);
     put(&mut ring, 5, 1, at(4));
     assert_eq!(erased(ring.wipe_all()), [4, 5]);
+    assert!(!put(&mut ring, 5, 1, at(4)).current, "an epoch is installed once");
 }
 
 #[test]
@@ -197,6 +200,8 @@ fn nothing_secret_is_printed() {
 }
 
 proptest! {
+    #![proptest_config(crate::group::testing::fixed())]
+
     /// Whatever is installed, wiped and waited for: epochs only grow, at most two are held, nothing below the floor is
     /// held, each is erased once, and the deadline given is never in the past after it was handled.
     #[test]

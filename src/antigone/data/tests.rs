@@ -360,6 +360,8 @@ fn a_label_stands_only_where_no_view_does() {
 }
 
 proptest! {
+    #![proptest_config(crate::group::testing::fixed())]
+
     /// Bytes from nowhere, and frames with a patch: no panic, no change.
     #[test]
     fn strangers_change_nothing(noise in prop::collection::vec(any::<u8>(), 0..200), at in 0usize..120, kind in 0usize..4) {
