@@ -133,6 +133,12 @@ impl Outbox {
         self.events.push_back(event);
     }
 
+    /// Queues the events of a change of view, as many as there are. They may go beyond the limit, by at most a roster:
+    /// until they are drained there is no room for anything else.
+    pub fn burst(&mut self, events: impl Iterator<Item = Event>) {
+        self.events.extend(events);
+    }
+
     /// Counts a refused input and tells the application. Under a flood that nobody drains it only counts, so that what
     /// strangers cost stays bounded (R46).
     pub fn reject(&mut self, link: Link, why: Reason) {

@@ -330,6 +330,11 @@ impl Checked {
         self.cid
     }
 
+    /// Whether nothing protects it: then the link it came over is all there is.
+    pub fn is_clear(&self) -> bool {
+        self.rules.kind == Kind::Clear
+    }
+
     /// What the frame uses up, to be committed by a relay that forwards it; none for [`Kind::Clear`], which a relay
     /// forwards from the link of that live member only.
     pub fn relayed(&mut self) -> Option<Mark> {
