@@ -359,6 +359,53 @@ fn a_label_stands_only_where_no_view_does() {
     assert!(hidden.open(&mut world.ring(1), frame, NOW).is_ok());
 }
 
+/// The suite fails at its k-th call, for every k of a session: what fails leaves nothing behind but a number that is
+/// used up, both sides go on, and no number ever meets two texts.
+#[cfg(feature = "sim")]
+#[test]
+fn a_suite_that_fails_at_any_call_stops_nobody() {
+    use crate::crypto::faulty::{Faulty, Recording};
+    let total = {
+        let faulty = Faulty::new(chacha20_poly1305());
+        let world = World::new(faulty.suite(), Kind::Both, true);
+        let (mut sender, mut ring) = (world.sender(1, 1), world.ring(1));
+        let before = faulty.calls();
+        (0..3).for_each(|_| drop(world.receiving(2).open(&mut ring, say(&mut sender, b"x"), NOW).unwrap()));
+        faulty.calls() - before
+    };
+    assert!(total >= 12);
+    for k in 1..=total {
+        let recording = Recording::new(chacha20_poly1305());
+        let faulty = Faulty::new(recording.suite());
+        let world = World::new(faulty.suite(), Kind::Both, true);
+        let (mut sender, mut ring) = (world.sender(1, 1), world.ring(1));
+        faulty.fail_at(k);
+        let (mut sealed, mut opened) = (0, 0);
+        for round in 0..4u8 {
+            let mut frame = BytesMut::new();
+            let Ok(()) = sender.seal(NOW, Port::Application, &[round], &mut frame) else {
+                assert!(frame.is_empty(), "k = {k}");
+                continue;
+            };
+            sealed += 1;
+            let before = state(&ring);
+            match world.receiving(2).open(&mut ring, frame.clone(), NOW) {
+                Ok(message) => {
+                    opened += 1;
+                    assert_eq!(message.payload, [round][..]);
+                }
+                Err(why) => {
+                    assert_eq!((why, state(&ring)), (Reason::Suite, before), "k = {k}");
+                    assert!(world.receiving(2).open(&mut ring, frame, NOW).is_ok(), "k = {k}");
+                }
+            }
+        }
+        assert_eq!(faulty.failures(), 1, "k = {k}");
+        assert_eq!(sealed + opened, if sealed == 4 { 7 } else { 6 }, "k = {k}");
+        assert!(recording.violations().is_empty(), "k = {k}: {:?}", recording.violations());
+    }
+}
+
 proptest! {
     #![proptest_config(crate::group::testing::fixed())]
 
