@@ -23,4 +23,6 @@ pub mod group;
 pub mod identity;
 pub mod policy;
 pub mod ttp;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod wire;
