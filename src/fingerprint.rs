@@ -13,9 +13,9 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
-use crate::endpoint::{LinkTicket, Class, Instant, Link, To, Transmit};
-use crate::event::{Cause, Causes};
+use crate::endpoint::{Class, Instant, Link, LinkTicket, To, Transmit};
 use crate::event::Ticket;
+use crate::event::{Cause, Causes};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::wire::antigone::Kind;
 use crate::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};

@@ -378,3 +378,8 @@ impl Checked {
         Ok(Message { from, epoch: self.epoch, port, payload: self.frame.freeze() })
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
+#[path = "tests.rs"]
+mod tests;

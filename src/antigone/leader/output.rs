@@ -49,7 +49,8 @@ impl Leader {
     fn produce_for(&mut self, now: Instant, cid: MemberId) -> Result<Option<Transmit>, Failure> {
         if let Some(lingering) = self.lingering.get_mut(&cid) {
             let Some(link) = lingering.link.filter(|_| lingering.owed) else { return Ok(None) };
-            let standing = Standing { epoch: Epoch(0), view: self.station.view.version(), policy: self.station.policy_version };
+            let standing =
+                Standing { epoch: Epoch(0), view: self.station.view.version(), policy: self.station.policy_version };
             let carry = Carry::End(&lingering.body);
             let sealed = lingering.channel.seal(&mut self.out.pool, standing, lingering.backoff.is_some(), carry)?;
             lingering.owed = false;

@@ -37,7 +37,19 @@ pub(super) struct Peer {
 }
 
 fingerprint!(Peer {
-    name, origin_key, link, channel, first, shown, alive_as_of, suspected, pages, answer, block, repeat, allowance,
+    name,
+    origin_key,
+    link,
+    channel,
+    first,
+    shown,
+    alive_as_of,
+    suspected,
+    pages,
+    answer,
+    block,
+    repeat,
+    allowance,
 });
 
 #[cfg(any(test, feature = "sim"))]

@@ -209,9 +209,10 @@ impl Leader {
         {
             changes.push(ChangeRecord::Remove { cid, cause, by });
         }
-        let waiting = self.peers.iter().filter(|(cid, peer)| {
-            rekey && peer.waits() && removal.is_none_or(|removal| removal.cid != **cid)
-        });
+        let waiting = self
+            .peers
+            .iter()
+            .filter(|(cid, peer)| rekey && peer.waits() && removal.is_none_or(|removal| removal.cid != **cid));
         for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
             changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
         }

@@ -7,8 +7,8 @@ use super::session::{Evidence, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
-use crate::antigone::membership::repaired::Paged;
 use crate::antigone::membership::Assembly;
+use crate::antigone::membership::repaired::Paged;
 use crate::antigone::station::{Identity, Station};
 use crate::crypto::Key;
 use crate::endpoint::{Cx, Instant, Link};
@@ -19,12 +19,12 @@ use crate::group::{ChangeRecord, Probes, ViewStep};
 use crate::identity::Version;
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
+use crate::wire::Message as _;
 use crate::wire::antigone::{
     Common, Data, Delta, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, Rekey,
     ViewPage,
 };
 use crate::wire::field::{Digest, VerifyingKey};
-use crate::wire::Message as _;
 
 impl Member {
     pub(super) fn take_frame(
@@ -100,10 +100,8 @@ impl Member {
         };
         let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let identity = Identity { group, cid, name: me.name.clone(), origin };
-        let station =
-            Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
-        let mut channel =
-            Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
+        let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
+        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
         let mut hello = BytesMut::with_capacity(64);
         MemberBody::Record(MemberRecord::Hello(Hello { origin_key })).put(&mut hello);
         channel.queue(hello.freeze());
@@ -161,13 +159,11 @@ impl Member {
         // Compute what a record does before anything changes.
         let mut paged = None;
         match (heard.body, body) {
-            (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => {
-                match take_page(session, &page, most) {
-                    Ok(taken) => paged = Some(taken),
-                    Err(Reason::Suite) => return Err(Reason::Suite),
-                    Err(_) => return self.break_off(now),
-                }
-            }
+            (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => match take_page(session, &page, most) {
+                Ok(taken) => paged = Some(taken),
+                Err(Reason::Suite) => return Err(Reason::Suite),
+                Err(_) => return self.break_off(now),
+            },
             (Body::End, LeaderBody::End(end)) => {
                 session.channel.commit(&heard);
                 let joined = session.joined;
@@ -454,4 +450,3 @@ fn follow_view(station: &Station, facts: &Common<'_>) -> Result<Option<ViewStep>
         Err(_) => Err(Follow::Missing),
     }
 }
-

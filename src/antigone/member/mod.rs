@@ -422,4 +422,3 @@ fn reason_of(error: crate::error::DecodeError) -> Reason {
         _ => Reason::Malformed,
     }
 }
-

@@ -41,7 +41,20 @@ pub(super) struct Session {
 }
 
 fingerprint!(Session {
-    station, channel, link, leader_key, joined, until, held, pages, evidence, behind, stale, owed, poll_at, early,
+    station,
+    channel,
+    link,
+    leader_key,
+    joined,
+    until,
+    held,
+    pages,
+    evidence,
+    behind,
+    stale,
+    owed,
+    poll_at,
+    early,
 });
 
 /// A frame that is owed to the leader.
@@ -127,7 +140,16 @@ impl Session {
         let mut text = BytesMut::with_capacity(16);
         body.put(&mut text);
         let Self { channel, link, .. } = self;
-        alloc::boxed::Box::new(Farewell { channel, link, standing, body: text.freeze(), said, backoff, owed: Some(now), until })
+        alloc::boxed::Box::new(Farewell {
+            channel,
+            link,
+            standing,
+            body: text.freeze(),
+            said,
+            backoff,
+            owed: Some(now),
+            until,
+        })
     }
 }
 
