@@ -48,7 +48,8 @@ pub struct Chaos {
     pub mortal: Vec<NodeId>,
     /// The worst of the datagram faults.
     pub faults: Faults,
-    /// Whether links close.
+    /// Whether links close. Of a datagram link the other side is not told, and nobody opens it again unless a machine
+    /// asks for it.
     pub closes: bool,
     /// How far a clock jumps at most.
     pub clock: Duration,
