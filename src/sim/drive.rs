@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::links::Dialing;
 use super::step::{Input, Machine, Observed, Why};
-use super::world::{Drain, Item, Moment, NodeId, World};
+use super::world::{App, Drain, Item, Moment, NodeId, World};
 use super::{Checker, Stop};
 use crate::endpoint::{Cx, Transmit, Wake};
 use crate::error::Fatal;
@@ -18,13 +18,23 @@ impl World {
         input: Input<'_>,
         act: impl FnOnce(&mut dyn Machine, &mut Cx<'_>) -> Result<R, Fatal>,
     ) -> Result<R, Stop> {
+        self.enter_with(id, input, |machine, cx, _| act(machine, cx))
+    }
+
+    /// As [`Self::enter`], where the application has a say.
+    pub(super) fn enter_with<R>(
+        &mut self,
+        id: NodeId,
+        input: Input<'_>,
+        act: impl FnOnce(&mut dyn Machine, &mut Cx<'_>, Option<&mut App>) -> Result<R, Fatal>,
+    ) -> Result<R, Stop> {
         self.alive()?;
         let now = self.now;
-        let (machine, mut cx, _) = self.slot(id)?.cx(now);
+        let (machine, mut cx, app) = self.slot(id)?.cx(now);
         let Some(machine) = machine else {
             return Err(self.stop(Some(id), Why::NoMachine));
         };
-        let result = act(machine.as_mut(), &mut cx);
+        let result = act(machine.as_mut(), &mut cx, app);
         self.steps += 1;
         let answer = result.map_err(|fatal| self.halt(Some(id), Why::Fatal(fatal)))?;
         self.count_wakes(id, input)?;

@@ -258,7 +258,13 @@ impl World {
         self.islands.clear();
         self.links.values_mut().for_each(|end| end.blocked = false);
         self.nodes.iter_mut().for_each(|slot| slot.entropy.disarm());
+        self.calmers.iter_mut().for_each(|calm| calm());
         self.trace.note(self.now, format_args!("calm"));
+    }
+
+    /// Lets `calm` be called by [`Self::calm`] too: to end the faults of a suite that fails, say.
+    pub fn on_calm(&mut self, calm: impl FnMut() + 'static) {
+        self.calmers.push(alloc::boxed::Box::new(calm));
     }
 
     /// Whether [`Self::calm`] was called.

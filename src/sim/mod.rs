@@ -43,12 +43,15 @@ pub mod toy;
 mod trace;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use adversary::{Adversary, DropMatching, Gang, Mallory, Net, Recorder, ReplayAll, Verdict, shared};
 pub use check::Checker;
 pub use craft::{Draft, Tables};
 pub use net::{Faults, InTransit, LinkConfig, NetStats, WireId};
 pub use rng::{Failing, FailingEntropy, Mixer, SimRng};
-pub use schedule::{Chaos, Op, Schedule};
+pub use schedule::{Chaos, Op, Schedule, every_failure};
 pub use search::{Bounds, Counterexample, Explored, State, search};
 pub use step::{Input, Machine, Observed, Stop, Why};
 pub use trace::Trace;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::net::Faults;
-use super::rng::{Failing, SimRng};
+use super::rng::SimRng;
 use super::step::{Stop, Why};
 use super::world::{NodeId, World};
 use crate::endpoint::Link;
@@ -48,7 +48,8 @@ pub struct Chaos {
     pub mortal: Vec<NodeId>,
     /// The worst of the datagram faults.
     pub faults: Faults,
-    /// Whether links close.
+    /// Whether links close. Of a datagram link the other side is not told, and nobody opens it again unless a machine
+    /// asks for it.
     pub closes: bool,
     /// How far a clock jumps at most.
     pub clock: Duration,
@@ -175,10 +176,7 @@ impl World {
             Op::Close(node, n) => self.nth_link(*node, *n).map_or(Ok(()), |link| self.close(link)),
             Op::Reopen(node, n) => self.nth_link(*node, *n).map_or(Ok(()), |link| self.reopen(link).map(|_| ())),
             Op::Clock(node, by) => self.shift_clock(*node, *by),
-            Op::Entropy(node, k) => self.entropy(*node).map(|source| {
-                let at = source.draws().saturating_add(*k);
-                source.set(Failing::Once(at));
-            }),
+            Op::Entropy(node, k) => self.entropy(*node).map(|source| source.arm(*k)),
             Op::Calm => {
                 self.calm();
                 self.nodes().try_for_each(|node| ignore(if self.is_up(node) { Ok(()) } else { self.restart(node) }))
@@ -192,6 +190,19 @@ impl World {
         let at = n.checked_rem(links.len() as u64)?;
         usize::try_from(at).ok().and_then(|at| links.get(at)).copied()
     }
+}
+
+/// Runs a scenario once without a failure and then once for each of its calls that can fail (R18): `run` is given the
+/// number of the call that shall fail, counted from 1, and answers how many calls were made. Whether the calls are draws
+/// of randomness ([`super::FailingEntropy::arm`]), calls of a suite, or anything else is up to `run`. Gives how many
+/// calls were made to fail.
+///
+/// # Errors
+/// The first error of `run`, with the number of the call.
+pub fn every_failure<E>(mut run: impl FnMut(Option<u64>) -> Result<u64, E>) -> Result<u64, (Option<u64>, E)> {
+    let calls = run(None).map_err(|error| (None, error))?;
+    (1..=calls).try_for_each(|k| run(Some(k)).map(drop).map_err(|error| (Some(k), error)))?;
+    Ok(calls)
 }
 
 /// Only what ends the run is an error.

@@ -158,11 +158,17 @@ impl Endpoint for Echo {
 /// Sends frames without end as soon as it has a link: at once from one input, or one for each of its wakes.
 #[derive(Clone, Debug, Default)]
 pub struct Flood {
-    /// Whether each frame needs a wake of its own.
-    pub by_wakes: bool,
+    by_wakes: bool,
     link: Option<Link>,
     awake: bool,
     stats: Stats,
+}
+
+impl Flood {
+    /// One that sends a frame for each of its wakes, or, without `by_wakes`, endlessly many for its first input.
+    pub fn new(by_wakes: bool) -> Self {
+        Self { by_wakes, ..Self::default() }
+    }
 }
 
 impl Endpoint for Flood {
@@ -207,8 +213,7 @@ impl Endpoint for Flood {
 /// Wants to be woken again and again and does nothing: at once, or after a while.
 #[derive(Clone, Debug, Default)]
 pub struct Spin {
-    /// How long after each wake it wants the next one.
-    pub every: Duration,
+    every: Duration,
     next: Instant,
     stats: Stats,
 }

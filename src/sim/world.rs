@@ -216,6 +216,7 @@ pub struct World {
     pub(super) keep_events: bool,
     pub(super) frames: u64,
     pub(super) net: NetStats,
+    pub(super) calmers: Vec<Box<dyn FnMut()>>,
     pub(super) stopped: Option<Stop>,
 }
 
@@ -262,6 +263,7 @@ impl World {
             keep_events: true,
             frames: 0,
             net: NetStats::default(),
+            calmers: Vec::new(),
             stopped: None,
         }
     }
@@ -397,15 +399,12 @@ impl World {
     }
 
     pub(super) fn start_app(&mut self, id: NodeId) -> Result<(), Stop> {
-        if let Some(mut app) = self.slot(id)?.app.take() {
-            let result = self.enter(id, Input::Command("application starts"), |machine, cx| {
+        self.enter_with(id, Input::Command("application starts"), |machine, cx, app| {
+            if let Some(app) = app {
                 app(machine, cx, Moment::Started);
-                Ok(())
-            });
-            self.slot(id)?.app.get_or_insert(app);
-            return result;
-        }
-        Ok(())
+            }
+            Ok(())
+        })
     }
 
     /// Sets what makes a new machine when the node restarts, given the number of the life that begins.
@@ -443,6 +442,7 @@ impl World {
     }
 
     /// Gives a crashed node the machine that its factory makes, new randomness, and new numbers for its datagram links.
+    /// Its reliable links stay broken.
     ///
     /// # Errors
     /// As [`Self::with`]; [`Why::Scenario`] if it has no factory or is up.
@@ -475,7 +475,7 @@ impl World {
         (slot.machine, slot.life, slot.entropy, slot.wake) = (Some(machine), life, entropy, Wake::OnInput);
         self.enter(id, Input::Started, |_, _| Ok(()))?;
         self.restore_links(id)?;
-        self.start_app(id)
+        if self.slot(id)?.app.is_some() { self.start_app(id) } else { Ok(()) }
     }
 
     /// The randomness of a node in its present life.

@@ -14,6 +14,9 @@ mod epochs;
 mod session;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use data::{NoDeliveryAfterRemoval, NoReplayDelivered, StaleBound};
 pub use epochs::EpochsGrow;
 pub use session::{Session, Sessions};

@@ -118,8 +118,9 @@ impl Checker for ViewsAgree {
 /// S6: no removal without its cause.
 ///
 /// * Everybody names the same cause and the same asker as the leader, and not before it.
-/// * `Leave`: the member's application gave a command whose words begin with `leave` in that session.
-/// * `Eject`: some application gave a command whose words begin with `eject` before.
+/// * `Leave`: the member's application gave a command whose words begin with `leave` in that session; or, if the member
+///   never came to say `Joined`, some application that was in no group did.
+/// * `Eject`: some application gave the command `eject N` before, where N is the member number, or just `eject`.
 /// * `Takeover`: a member of the same name was added too, under a higher number.
 /// * `Failure`: if a limit is set, the leader was handed nothing by that member's node for so long.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +131,8 @@ pub struct RemovalHasCause {
     names: BTreeMap<(Instance, Name), MemberId>,
     removed: BTreeMap<(Instance, MemberId), (Cause, MemberId)>,
     left: BTreeSet<Session>,
+    left_early: bool,
+    ejected: BTreeSet<MemberId>,
     ejects: bool,
     heard: BTreeMap<(NodeId, NodeId), Instant>,
 }
@@ -150,8 +153,12 @@ impl RemovalHasCause {
     fn judge(&self, at: Instant, leader: NodeId, session: Session, name: &Name, cause: Cause) -> Result<(), String> {
         let cid = session.cid;
         match cause {
-            Cause::Leave if !self.left.contains(&session) => Err(format!("member {cid} did not leave")),
-            Cause::Eject if !self.ejects => Err(format!("nobody asked to eject member {cid}")),
+            Cause::Leave if self.left.contains(&session) => Ok(()),
+            Cause::Leave if self.left_early && !self.homes.contains_key(&session) => Ok(()),
+            Cause::Leave => Err(format!("member {cid} did not leave")),
+            Cause::Eject if !self.ejects && !self.ejected.contains(&cid) => {
+                Err(format!("nobody asked to eject member {cid}"))
+            }
             Cause::Takeover if self.names.get(&(session.group, name.clone())).is_none_or(|newest| *newest <= cid) => {
                 Err(format!("nobody took over from member {cid}"))
             }
@@ -177,8 +184,15 @@ impl Checker for RemovalHasCause {
 
     fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
         match step.input {
-            Input::Command(words) if words.starts_with("leave") => self.left.extend(self.sessions.of(step.node)),
-            Input::Command(words) if words.starts_with("eject") => self.ejects = true,
+            Input::Command(words) if words.starts_with("leave") => match self.sessions.of(step.node) {
+                Some(session) => drop(self.left.insert(session)),
+                None => self.left_early = true,
+            },
+            Input::Command(words) => match words.strip_prefix("eject").map(|cid| cid.trim().parse()) {
+                Some(Ok(cid)) => drop(self.ejected.insert(MemberId(cid))),
+                Some(Err(_)) => self.ejects = true,
+                None => {}
+            },
             Input::Frame(frame) if !frame.injected && self.silence.is_some() => {
                 self.heard.insert((step.node, frame.from), step.at);
             }
