@@ -10,6 +10,7 @@
 //! * [`Schedule`]: random faults from a seed; when a run fails, [`Schedule::minimise`] says which of them matter;
 //! * [`search`]: every order of events of a small model;
 //! * [`FailingEntropy`]: randomness that fails at its k-th draw; [`Trace`]: seed in, trace out;
+//! * [`Star`]: a whole Antigone group, ready to run;
 //! * [`toy`]: three endpoints to try it on.
 //!
 //! ```
@@ -38,6 +39,7 @@ pub mod net;
 pub mod rng;
 pub mod schedule;
 pub mod search;
+pub mod star;
 mod step;
 pub mod toy;
 mod trace;
@@ -53,6 +55,7 @@ pub use net::{Faults, InTransit, LinkConfig, NetStats, WireId};
 pub use rng::{Failing, FailingEntropy, Mixer, SimRng};
 pub use schedule::{Chaos, Op, Schedule, every_failure};
 pub use search::{Bounds, Counterexample, Explored, State, search};
+pub use star::{Star, StarConfig};
 pub use step::{Input, Machine, Observed, Stop, Why};
 pub use trace::Trace;
 pub use world::{Drain, Limits, Moment, Node, NodeClock, NodeId, Route, World};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::net::LinkConfig;
-use super::step::Stop;
+use super::step::{Stop, Why};
 use super::world::{Moment, Node, World};
 use crate::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use crate::crypto::keys::role;
@@ -134,7 +134,7 @@ impl Star {
     /// `stranger`; those whose name begins with `disabled` are disabled.
     ///
     /// # Errors
-    /// [`Stop`]; the machines' own failures are a [`super::Why::Scenario`].
+    /// [`Stop`]; the machines' own failures are a [`Why::Scenario`].
     pub fn add(world: &mut World, config: StarConfig, members: usize) -> Result<Self, Stop> {
         let names: Vec<String> = (1..=members).map(|n| alloc::format!("m{n}")).collect();
         Self::with_names(world, config, &names)
@@ -146,7 +146,7 @@ impl Star {
     /// As [`Self::add`].
     pub fn with_names(world: &mut World, config: StarConfig, members: &[String]) -> Result<Self, Stop> {
         for table in [crate::wire::antigone::MESSAGES] {
-            world.add_messages(table);
+            world.tables().add(table);
         }
         let suite = config.suite.clone();
         let third_party = world.add("ttp", ThirdParty::new(suite.clone(), config.limits.clone()))?;
@@ -156,9 +156,9 @@ impl Star {
                 let _ = machine.answer(cx, *ticket, &records(&*suite, leader, member));
             }
         })?;
-        let mut rng = world.seeded(0x1ead);
+        let mut rng = world.root.fork(0x1ead);
         let machine = leader_machine(&config, &mut Cx::new(world.now(), &mut rng));
-        let leader = world.add(LEADER, machine.map_err(|error| world.scenario(&error.to_string()))?)?;
+        let leader = world.add(LEADER, machine.map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?)?;
         world.set_address(Peer::ThirdParty, third_party, config.link);
         world.set_address(Peer::Leader(name(LEADER)), leader, config.link);
         let mut star = Self { config, third_party, leader, members: Vec::new() };
@@ -173,7 +173,7 @@ impl Star {
     /// # Errors
     /// As [`Self::add`].
     pub fn add_member(&mut self, world: &mut World, member: &str) -> Result<Node<Member>, Stop> {
-        let machine = member_machine(&self.config, member).map_err(|error| world.scenario(&error.to_string()))?;
+        let machine = member_machine(&self.config, member).map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         let node = world.add(member, machine)?;
         self.members.push(node);
         Ok(node)
@@ -204,7 +204,7 @@ impl Star {
     pub fn join_all(&self, world: &mut World, time: Duration) -> Result<(), Stop> {
         for member in &self.members {
             let joined = world.with(*member, |member, cx| member.join(cx))?;
-            joined.map_err(|error| world.scenario(&error.to_string()))?;
+            joined.map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         }
         let star = &*self;
         world.eventually(time, "everybody has joined and agrees", |world| star.converged(world))?;

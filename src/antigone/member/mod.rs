@@ -267,6 +267,11 @@ impl Member {
         self.session().is_some_and(|session| session.joined && session.current())
     }
 
+    /// Whether it is in no group and on its way to or from none.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
     /// The own name.
     pub fn name(&self) -> &Name {
         &self.me.name
