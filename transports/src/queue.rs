@@ -188,11 +188,16 @@ impl Queues {
 
     /// The link is over, for this reason unless another came before. What was received before is still taken in.
     pub(crate) fn end(&self, why: CloseReason) {
+        // The reason comes first: once the phase is visible the halves end too, with reasons of their own.
+        let first = {
+            let mut inbox = lock(&self.inbox);
+            let first = inbox.ended.is_none();
+            inbox.ended.get_or_insert(why);
+            first
+        };
         self.advance(Phase::Dead);
-        let mut inbox = lock(&self.inbox);
-        if inbox.ended.is_none() {
-            inbox.ended = Some(why);
-            self.announce(inbox);
+        if first {
+            self.announce(lock(&self.inbox));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The driver itself: calls, timers, an application that does not keep up, links that are wanted, the end.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::net::TcpListener as StdListener;

@@ -1,5 +1,7 @@
 //! Frames over links: whole, in order, and each link on its own.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::io;
