@@ -32,7 +32,7 @@ const LEAST_READ: usize = 4 << 10;
 const LONG: usize = 16 << 10;
 
 /// After the last frame is written in a shutdown, how long the peer may take to close its side.
-const LINGER: Duration = Duration::from_millis(250);
+const LINGER: Duration = Duration::from_millis(500);
 
 /// How patient a link over a stream is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -351,6 +351,40 @@ async fn a_shutdown_flushes_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn what_is_flushed_survives_a_peer_that_goes_on_sending() {
+    let served = serve(Toy::new(Mode::Report), Config::default(), TcpConfig::default()).await;
+    let raw = Raw::join(&served).await;
+    drop(served.events);
+    let (mut reader, mut writer) = raw.0.into_split();
+    let noise = tokio::spawn(async move {
+        while writer.write_all(&common::framed(b"noise")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    // More than the peer's window, so that much of it lies in the own kernel's buffers when the last write returns.
+    const BYTES: usize = 1_200_000;
+    let send = |toy: &mut Toy| {
+        let all = toy.all();
+        toy.send(all, vec![7; BYTES / 2], Class::Control);
+        let all = toy.all();
+        toy.send(all, vec![7; BYTES / 2], Class::Control);
+    };
+    served.handle.call(move |toy, _| send(toy)).await.unwrap();
+    let shutdown = tokio::spawn(async move { served.handle.shutdown().await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut received = 0;
+    let mut buffer = vec![0; 65_536];
+    while received < BYTES + 8 {
+        let count = soon(tokio::io::AsyncReadExt::read(&mut reader, &mut buffer)).await.unwrap();
+        assert!(count > 0, "the end after {received} bytes");
+        received += count;
+    }
+    let finished = soon(shutdown).await.unwrap();
+    assert!(finished.complete && finished.unflushed == 0);
+    noise.abort();
+}
+
+#[tokio::test]
 async fn a_shutdown_does_not_wait_for_those_who_do_not_read() {
     let served =
         serve(Toy::new(Mode::Echo), Config::default().flush(Duration::from_millis(200)), TcpConfig::default()).await;
