@@ -203,7 +203,9 @@ impl<M> fmt::Debug for Handle<M> {
 }
 
 impl<M: Endpoint + 'static> Handle<M> {
-    /// Runs `call` with the endpoint, between two inputs, and returns what it returns. It must not block.
+    /// Runs `call` with the endpoint, between two inputs, and returns what it returns. It must not block. What it makes
+    /// the endpoint send is queued, and its events are on their way, before this returns; but while the application
+    /// takes no events the endpoint may lack room, and its commands answer `Full`.
     ///
     /// # Errors
     /// [`DriverGone`]: it was not run, or it panicked.

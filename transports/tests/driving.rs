@@ -292,6 +292,56 @@ async fn a_wish_that_no_connector_takes_goes_to_the_application() {
     assert_eq!(handle.stats().wishes_untaken, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drivers_meet_over_loopback_and_part_in_order() {
+    let hub = serve(Toy::new(Mode::Hub(Class::Control)), Config::default(), TcpConfig::default()).await;
+    let address = hub.address;
+    let mut members = Vec::new();
+    for _ in 0..3 {
+        let connector = TcpConnector::new(quick(), move |_, _| Some(address));
+        let toy = Toy { wants: Some(leader()), ..Toy::new(Mode::Report) };
+        let (handle, events) = driver::spawn(toy, Config::default().connector(connector));
+        handle.call(|toy, _| toy.want()).await.unwrap();
+        members.push((handle, events));
+    }
+    until(|| hub.handle.stats().links_opened == 3 && members.iter().all(|(m, _)| m.stats().links_opened == 1)).await;
+    const EACH: usize = 200;
+    for (index, (handle, _)) in members.iter().enumerate() {
+        for number in 0..EACH {
+            let text = format!("{number} from {index}");
+            handle
+                .call(move |toy, _| {
+                    let all = toy.all();
+                    toy.send(all, text, Class::Control);
+                })
+                .await
+                .unwrap();
+        }
+    }
+    for (index, (_, events)) in members.iter_mut().enumerate() {
+        // From each of the others everything, in its order.
+        let mut next = [0; 3];
+        for _ in 0..2 * EACH {
+            let text = payload(soon(events.recv()).await);
+            let text = std::str::from_utf8(&text).unwrap();
+            let (number, from) = text.split_once(" from ").unwrap();
+            let from: usize = from.parse().unwrap();
+            assert_ne!(from, index);
+            assert_eq!(number.parse(), Ok(next[from]));
+            next[from] += 1;
+        }
+    }
+    // The hub goes first; a member wants it back, in vain, and can still be ended.
+    assert!(soon(hub.handle.shutdown()).await.unwrap().complete);
+    for (handle, _) in members {
+        until(|| handle.stats().links_closed == 1 && handle.stats().unreachable > 0).await;
+        let finished = soon(handle.shutdown()).await.unwrap();
+        assert!(finished.complete);
+        assert_eq!(finished.machine.stats.overruns, 0);
+    }
+    until(|| tasks() == 0).await;
+}
+
 fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
