@@ -32,6 +32,7 @@ pub mod clock;
 pub mod driver;
 mod queue;
 pub mod report;
+mod run;
 pub mod stream;
 pub mod tcp;
 pub mod transport;
