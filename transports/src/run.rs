@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::endpoint::{Cx, Endpoint, Entropy, Link, To, Transmit, Wake};
+use sodality::endpoint::{Cx, Endpoint, Entropy, Link, Transmit, Wake};
 use sodality::error::Fatal;
 use sodality::event::Event;
 use tokio::sync::{mpsc, oneshot};
@@ -335,10 +335,7 @@ impl<M: Endpoint> Driver<M> {
     }
 
     fn route(&self, transmit: &Transmit) {
-        match &transmit.to {
-            To::Link(link) => self.push(*link, transmit),
-            To::Many(links) => links.iter().for_each(|link| self.push(*link, transmit)),
-        }
+        transmit.to.links().for_each(|link| self.push(link, transmit));
     }
 
     fn push(&self, link: Link, transmit: &Transmit) {
