@@ -19,4 +19,5 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod identity;
+pub mod transfer;
 pub mod wire;

@@ -6,6 +6,7 @@
 //! * [`shape`]: what a declaration says, as data, and the tree of fields of a concrete message;
 //! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
+//! * [`transfer`]: the declarations of objects over messages;
 //! * `strategy` (feature `proptest`): every message as a strategy.
 
 #[macro_use]
@@ -16,6 +17,7 @@ pub mod frame;
 pub mod shape;
 #[cfg(feature = "proptest")]
 pub mod strategy;
+pub mod transfer;
 
 pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
 pub use frame::{Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, System};
