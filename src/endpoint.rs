@@ -166,6 +166,8 @@ pub enum To {
     Link(Link),
     /// Many links. The set is built once for each view and shared.
     Many(Arc<[Link]>),
+    /// Many links but for one: what a relay forwards goes to everybody but its sender.
+    AllBut(Arc<[Link]>, Link),
 }
 
 /// What a transport under pressure gives up first.
@@ -256,6 +258,8 @@ pub enum Due {
     Farewell,
     /// An application's answer is overdue.
     Answer,
+    /// An object is announced, asked for or reported (`transfer`).
+    Object,
 }
 
 /// A protocol object: a leader, a member or a third party. Object safe; the driver needs no type parameter for it.

@@ -7,13 +7,16 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
-use crate::endpoint::{Instant, Link};
+use crate::endpoint::{Class, Instant, Link, To, Transmit};
+use crate::event::{Cause, Causes};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
+use crate::wire::antigone::Kind;
 use crate::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};
 
 /// Takes in the bytes of a state, in order.
@@ -72,6 +75,10 @@ plain! {
     Version, v => &v.0.to_be_bytes();
     Link, v => &v.0.to_be_bytes();
     Instance, v => &v.0;
+    Cause, v => &[*v as u8];
+    Causes, v => &v.bits().to_be_bytes();
+    Kind, v => &[*v as u8];
+    Class, v => &[*v as u8];
 }
 
 macro_rules! sized {
@@ -109,6 +116,23 @@ impl Fingerprint for Instant {
         now.since(*self).fingerprint(now, sink);
     }
 }
+
+impl Fingerprint for AtomicBool {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn Sink) {
+        self.load(Ordering::Acquire).fingerprint(now, sink);
+    }
+}
+
+impl Fingerprint for To {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn Sink) {
+        match self {
+            Self::Link(link) => (0u8, link).fingerprint(now, sink),
+            Self::Many(links) => (1u8, links).fingerprint(now, sink),
+        }
+    }
+}
+
+fingerprint!(Transmit { to, frame, class });
 
 impl<R> Fingerprint for Key<R> {
     fn fingerprint(&self, now: Instant, sink: &mut dyn Sink) {

@@ -5,7 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Secret bytes: on the heap, so that moving them leaves no copy; wiped on drop (R32); never printed (R33); compared
 /// in constant time and only through [`crate::crypto::Suite::same`].
@@ -15,6 +15,13 @@ impl Secret {
     /// Takes a copy of `bytes`. The caller wipes its own.
     pub fn new(bytes: &[u8]) -> Self {
         Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// Takes `bytes` and wipes the place where they stood.
+    pub fn take(bytes: &mut [u8]) -> Self {
+        let secret = Self::new(bytes);
+        bytes.zeroize();
+        secret
     }
 
     /// A secret of `length` bytes that `fill` writes in place.

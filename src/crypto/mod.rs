@@ -22,9 +22,23 @@ use crate::endpoint::{Entropy, EntropyError};
 use crate::error::{Failure, Reason};
 use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
 
+#[cfg(feature = "sim")]
+pub mod conformance;
+#[cfg(feature = "sim")]
+pub mod faulty;
 pub mod keys;
+#[cfg(any(feature = "sim", feature = "insecure-null"))]
+mod mix;
+#[cfg(feature = "insecure-null")]
+pub mod null;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
+#[cfg(feature = "sim")]
+pub mod symbolic;
 
 pub use keys::{Key, Secret};
+#[cfg(feature = "rustcrypto")]
+pub use rustcrypto::{aes_128_gcm, aes_256_gcm, chacha20_poly1305};
 
 /// The number of a suite in the header of each frame. Configured on both sides, never negotiated (R38).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -52,6 +52,11 @@ impl Bitmap {
         bytes
     }
 
+    /// Another set of the same numbers.
+    pub(super) fn copy(&self) -> Self {
+        Self { words: self.words.clone(), len: self.len, ones: self.ones }
+    }
+
     /// The bound.
     pub(super) fn len(&self) -> u32 {
         self.len
@@ -145,9 +150,7 @@ impl Bitmap {
     /// The highest number in it, and one more: 0 if it is empty.
     pub(super) fn end(&self) -> u32 {
         let at = self.words.iter().rposition(|word| *word != 0);
-        at.map_or(0, |at| {
-            (at as u32) * 64 + 64 - self.words.get(at).map_or(0, |word| word.leading_zeros())
-        })
+        at.map_or(0, |at| (at as u32) * 64 + 64 - self.words.get(at).map_or(0, |word| word.leading_zeros()))
     }
 
     fn find(&self, from: u32, view: impl Fn(usize, u64) -> u64) -> Option<u32> {

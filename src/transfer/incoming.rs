@@ -15,12 +15,12 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::bitmap::Bitmap;
-use super::jitter::Jitter;
 use super::object::Manifest;
 use super::sender::{check_want, wanted_bits};
-use super::{Config, Event, encode};
+use super::{Config, Event, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
+use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::Blob;
 use crate::wire::transfer::{self as wire, MAX_WANT_BITS, ObjectMessage, WANT_OVERHEAD};
@@ -86,7 +86,21 @@ pub(super) struct Incoming {
 }
 
 fingerprint!(Incoming {
-    manifest, source, have, asked, high, mark, report, round_at, asking, fresh, alive, silent, stalled, corrupt, budget
+    manifest,
+    source,
+    have,
+    asked,
+    high,
+    mark,
+    report,
+    round_at,
+    asking,
+    fresh,
+    alive,
+    silent,
+    stalled,
+    corrupt,
+    budget
 });
 
 impl Incoming {
@@ -134,7 +148,7 @@ impl Incoming {
         self.stalled = false;
         self.silent = 0;
         if !self.is_whole() {
-            let soon = now + jitter.below(config.repair_after / 4);
+            let soon = now + spread(jitter, config.repair_after / 4);
             self.round_at = Some(self.round_at.map_or(soon, |at| at.min(soon)));
         }
     }
@@ -250,7 +264,7 @@ impl Incoming {
     fn heard_mark(&mut self, now: Instant, config: &Config, jitter: &mut Jitter, mark: u64, report: bool) {
         self.mark = self.mark.max(mark);
         if report && !self.is_whole() {
-            let at = self.report.map_or_else(|| now + jitter.below(config.report_delay), |(at, _)| at);
+            let at = self.report.map_or_else(|| now + spread(jitter, config.report_delay), |(at, _)| at);
             self.report = Some((at, self.mark));
         }
     }
@@ -320,7 +334,7 @@ impl Incoming {
         self.alive = false;
         let doubled = config.repair_after * (1 << self.silent.min(10));
         let patience: Duration = doubled.min(config.repair_longest.max(config.repair_after));
-        self.round_at = Some(now + patience + jitter.below(patience));
+        self.round_at = Some(now + patience + spread(jitter, patience));
     }
 
     /// The next demand of this round. After the last, a new round begins.

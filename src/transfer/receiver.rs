@@ -6,11 +6,11 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::incoming::{Incoming, Round};
-use super::jitter::Jitter;
 use super::object::{Manifest, Progress};
-use super::{Config, Event, TransferError, encode};
+use super::{Config, Event, TransferError, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
+use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::Digest;
 use crate::wire::transfer::{self as wire, Done, ObjectId, ObjectMessage, Outcome};
@@ -145,7 +145,7 @@ impl Receiver {
             (Event::Corrupt { object, again: false }, Outcome::Corrupt)
         };
         events.push_back(event);
-        self.finish(now, jitter.below(config.report_delay), manifest, outcome);
+        self.finish(now, spread(jitter, config.report_delay), manifest, outcome);
         Ok(good)
     }
 
@@ -207,7 +207,7 @@ impl Receiver {
         if let Some(finished) = self.finished.iter_mut().find(|finished| finished.manifest == manifest) {
             if finished.say_at.is_none() {
                 // Its word was lost, or the sender has begun anew.
-                let soon = now + jitter.below(config.repair_after);
+                let soon = now + spread(jitter, config.repair_after);
                 finished.say_at = Some(soon.max(finished.rest_until));
             }
             return Ok(());

@@ -6,12 +6,12 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::bitmap::Bitmap;
-use super::jitter::Jitter;
 use super::object::{Manifest, Source};
 use super::window::Window;
-use super::{Config, Event, OfferEnd, encode};
+use super::{Config, Event, OfferEnd, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
+use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::{Field, Rest};
 use crate::wire::transfer::{Announce, CHUNK_OVERHEAD, Chunk, ObjectId, ObjectMessage, Outcome, Want, Withdraw};
@@ -44,9 +44,7 @@ struct Offer {
     done: BTreeSet<MemberId>,
 }
 
-fingerprint!(Offer {
-    manifest, wanted, recent, older, turn_at, budget, cursor, announce_at, interval, end_at, done
-});
+fingerprint!(Offer { manifest, wanted, recent, older, turn_at, budget, cursor, announce_at, interval, end_at, done });
 
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 #[derive(Debug)]
@@ -140,7 +138,7 @@ impl Sender {
             for offer in self.offers.values_mut() {
                 offer.interval = config.announce_first;
                 // Many who come at once hear one announcement.
-                offer.announce_by(now + jitter.below(config.repair_after));
+                offer.announce_by(now + spread(jitter, config.repair_after));
             }
         }
     }
@@ -218,7 +216,7 @@ impl Sender {
         }
         let mark = self.window.mark();
         let offer = self.offers.values_mut().find(|offer| offer.announce_at.is_some_and(|at| at <= now))?;
-        offer.announce_at = Some(now + offer.interval + jitter.below(offer.interval / 4));
+        offer.announce_at = Some(now + offer.interval + spread(jitter, offer.interval / 4));
         offer.interval = (offer.interval * 2).min(config.announce_longest);
         Some(encode(&ObjectMessage::Announce(Announce { manifest: offer.manifest.by_ref(), mark })))
     }
@@ -267,7 +265,9 @@ impl Sender {
     fn next_object(&self) -> Option<ObjectId> {
         let wanted = |(object, offer): (&ObjectId, &Offer)| (!offer.wanted.is_empty()).then_some(*object);
         let after = self.last.map(|last| (core::ops::Bound::Excluded(last), core::ops::Bound::Unbounded));
-        after.and_then(|after| self.offers.range(after).find_map(wanted)).or_else(|| self.offers.iter().find_map(wanted))
+        after
+            .and_then(|after| self.offers.range(after).find_map(wanted))
+            .or_else(|| self.offers.iter().find_map(wanted))
     }
 
     fn wait_or_probe(&mut self, now: Instant, config: &Config, object: ObjectId) -> Option<Bytes> {

@@ -7,7 +7,8 @@ use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
 };
 use super::frame::MAX_TEXT;
-use crate::event::{Cause, Causes, EndReason};
+pub use super::view::{Added, Change, Removed};
+use crate::event::{Causes, EndReason};
 use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 
 /// Longest RA-J1, in bytes, tag included: what RA-T1 has room for.
@@ -301,40 +302,6 @@ structure! {
         last: bool,
         /// The changes.
         changes: List<'a, Change<'a>, MAX_CHANGES>,
-    }
-}
-
-choice! {
-    /// A change of the view.
-    pub enum Change<'a> {
-        /// Somebody came.
-        0 = Add(Added<'a>),
-        /// Somebody went.
-        1 = Remove(Removed),
-    }
-}
-
-structure! {
-    /// A member as the view shows it.
-    pub struct Added<'a> {
-        /// Its number.
-        cid: MemberId,
-        /// Its name.
-        name: NameRef<'a>,
-        /// Its public origin key, or none.
-        origin_key: VerifyingKey,
-    }
-}
-
-structure! {
-    /// A removal, with its cause (S6).
-    pub struct Removed {
-        /// Its number.
-        cid: MemberId,
-        /// Why.
-        cause: Cause,
-        /// Who asked for it.
-        by: MemberId,
     }
 }
 

@@ -501,6 +501,17 @@ opaque! {
     SealedKey, 8, 64;
 }
 
+macro_rules! optional {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The absent one.
+            pub const NONE: Self = Self { length: 0, bytes: [0; Self::MAX] };
+        }
+    )*};
+}
+
+optional! { Tag Digest Share VerifyingKey Signature }
+
 impl<'a> Field<'a> for EndReason {
     const SHAPE: Shape = Shape::U8 { max: Self::Exhausted as u8 };
 

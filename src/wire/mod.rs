@@ -5,6 +5,7 @@
 //! * [`field`]: the field types and their one canonical encoding;
 //! * [`shape`]: what a declaration says, as data, and the tree of fields of a concrete message;
 //! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
+//! * [`view`]: changes of the view, the same in both systems;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
 //! * [`transfer`]: the declarations of objects over messages;
 //! * `strategy` (feature `proptest`): every message as a strategy.
@@ -14,10 +15,12 @@ mod declare;
 pub mod antigone;
 pub mod field;
 pub mod frame;
+pub mod policy;
 pub mod shape;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod transfer;
+pub mod view;
 
 pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
 pub use frame::{Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, System};

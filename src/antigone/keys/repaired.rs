@@ -1,0 +1,227 @@
+//! Key distribution, repaired edition: no state beyond the issue itself.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::antigone::data::base;
+use crate::crypto::keys::role;
+use crate::crypto::{Aead, BoxNumber, Key, Secret, Suite};
+use crate::endpoint::Entropy;
+use crate::error::{Failure, Reason};
+use crate::event::Causes;
+use crate::group::outbox::Pool;
+use crate::identity::{Epoch, INSTANCE_BYTES, Instance, MemberId, Version};
+use crate::wire::antigone::{Block, Common, Delta, Rekey};
+use crate::wire::field::{Digest, Field, List, Nested, SealedKey};
+use crate::wire::frame::HEADER_BYTES;
+use crate::wire::{Header, Message};
+
+/// Key blocks under a channel key are numbered by their epoch in this domain; frames of the channel are in domain 0
+/// (RA §2).
+const BLOCK_DOMAIN: u32 = 1;
+
+/// The facts of a new epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The latest epoch with an evicting cause.
+    pub floor: Epoch,
+    /// Why the key changes.
+    pub causes: Causes,
+    /// The version of the view.
+    pub view: Version,
+    /// Its digest.
+    pub view_digest: Digest,
+    /// The version of the policy.
+    pub policy: Version,
+    /// Its digest.
+    pub policy_digest: Digest,
+    /// How the view changed.
+    pub delta: Delta<'a>,
+}
+
+/// An issued epoch at the leader: the group key and its facts, fixed for good (I-2).
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct Issue {
+    epoch: Epoch,
+    floor: Epoch,
+    causes: Causes,
+    key: Key<role::Group>,
+    common: Bytes,
+    digest: Digest,
+    base: Key<role::DataBase>,
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Issue {
+    fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        let Self { epoch, floor, causes, key, common, digest: _, base: _ } = self;
+        epoch.fingerprint(now, sink);
+        floor.fingerprint(now, sink);
+        causes.bits().fingerprint(now, sink);
+        key.fingerprint(now, sink);
+        common.fingerprint(now, sink);
+    }
+}
+
+impl Issue {
+    /// Draws a group key and fixes its facts.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn draw(
+        suite: &dyn Suite,
+        rng: &mut dyn Entropy,
+        group: Instance,
+        facts: Facts<'_>,
+    ) -> Result<Self, Failure> {
+        let key = Key::new(suite.fresh_secret(rng, suite.sizes().group_key)?);
+        let mut common = BytesMut::with_capacity(256);
+        Common {
+            epoch: facts.epoch,
+            floor: facts.floor,
+            causes: facts.causes,
+            view: facts.view,
+            view_digest: facts.view_digest,
+            policy: facts.policy,
+            policy_digest: facts.policy_digest,
+            delta: facts.delta,
+        }
+        .put(&mut common);
+        let common = common.freeze();
+        let digest = suite.hash(&[&common])?;
+        let base = base(suite, group, &common, &key)?;
+        Ok(Self { epoch: facts.epoch, floor: facts.floor, causes: facts.causes, key, common, digest, base })
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The latest epoch with an evicting cause.
+    pub fn floor(&self) -> Epoch {
+        self.floor
+    }
+
+    /// Why the key changed.
+    pub fn causes(&self) -> Causes {
+        self.causes
+    }
+
+    /// What the data keys of the epoch derive from.
+    pub fn base(&self) -> &Key<role::DataBase> {
+        &self.base
+    }
+
+    /// The block of one member, under the leader's key to it. Repeats are identical.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn block(&self, header: Header, group: Instance, cid: MemberId, seal: &dyn Aead) -> Result<Block, Failure> {
+        let mut text = [0; SealedKey::MAX];
+        let key = self.key.secret().expose();
+        let text = text.get_mut(..key.len()).ok_or(Failure::Suite)?;
+        text.copy_from_slice(key);
+        let number = BoxNumber { domain: BLOCK_DOMAIN, counter: self.epoch.0 };
+        // On failure the contents are undefined, and never used; on success they are sealed.
+        let tag = match seal.seal(number, &associated(header, group, self.epoch, &self.digest, cid), text) {
+            Ok(tag) => tag,
+            Err(error) => {
+                drop(Secret::take(text));
+                return Err(error.into());
+            }
+        };
+        Ok(Block { cid, key: SealedKey::new(text).ok_or(Failure::Suite)?, tag })
+    }
+
+    /// A frame with these blocks, by rising member number. It stands alone.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`] only if the facts do not decode, which drawing them excludes.
+    pub fn frame(&self, header: Header, group: Instance, blocks: &[Block], pool: &mut Pool) -> Result<Bytes, Failure> {
+        let common = Nested::new(&self.common).map_err(|_| Failure::Suite)?;
+        let rekey = Rekey { group, common, blocks: List::of(blocks) };
+        pool.compose(self.common.len() + 128 * blocks.len() + 128, |out| {
+            rekey.put_open(header, out);
+            Ok(())
+        })
+    }
+}
+
+/// What a member's block says, once it has opened.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct KeyBlock {
+    common: Bytes,
+    key: Key<role::Group>,
+}
+
+fingerprint!(KeyBlock { common, key });
+
+impl KeyBlock {
+    /// The facts of the epoch.
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`], which opening the block excludes.
+    pub fn facts(&self) -> Result<Common<'_>, Reason> {
+        Common::decode(&self.common).map_err(|_| Reason::Malformed)
+    }
+
+    /// What the data keys of the epoch derive from.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn base(&self, suite: &dyn Suite, group: Instance) -> Result<Key<role::DataBase>, Failure> {
+        Ok(base(suite, group, &self.common, &self.key)?)
+    }
+}
+
+/// Opens a member's block: RA §4.4, "A on RA-R", steps (1) to (3). `installed` is the member's epoch, 0 for none.
+///
+/// # Errors
+/// [`Reason::Unknown`]: another group, or no block for this member. [`Reason::Replayed`]: not newer than what is
+/// installed. [`Reason::Forged`], [`Reason::Malformed`], [`Reason::Suite`].
+pub fn open(
+    header: Header,
+    suite: &dyn Suite,
+    group: Instance,
+    cid: MemberId,
+    installed: Epoch,
+    key: &dyn Aead,
+    frame: &[u8],
+) -> Result<KeyBlock, Reason> {
+    let rekey = Rekey::parse(frame).map_err(|_| Reason::Malformed)?.message;
+    if rekey.group != group {
+        return Err(Reason::Unknown);
+    }
+    let block = rekey.blocks.iter().find(|block| block.cid == cid).ok_or(Reason::Unknown)?;
+    let facts = rekey.common.value;
+    if facts.epoch <= installed {
+        return Err(Reason::Replayed);
+    }
+    let digest = suite.hash(&[rekey.common.bytes.0])?;
+    let mut text = [0; SealedKey::MAX];
+    let sealed = block.key.as_bytes();
+    let text = text.get_mut(..sealed.len()).ok_or(Reason::Malformed)?;
+    text.copy_from_slice(sealed);
+    let number = BoxNumber { domain: BLOCK_DOMAIN, counter: facts.epoch.0 };
+    key.open(number, &associated(header, group, facts.epoch, &digest, cid), text, &block.tag)?;
+    if facts.floor > facts.epoch {
+        return Err(Reason::Violation);
+    }
+    Ok(KeyBlock { common: Bytes::copy_from_slice(rekey.common.bytes.0), key: Key::new(Secret::take(text)) })
+}
+
+/// The associated data of a block: header ‖ G ‖ e ‖ digest of `common` ‖ cid (RA §2). Nothing in it varies between
+/// frames of one epoch (I-2).
+fn associated(header: Header, group: Instance, epoch: Epoch, digest: &Digest, cid: MemberId) -> BytesMut {
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + INSTANCE_BYTES + 16 + 2 + Digest::MAX);
+    header.put(Rekey::INFO.code, &mut out);
+    group.put(&mut out);
+    epoch.put(&mut out);
+    digest.put(&mut out);
+    cid.put(&mut out);
+    out
+}

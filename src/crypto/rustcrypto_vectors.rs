@@ -1,0 +1,1 @@
+//! Published values for shapes that the contract hides.

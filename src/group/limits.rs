@@ -1,0 +1,106 @@
+//! Every bound, and every default time that is not a matter of policy, in one place (RA §4.7, R2, R30).
+
+use core::time::Duration;
+
+use super::retry::Retry;
+
+/// Bounds of one machine. What reaches a bound is refused or dropped and counted; nothing grows beyond it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Frames that wait for `poll_transmit`. An input that may need more room than is left is dropped unread (R45).
+    pub out_frames: usize,
+    /// Events that wait for `poll_event`.
+    pub out_events: usize,
+    /// Links open at once. A further link is ignored.
+    pub links: usize,
+
+    /// Pending joins in all: each costs a stranger's name, one RA-J1 and one RA-J2 (about 3 KiB).
+    pub pending_joins: usize,
+    /// Pending joins on one link.
+    pub pending_joins_per_link: usize,
+    /// Pending joins of one name.
+    pub pending_joins_per_name: usize,
+    /// How long a pending join lives (T_pend).
+    pub pending_life: Duration,
+    /// How long a pending join is safe from being replaced by a newer one (T_min, R6).
+    pub pending_guard: Duration,
+    /// How long a member tries to join (T_join).
+    pub join_time: Duration,
+
+    /// Members of a group, the leader not counted.
+    pub members: usize,
+    /// Senders for which one epoch keeps a prepared key and a window (about 1 KiB each).
+    pub senders: usize,
+    /// Changes of the view that a leader remembers for members that missed some; older gaps get the whole roster.
+    pub view_history: usize,
+
+    /// Frames kept that came before their key.
+    pub early_frames: usize,
+    /// Bytes of frames kept that came before their key.
+    pub early_bytes: usize,
+    /// Early frames opened in one call of `handle_timeout`.
+    pub early_at_once: usize,
+
+    /// Records that wait for acknowledgement on one channel. A member that lets them pile up is taken as failed (R30).
+    pub records: usize,
+    /// Answers to one member's frames in a second; as many may come at once.
+    pub answers_per_second: u32,
+    /// Ended channels that are kept to repeat the farewell.
+    pub lingering: usize,
+    /// How long an ended channel is kept, and how long a farewell is repeated (`linger`, T_end).
+    pub linger: Duration,
+
+    /// (Third party) Look-ups open at once.
+    pub lookups: usize,
+    /// (Third party) Requests of one leader in a second; as many may come at once.
+    pub requests_per_second: u32,
+
+    /// The pace of repetition (RTO and its ceiling).
+    pub retry: Retry,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            out_frames: 256,
+            out_events: 1024,
+            links: 16_384,
+            pending_joins: 1024,
+            pending_joins_per_link: 8,
+            pending_joins_per_name: 4,
+            pending_life: Duration::from_secs(20),
+            pending_guard: Duration::from_secs(4),
+            join_time: Duration::from_secs(15),
+            members: 10_000,
+            senders: 10_001,
+            view_history: 1024,
+            early_frames: 64,
+            early_bytes: 256 * 1024,
+            early_at_once: 8,
+            records: 16,
+            answers_per_second: 20,
+            lingering: 1024,
+            linger: Duration::from_secs(10),
+            lookups: 1024,
+            requests_per_second: 100,
+            retry: Retry::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_agree_with_one_another() {
+        let limits = Limits::default();
+        assert!(limits.pending_guard < limits.pending_life);
+        assert!(limits.join_time < limits.pending_life);
+        assert!(limits.pending_joins_per_link <= limits.pending_joins);
+        assert!(limits.retry.first <= limits.retry.ceiling);
+        assert!(limits.senders > limits.members);
+        assert!(limits.early_at_once <= limits.early_frames);
+        assert!(limits.links > limits.members);
+    }
+}

@@ -1,0 +1,34 @@
+//! What both systems share: the parts of which a leader or a member is made, without any message of either system.
+//!
+//! | part | what it is |
+//! | --- | --- |
+//! | [`keyring`] | the group keys held now: at most two epochs (I-5), with grace, settling and the floor (RA §4.4) |
+//! | [`sealer`] | the one sealer of the own number in one epoch: a counter that stops, limits, a lease, a revoke flag |
+//! | [`window`] | the replay window of one sender in one epoch (R13) |
+//! | [`view`] | who is in the group, as a chain of changes with a digest (RA §4.5, R27) |
+//! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
+//! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
+//! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`limits`] | every bound and every default time, in one place |
+
+pub mod evidence;
+pub mod jitter;
+pub mod keyring;
+pub mod limits;
+pub mod outbox;
+pub mod retry;
+pub mod sealer;
+pub mod timers;
+pub mod view;
+pub mod window;
+
+pub use evidence::Probes;
+pub use jitter::Jitter;
+pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};
+pub use limits::Limits;
+pub use outbox::{Outbox, Pool};
+pub use retry::{Backoff, Retry};
+pub use sealer::{SealLimits, Sealer};
+pub use timers::Timers;
+pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
+pub use window::Window;

@@ -1,0 +1,387 @@
+//! What the application chooses, what a member insists on, and what contradicts itself.
+//!
+//! A [`Policy`] travels authenticated in the join and its digest is bound into every epoch; a member has a [`Floor`]
+//! below which it refuses. Nothing is negotiated (R38).
+
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::DecodeError;
+use crate::event::{Cause, Causes, Shortfall};
+use crate::wire::antigone::{Kind, MAX_POLICY};
+use crate::wire::field::{Blob, Field};
+use crate::wire::policy::{PolicyForm, ViewForm};
+
+/// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
+pub const MIN_FRAME: usize = 1_200;
+/// Longest communication hint, in bytes.
+pub const MAX_HINT: usize = 64;
+
+/// What protects a message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Protection {
+    /// Nothing: anybody on the path may read, change, invent and repeat.
+    None,
+    /// Readable by anybody; changed, invented and repeated by insiders only.
+    Integrity,
+    /// Readable by insiders only. In the repaired edition it protects integrity too.
+    Confidentiality,
+    /// Both, by promise.
+    Both,
+}
+
+impl Protection {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::None, Self::Integrity, Self::Confidentiality, Self::Both];
+
+    /// As it stands in frames.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::None => Kind::Clear,
+            Self::Integrity => Kind::Integrity,
+            Self::Confidentiality => Kind::Confidentiality,
+            Self::Both => Kind::Both,
+        }
+    }
+
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Clear => Self::None,
+            Kind::Integrity => Self::Integrity,
+            Kind::Confidentiality => Self::Confidentiality,
+            Kind::Both => Self::Both,
+        }
+    }
+
+    /// Whether it promises at least what `other` promises.
+    pub fn at_least(self, other: Self) -> bool {
+        match other {
+            Self::None => true,
+            Self::Integrity => self != Self::None,
+            Self::Confidentiality => matches!(self, Self::Confidentiality | Self::Both),
+            Self::Both => self == Self::Both,
+        }
+    }
+}
+
+/// How members learn who is in the group (RA §4.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Views {
+    /// Not at all.
+    Hidden,
+    /// With each key.
+    WithEachKey,
+    /// With each key, and with each heartbeat on shared links.
+    BestEffort,
+    /// With each key, and no key is installed without it: the roster is exactly those who can hold the key.
+    Exact,
+}
+
+/// How failures are noticed (RA §4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Detection {
+    /// Time between two polls.
+    pub period: Duration,
+    /// How many polls in a row may be lost.
+    pub misses: u8,
+}
+
+impl Detection {
+    /// `T_max`: the age of evidence from which a member no longer counts its key as current (S8).
+    pub fn staleness(&self, rto: Duration) -> Duration {
+        self.period.saturating_mul(u32::from(self.misses)).saturating_add(rto)
+    }
+
+    /// The silence after which a leader suspects a member.
+    pub fn silence(&self, rto: Duration) -> Duration {
+        self.period.saturating_mul(u32::from(self.misses) + 1).saturating_add(rto)
+    }
+}
+
+/// What a group is like. Chosen by the leader, sent to each newcomer, the same for all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Mix an ephemeral exchange into each join: forward secrecy for sessions (S2). Default: yes.
+    pub ephemeral: bool,
+    /// Which causes change the key (D22). Default: join, leave, eject, failure, takeover, command.
+    pub rekey_on: Causes,
+    /// How long an old key opens after a plain rekey (D23). Default: 5 s.
+    pub grace: Duration,
+    /// How long sending stays with the old key after a plain rekey. Less than `grace`. Default: 1 s.
+    pub settle: Duration,
+    /// What protects data. Default: both.
+    pub protection: Protection,
+    /// Whether data carry their sender's signature (S9). Default: yes.
+    pub origin: bool,
+    /// How members learn who is in the group. Default: exact.
+    pub views: Views,
+    /// How failures are noticed; `None` voids the staleness bound (S8). Default: 5 s, 3 misses.
+    pub detection: Option<Detection>,
+    /// Whether a second join of a live name replaces the first once it is authenticated. Default: yes.
+    pub takeover: bool,
+    /// Longest frame in bytes. Default: 65,536.
+    pub frame_limit: u32,
+    /// A communication hint that members pass to their drivers, at most 64 bytes. Default: none.
+    pub hint: Bytes,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let rekey_on = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover, Cause::Command];
+        Self {
+            ephemeral: true,
+            rekey_on: rekey_on.into_iter().fold(Causes::of(Cause::Open), Causes::with),
+            grace: Duration::from_secs(5),
+            settle: Duration::from_secs(1),
+            protection: Protection::Both,
+            origin: true,
+            views: Views::Exact,
+            detection: Some(Detection { period: Duration::from_secs(5), misses: 3 }),
+            takeover: true,
+            frame_limit: 65_536,
+            hint: Bytes::new(),
+        }
+    }
+}
+
+/// A contradiction in a policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// Sending would stay with a key that opens no more.
+    #[error("`settle` must be shorter than `grace`, or both zero")]
+    SettleOutlastsGrace,
+    /// An exact roster with keys that outlive changes.
+    #[error("exact views need a new key on join, leave, eject, failure and takeover")]
+    ExactWithoutRekey,
+    /// Signatures that nobody can check.
+    #[error("signed origin needs views: members learn origin keys from them")]
+    OriginWithoutViews,
+    /// A signature inside a protection that is not there.
+    #[error("signed origin needs a protection of data")]
+    OriginWithoutProtection,
+    /// Frames too short for the protocol.
+    #[error("`frame_limit` must be at least 1200 bytes")]
+    FramesTooShort,
+    /// Frames too long for the protocol.
+    #[error("`frame_limit` must be at most 1 MiB")]
+    FramesTooLong,
+    /// Polls without pause, or never.
+    #[error("the period of detection must be between 10 ms and 1 hour, with at least one miss")]
+    Detection,
+    /// A hint that does not fit.
+    #[error("the hint has at most 64 bytes")]
+    HintTooLong,
+    /// A time that does not fit its field.
+    #[error("`grace` and `settle` are at most one hour")]
+    TooLong,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Policy {
+    /// Finds what contradicts itself.
+    ///
+    /// # Errors
+    /// The first [`Contradiction`].
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let changes = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover];
+        if self.grace > HOUR || self.settle > HOUR {
+            return Err(Contradiction::TooLong);
+        }
+        if self.settle >= self.grace && !self.settle.is_zero() {
+            return Err(Contradiction::SettleOutlastsGrace);
+        }
+        if self.views == Views::Exact && !changes.into_iter().all(|cause| self.rekey_on.contains(cause)) {
+            return Err(Contradiction::ExactWithoutRekey);
+        }
+        if self.origin && self.views == Views::Hidden {
+            return Err(Contradiction::OriginWithoutViews);
+        }
+        if self.origin && self.protection == Protection::None {
+            return Err(Contradiction::OriginWithoutProtection);
+        }
+        if (self.frame_limit as usize) < MIN_FRAME {
+            return Err(Contradiction::FramesTooShort);
+        }
+        if self.frame_limit > 1 << 20 {
+            return Err(Contradiction::FramesTooLong);
+        }
+        if let Some(Detection { period, misses }) = self.detection
+            && (period < Duration::from_millis(10) || period > HOUR || misses == 0)
+        {
+            return Err(Contradiction::Detection);
+        }
+        if self.hint.len() > MAX_HINT {
+            return Err(Contradiction::HintTooLong);
+        }
+        Ok(())
+    }
+
+    /// The canonical form, at most 600 bytes. The policy must pass [`Self::check`].
+    pub fn encode(&self) -> Bytes {
+        let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        let detection = self.detection.unwrap_or(Detection { period: Duration::ZERO, misses: 0 });
+        let form = PolicyForm {
+            form: 1,
+            ephemeral: self.ephemeral,
+            rekey_on: self.rekey_on,
+            grace: millis(self.grace),
+            settle: millis(self.settle),
+            protection: self.protection.kind(),
+            origin: self.origin,
+            views: match self.views {
+                Views::Hidden => ViewForm::Hidden,
+                Views::WithEachKey => ViewForm::WithEachKey,
+                Views::BestEffort => ViewForm::BestEffort,
+                Views::Exact => ViewForm::Exact,
+            },
+            detection: self.detection.is_some(),
+            period: millis(detection.period),
+            misses: detection.misses,
+            takeover: self.takeover,
+            frame_limit: self.frame_limit,
+            hint: Blob(&self.hint),
+        };
+        let mut out = BytesMut::with_capacity(MAX_POLICY);
+        form.put(&mut out);
+        out.freeze()
+    }
+
+    /// Reads the canonical form.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is not one, or says what [`Self::check`] refuses.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let form = PolicyForm::decode(bytes)?;
+        let span = |millis: u32| Duration::from_millis(u64::from(millis));
+        if form.form != 1 || (!form.detection && (form.period, form.misses) != (0, 0)) {
+            return Err(DecodeError::Value);
+        }
+        let policy = Self {
+            ephemeral: form.ephemeral,
+            rekey_on: form.rekey_on,
+            grace: span(form.grace),
+            settle: span(form.settle),
+            protection: Protection::of(form.protection),
+            origin: form.origin,
+            views: match form.views {
+                ViewForm::Hidden => Views::Hidden,
+                ViewForm::WithEachKey => Views::WithEachKey,
+                ViewForm::BestEffort => Views::BestEffort,
+                ViewForm::Exact => Views::Exact,
+            },
+            detection: form.detection.then(|| Detection { period: span(form.period), misses: form.misses }),
+            takeover: form.takeover,
+            frame_limit: form.frame_limit,
+            hint: Bytes::copy_from_slice(form.hint.0),
+        };
+        policy.check().map_err(|_| DecodeError::Value)?;
+        Ok(policy)
+    }
+}
+
+/// What a member insists on. A policy that falls short is refused at the join (R38).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Floor {
+    /// Joins must carry an ephemeral exchange. Default: yes.
+    pub ephemeral: bool,
+    /// The least protection of data. Default: both.
+    pub protection: Protection,
+    /// Data must carry their sender's signature. Default: no.
+    pub origin: bool,
+    /// Failures must be noticed, so that staleness is bounded. Default: yes.
+    pub detection: bool,
+    /// The key must change whenever somebody goes. Default: yes.
+    pub rekey_on_leave: bool,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { ephemeral: true, protection: Protection::Both, origin: false, detection: true, rekey_on_leave: true }
+    }
+}
+
+impl Floor {
+    /// A floor that every policy passes, for groups that protect nothing on purpose.
+    pub fn none() -> Self {
+        Self { ephemeral: false, protection: Protection::None, origin: false, detection: false, rekey_on_leave: false }
+    }
+
+    /// Whether `policy` is good enough.
+    ///
+    /// # Errors
+    /// The first [`Shortfall`].
+    pub fn admits(&self, policy: &Policy) -> Result<(), Shortfall> {
+        let evicting = [Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover];
+        if self.ephemeral && !policy.ephemeral {
+            return Err(Shortfall::ForwardSecrecy);
+        }
+        if !policy.protection.at_least(self.protection) {
+            return Err(Shortfall::Protection);
+        }
+        if self.origin && !policy.origin {
+            return Err(Shortfall::Origin);
+        }
+        if self.detection && policy.detection.is_none() {
+            return Err(Shortfall::FailureDetection);
+        }
+        if self.rekey_on_leave && !evicting.into_iter().all(|cause| policy.rekey_on.contains(cause)) {
+            return Err(Shortfall::RekeyOnLeave);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sound_and_survives_the_wire() {
+        let policy = Policy::default();
+        policy.check().unwrap();
+        assert_eq!(Policy::decode(&policy.encode()).unwrap(), policy);
+        assert!(policy.encode().len() <= MAX_POLICY);
+        Floor::default().admits(&policy).unwrap();
+    }
+
+    #[test]
+    fn each_contradiction_is_found() {
+        let broken = |change: fn(&mut Policy)| {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            let found = policy.check().unwrap_err();
+            assert_eq!(Policy::decode(&policy.encode()), Err(DecodeError::Value), "{found}");
+            found
+        };
+        assert_eq!(broken(|p| p.settle = p.grace), Contradiction::SettleOutlastsGrace);
+        assert_eq!(broken(|p| p.rekey_on = Causes::of(Cause::Open)), Contradiction::ExactWithoutRekey);
+        assert_eq!(broken(|p| p.views = Views::Hidden), Contradiction::OriginWithoutViews);
+        assert_eq!(broken(|p| p.protection = Protection::None), Contradiction::OriginWithoutProtection);
+        assert_eq!(broken(|p| p.frame_limit = 1_199), Contradiction::FramesTooShort);
+        assert_eq!(broken(|p| p.frame_limit = 2 << 20), Contradiction::FramesTooLong);
+        assert_eq!(
+            broken(|p| p.detection = Some(Detection { period: Duration::from_secs(1), misses: 0 })),
+            Contradiction::Detection
+        );
+        assert_eq!(broken(|p| p.hint = Bytes::from_static(&[0; 65])), Contradiction::HintTooLong);
+        assert_eq!(broken(|p| p.grace = HOUR * 2), Contradiction::TooLong);
+    }
+
+    #[test]
+    fn the_floor_names_what_falls_short() {
+        let short = |change: fn(&mut Policy)| {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            Floor { origin: true, ..Floor::default() }.admits(&policy).unwrap_err()
+        };
+        assert_eq!(short(|p| p.ephemeral = false), Shortfall::ForwardSecrecy);
+        assert_eq!(short(|p| p.protection = Protection::Confidentiality), Shortfall::Protection);
+        assert_eq!(short(|p| p.origin = false), Shortfall::Origin);
+        assert_eq!(short(|p| p.detection = None), Shortfall::FailureDetection);
+        assert_eq!(short(|p| p.rekey_on = Causes::of(Cause::Join)), Shortfall::RekeyOnLeave);
+        Floor::none().admits(&Policy { ephemeral: false, ..Policy::default() }).unwrap();
+    }
+}

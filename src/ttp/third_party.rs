@@ -1,0 +1,278 @@
+//! The third party as an endpoint. Its registry is the caller's: it asks by [`Event::LookupWanted`].
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use bytes::BytesMut;
+
+use super::exchange::code;
+use super::schedule::{LeaderKeys, MemberKeys, question_digest};
+use crate::crypto::keys::role;
+use crate::crypto::{BoxNumber, Key, Suite, SuiteId};
+use crate::endpoint::{Class, Cx, Due, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::error::{CommandError, DecodeError, Failure, Fatal, Misuse, Reason};
+use crate::event::{Event, Refusal, Stats, Ticket};
+use crate::group::limits::Limits;
+use crate::group::outbox::Outbox;
+use crate::wire::antigone::{JoinRequest, KeyAnswer, KeyRequest, Status};
+use crate::wire::{Edition, Header, Message, System};
+
+/// What the registry knows of a principal as a leader.
+#[derive(Debug, Clone)]
+pub struct LeaderRecord {
+    /// Its long-term key.
+    pub key: Key<role::LongTerm>,
+}
+
+/// What the registry knows of a principal as a member.
+#[derive(Debug, Clone)]
+pub struct MemberRecord {
+    /// Its long-term key.
+    pub key: Key<role::LongTerm>,
+    /// Whether joins are refused for now.
+    pub disabled: bool,
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// The leader, if that name is registered and flagged as a leader (D38).
+    pub leader: Option<LeaderRecord>,
+    /// The member, if that name is registered.
+    pub member: Option<MemberRecord>,
+}
+
+/// How long a look-up may take.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+
+/// The third party. One serves many leaders and groups.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct ThirdParty {
+    suite: Arc<dyn Suite>,
+    limits: Limits,
+    links: BTreeMap<Link, LinkInfo>,
+    lookups: BTreeMap<Ticket, Lookup>,
+    next_ticket: u64,
+    out: Outbox,
+}
+
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+struct Lookup {
+    link: Link,
+    frame: BytesMut,
+    expires: Instant,
+}
+
+fingerprint!(Lookup { link, frame, expires });
+fingerprint!(ThirdParty { lookups } skip { suite, limits, links, next_ticket, out });
+
+/// What one answer comes to.
+struct Answer {
+    frame: bytes::Bytes,
+    event: Event,
+}
+
+impl ThirdParty {
+    /// A third party under this suite.
+    pub fn new(suite: Arc<dyn Suite>, limits: Limits) -> Self {
+        let out = Outbox::new(&limits);
+        Self { suite, limits, links: BTreeMap::new(), lookups: BTreeMap::new(), next_ticket: 1, out }
+    }
+
+    fn header(&self) -> Header {
+        Header { system: System::Antigone, edition: Edition::Repaired, suite: self.suite.id() }
+    }
+
+    /// The suite that it speaks.
+    pub fn suite(&self) -> SuiteId {
+        self.suite.id()
+    }
+
+    /// Open look-ups.
+    pub fn open_lookups(&self) -> usize {
+        self.lookups.len()
+    }
+
+    /// Answers a look-up. What is refused on the wire by silence is an [`Event::Rejected`] here.
+    ///
+    /// # Errors
+    /// [`Misuse::NoTicket`] if the ticket is unknown, answered or expired; [`CommandError::Full`];
+    /// [`Failure::Suite`] (the look-up stays open).
+    pub fn answer(&mut self, cx: &mut Cx<'_>, ticket: Ticket, records: &Records) -> Result<(), CommandError> {
+        self.out.tick(cx.now);
+        if !self.out.room(1, 1) {
+            return Err(CommandError::Full);
+        }
+        let lookup = self.lookups.get(&ticket).ok_or(Misuse::NoTicket)?;
+        let link = lookup.link;
+        let step = self.compute(lookup, records);
+        match step {
+            Err(Reason::Suite) => return Err(Failure::Suite.into()),
+            Err(why) => self.out.reject(link, why),
+            Ok(Answer { frame, event }) => {
+                self.out.send(Transmit { to: To::Link(link), frame, class: Class::Control });
+                self.out.event(event);
+            }
+        }
+        self.lookups.remove(&ticket);
+        Ok(())
+    }
+
+    /// RA §4.1, "T on RA-T1", from step (1) on.
+    fn compute(&self, lookup: &Lookup, records: &Records) -> Result<Answer, Reason> {
+        let suite = &*self.suite;
+        let malformed = |_: DecodeError| Reason::Malformed;
+        let question = KeyRequest::parse(&lookup.frame).map_err(malformed)?;
+        let join = JoinRequest::parse(question.message.join.0).map_err(malformed)?;
+        // (1) registered as a leader, or silence
+        let leader = records.leader.as_ref().ok_or(Reason::Unknown)?;
+        let leader = LeaderKeys::derive(suite, &leader.key, join.message.leader)?;
+        // (2) the leader's tag, or silence
+        let covered = lookup.frame.get(..question.clear).unwrap_or_default();
+        suite.verify_mac(leader.request.secret(), &[covered], &question.tag)?;
+        // (4) what concerns the member is told to the leader, sealed
+        let digest = question_digest(suite, covered)?;
+        let vouched = match &records.member {
+            None => Err(Status::Unknown),
+            Some(member) => {
+                let keys = MemberKeys::derive(suite, &member.key, join.message.member)?;
+                let covered = question.message.join.0.get(..join.clear).unwrap_or_default();
+                match suite.verify_mac(keys.tag.secret(), &[covered], &join.tag) {
+                    Err(crate::crypto::VerifyError::Suite(_)) => return Err(Reason::Suite),
+                    Err(crate::crypto::VerifyError::Forged) => Err(Status::BadTag),
+                    Ok(()) if member.disabled => Err(Status::Disabled),
+                    Ok(()) => Ok(keys.session_key(suite, &digest)?),
+                }
+            }
+        };
+        // (5) the answer
+        let status = vouched.as_ref().err().copied().unwrap_or(Status::Vouched);
+        let key = leader.answer_box(suite, code(status), &digest)?;
+        let answer = KeyAnswer { i1: question.message.i1, status };
+        let mut out = BytesMut::with_capacity(256);
+        answer.put_boxed(
+            self.header(),
+            &mut out,
+            |text| {
+                if let Ok(session) = &vouched {
+                    text.extend_from_slice(session.secret().expose());
+                }
+            },
+            |ad, text| suite.seal(key.secret(), BoxNumber::ONLY, ad, text),
+        )?;
+        let (leader, member) = (join.message.leader.to_name(), join.message.member.to_name());
+        let event = match status {
+            Status::Vouched => Event::Vouched { leader, member },
+            other => Event::NotVouched {
+                name: member,
+                why: match other {
+                    Status::BadTag => Refusal::BadTag,
+                    Status::Disabled => Refusal::Disabled,
+                    Status::Busy => Refusal::Busy,
+                    Status::Unknown | Status::Vouched => Refusal::Unknown,
+                },
+            },
+        };
+        Ok(Answer { frame: out.freeze(), event })
+    }
+
+    /// Checks what can be checked without records, and opens a look-up.
+    fn question(&self, now: Instant, link: Link, frame: BytesMut) -> Result<(Lookup, Event), Reason> {
+        let header = self.header();
+        let code = header.code_of(&frame).map_err(|error| match error {
+            DecodeError::Header => Reason::Mismatch,
+            _ => Reason::Malformed,
+        })?;
+        if code != KeyRequest::INFO.code {
+            return Err(Reason::Misdirected);
+        }
+        let question = KeyRequest::parse(&frame).map_err(|_| Reason::Malformed)?;
+        let inner = question.message.join.0;
+        match header.code_of(inner) {
+            Ok(code) if code == JoinRequest::INFO.code => {}
+            Ok(_) | Err(DecodeError::Header) => return Err(Reason::Mismatch),
+            Err(_) => return Err(Reason::Malformed),
+        }
+        let join = JoinRequest::parse(inner).map_err(|_| Reason::Malformed)?;
+        let (leader, member) = (join.message.leader.to_name(), join.message.member.to_name());
+        if leader == member {
+            return Err(Reason::Violation);
+        }
+        let of_link = self.lookups.values().filter(|lookup| lookup.link == link);
+        if self.lookups.len() >= self.limits.lookups || of_link.clone().count() >= self.limits.lookups_of_link {
+            return Err(Reason::Budget);
+        }
+        if of_link.clone().any(|lookup| lookup.frame == frame) {
+            return Err(Reason::Replayed);
+        }
+        let ticket = Ticket(self.next_ticket);
+        Ok((Lookup { link, frame, expires: now + LOOKUP_TIME }, Event::LookupWanted { ticket, leader, member }))
+    }
+}
+
+impl Endpoint for ThirdParty {
+    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
+        self.out.tick(cx.now);
+        if self.links.len() < self.limits.links {
+            self.links.insert(link, info);
+        }
+        Ok(())
+    }
+
+    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
+        self.out.tick(cx.now);
+        self.links.remove(&link);
+        self.lookups.retain(|_, lookup| lookup.link != link);
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        self.out.stats.frames_in += 1;
+        if !self.out.room(0, 1) {
+            self.out.overrun();
+            return Ok(());
+        }
+        if !self.links.contains_key(&link) {
+            self.out.reject(link, Reason::Unknown);
+            return Ok(());
+        }
+        match self.question(now, link, frame) {
+            Err(why) => self.out.reject(link, why),
+            Ok((lookup, event)) => {
+                self.lookups.insert(Ticket(self.next_ticket), lookup);
+                self.next_ticket += 1;
+                self.out.event(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        self.lookups.retain(|_, lookup| lookup.expires > now);
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self, _cx: &mut Cx<'_>) -> Option<Transmit> {
+        self.out.pop_frame()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.out.pop_event()
+    }
+
+    fn poll_timeout(&self) -> Wake {
+        if !self.out.is_empty() {
+            return Wake::Now(Due::Output);
+        }
+        Wake::at(self.lookups.values().map(|lookup| lookup.expires).min(), Due::Answer)
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+}

@@ -1,0 +1,49 @@
+//! The canonical form of a policy: what travels in a join, and what `common` holds the digest of.
+
+structure! {
+    /// A policy on the wire. Durations are milliseconds.
+    pub struct PolicyForm<'a> {
+        /// Version of this form: 1.
+        form: u8,
+        /// Whether joins carry an ephemeral exchange.
+        ephemeral: bool,
+        /// Which causes change the key.
+        rekey_on: crate::event::Causes,
+        /// How long an old key opens after a plain rekey.
+        grace: u32,
+        /// How long sending stays with the old key after a plain rekey.
+        settle: u32,
+        /// What protects data.
+        protection: super::antigone::Kind,
+        /// Whether data carry their sender's signature.
+        origin: bool,
+        /// How members learn who is in the group.
+        views: ViewForm,
+        /// Whether failures are detected.
+        detection: bool,
+        /// Period of the polls.
+        period: u32,
+        /// How many polls may be lost.
+        misses: u8,
+        /// Whether a second join of a live name takes over.
+        takeover: bool,
+        /// Longest frame, in bytes.
+        frame_limit: u32,
+        /// A communication hint for the driver.
+        hint: super::field::Blob<'a, 0, 64>,
+    }
+}
+
+choice! {
+    /// How members learn who is in the group.
+    pub enum ViewForm {
+        /// Not at all.
+        0 = Hidden,
+        /// With each key.
+        1 = WithEachKey,
+        /// With each key and with each heartbeat.
+        2 = BestEffort,
+        /// With each key, and no key without it.
+        3 = Exact,
+    }
+}

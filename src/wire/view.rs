@@ -1,0 +1,39 @@
+//! Changes of the view, as both systems write them (RA §4.5). The view's digest is over this encoding.
+
+use super::field::VerifyingKey;
+use crate::event::Cause;
+use crate::identity::{MemberId, NameRef};
+
+choice! {
+    /// A change of the view.
+    pub enum Change<'a> {
+        /// Somebody came.
+        0 = Add(Added<'a>),
+        /// Somebody went.
+        1 = Remove(Removed),
+    }
+}
+
+structure! {
+    /// A member as the view shows it.
+    pub struct Added<'a> {
+        /// Its number.
+        cid: MemberId,
+        /// Its name.
+        name: NameRef<'a>,
+        /// Its public origin key, or none.
+        origin_key: VerifyingKey,
+    }
+}
+
+structure! {
+    /// A removal, with its cause (S6).
+    pub struct Removed {
+        /// Its number.
+        cid: MemberId,
+        /// Why.
+        cause: Cause,
+        /// Who asked for it.
+        by: MemberId,
+    }
+}
