@@ -128,6 +128,7 @@ impl Fingerprint for To {
         match self {
             Self::Link(link) => (0u8, link).fingerprint(now, sink),
             Self::Many(links) => (1u8, links).fingerprint(now, sink),
+            Self::AllBut(links, but) => (2u8, (links, but)).fingerprint(now, sink),
         }
     }
 }

@@ -14,6 +14,7 @@ macro_rules! fingerprint {
     ($($anything:tt)*) => {};
 }
 
+pub mod antigone;
 pub mod crypto;
 pub mod endpoint;
 pub mod error;

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, Key, Purpose, Secret, Suite, SuiteError};
 use crate::ttp::schedule::LABEL;
+use crate::identity::Instance;
 use crate::wire::field::Digest;
 
 /// `TH`: the digest of the question to the third party and of the clear part of the answer to the member.
@@ -55,4 +56,19 @@ impl ChannelKeys {
     pub fn prepare(&self, suite: &dyn Suite) -> Result<(Arc<dyn Aead>, Arc<dyn Aead>), SuiteError> {
         Ok((suite.aead(self.leader.secret())?, suite.aead(self.member.secret())?))
     }
+}
+
+/// `base`: what the data keys of an epoch derive from. It holds the digest of the facts, so that members with other
+/// facts cannot talk (R27).
+///
+/// # Errors
+/// [`SuiteError`].
+pub fn base(
+    suite: &dyn Suite,
+    group: Instance,
+    common: &[u8],
+    key: &Key<role::Group>,
+) -> Result<Key<role::DataBase>, SuiteError> {
+    let facts = suite.hash(&[&group.0, common])?;
+    suite.extract(facts.as_bytes(), &[key.secret()]).map(Key::new)
 }

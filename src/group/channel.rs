@@ -354,7 +354,7 @@ impl Channel {
 
     /// Makes the next queued record the outstanding one, if none is. It goes out with the next sealed frame; its first
     /// repetition is due after an RTO.
-    pub fn advance(&mut self, retry: &Retry, now: Instant, jitter: &mut Jitter) -> bool {
+    pub fn advance(&mut self, retry: Retry, now: Instant, jitter: &mut Jitter) -> bool {
         if self.outstanding.is_some() {
             return false;
         }

@@ -52,6 +52,8 @@ pub struct Limits {
 
     /// (Third party) Look-ups open at once.
     pub lookups: usize,
+    /// Look-ups that one link may have open.
+    pub lookups_per_link: usize,
     /// (Third party) Requests of one leader in a second; as many may come at once.
     pub requests_per_second: u32,
 
@@ -82,6 +84,7 @@ impl Default for Limits {
             lingering: 1024,
             linger: Duration::from_secs(10),
             lookups: 1024,
+            lookups_per_link: 256,
             requests_per_second: 100,
             retry: Retry::default(),
         }

@@ -2,6 +2,7 @@
 //!
 //! | part | what it is |
 //! | --- | --- |
+//! | [`channel`] | numbered frames, records and evidence between a leader and one member (RA §4.2) |
 //! | [`keyring`] | the group keys held now: at most two epochs (I-5), with grace, settling and the floor (RA §4.4) |
 //! | [`sealer`] | the one sealer of the own number in one epoch: a counter that stops, limits, a lease, a revoke flag |
 //! | [`window`] | the replay window of one sender in one epoch (R13) |
@@ -11,6 +12,7 @@
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
 //! | [`limits`] | every bound and every default time, in one place |
 
+pub mod channel;
 pub mod evidence;
 pub mod jitter;
 pub mod keyring;

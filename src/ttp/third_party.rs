@@ -66,6 +66,13 @@ struct Lookup {
     expires: Instant,
 }
 
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Ticket {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        self.0.fingerprint(now, sink);
+    }
+}
+
 fingerprint!(Lookup { link, frame, expires });
 fingerprint!(ThirdParty { lookups } skip { suite, limits, links, next_ticket, out });
 
@@ -202,7 +209,7 @@ impl ThirdParty {
             return Err(Reason::Violation);
         }
         let of_link = self.lookups.values().filter(|lookup| lookup.link == link);
-        if self.lookups.len() >= self.limits.lookups || of_link.clone().count() >= self.limits.lookups_of_link {
+        if self.lookups.len() >= self.limits.lookups || of_link.clone().count() >= self.limits.lookups_per_link {
             return Err(Reason::Budget);
         }
         if of_link.clone().any(|lookup| lookup.frame == frame) {

@@ -27,7 +27,12 @@ use crate::wire::{Header, Message};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PendingId(pub u64);
 
-crate::antigone::plain_number!(PendingId);
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for PendingId {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        self.0.fingerprint(now, sink);
+    }
+}
 
 /// A join that is not confirmed yet. It touches nobody and expires.
 #[derive(Debug)]
@@ -205,7 +210,7 @@ impl Pendings {
             question,
             since: now,
             answered: now,
-            stage: Stage::Waiting(Backoff::start(&limits.retry, now, jitter)),
+            stage: Stage::Waiting(Backoff::start(limits.retry, now, jitter)),
         };
         Ok(Request::New(pending, replaced))
     }
@@ -218,16 +223,16 @@ impl Pendings {
         let all = |_: &Pending| true;
         let budgets: [(&dyn Fn(&Pending) -> bool, usize); 4] = [
             (&both, 1),
-            (&of_link, limits.pending_of_link),
-            (&of_name, limits.pending_of_name),
-            (&all, limits.pending),
+            (&of_link, limits.pending_joins_per_link),
+            (&of_name, limits.pending_joins_per_name),
+            (&all, limits.pending_joins),
         ];
         for (counts, limit) in budgets {
             let held: Vec<_> = self.table.iter().filter(|(_, pending)| counts(pending)).collect();
             if held.len() >= limit {
                 let oldest = held.iter().min_by_key(|(id, pending)| (pending.since, **id));
                 return match oldest {
-                    Some((id, pending)) if now.since(pending.since) >= limits.pending_protected => Ok(Some(**id)),
+                    Some((id, pending)) if now.since(pending.since) >= limits.pending_guard => Ok(Some(**id)),
                     _ => Err(Reason::Budget),
                 };
             }

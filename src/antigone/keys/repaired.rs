@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::data::base;
+use crate::antigone::schedule::base;
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, BoxNumber, Key, Secret, Suite};
 use crate::endpoint::Entropy;

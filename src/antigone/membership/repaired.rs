@@ -46,7 +46,7 @@ impl Pages {
         let mut scratch = BytesMut::new();
         let mut page = Vec::new();
         for change in rest {
-            let change = change.as_wire();
+            let change = change.to_wire();
             change.put(&mut scratch);
             if scratch.len() > budget || page.len() >= crate::wire::antigone::MAX_CHANGES {
                 break;

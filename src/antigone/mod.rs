@@ -1,0 +1,6 @@
+//! Antigone: micro-protocols composed by policy.
+
+pub mod join;
+pub mod keys;
+pub mod membership;
+pub mod schedule;
