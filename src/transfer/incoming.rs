@@ -30,6 +30,9 @@ const WANTS_PER_ROUND: u8 = 4;
 /// Demands of others heeded in one round at most, so that a flood of them costs little.
 const OVERHEARD_PER_ROUND: u32 = 256;
 
+/// Reports are spread over at most so many times the report delay.
+const MAX_PACE: u32 = 64;
+
 /// What became of asking an [`Incoming`] for output.
 pub(super) enum Round {
     /// This is to be sent.
@@ -69,6 +72,12 @@ pub(super) struct Incoming {
     mark: u64,
     /// When to report which mark.
     report: Option<(Instant, u64)>,
+    /// The mark that was reported last, here or by another, and how often others said it again.
+    reported: u64,
+    again: u32,
+    /// Over how many times the report delay reports are spread: it grows while others say the same, so that the first
+    /// of many comes as soon as the one of few.
+    pace: u32,
     /// The end of the round.
     round_at: Option<Instant>,
     asking: Option<Asking>,
@@ -93,6 +102,9 @@ fingerprint!(Incoming {
     high,
     mark,
     report,
+    reported,
+    again,
+    pace,
     round_at,
     asking,
     fresh,
@@ -115,6 +127,9 @@ impl Incoming {
             source: None,
             mark: 0,
             report: None,
+            reported: 0,
+            again: 0,
+            pace: 1,
             round_at: None,
             asking: None,
             fresh: false,
@@ -147,6 +162,7 @@ impl Incoming {
     fn wake(&mut self, now: Instant, config: &Config, jitter: &mut Jitter) {
         self.stalled = false;
         self.silent = 0;
+        self.fresh = false;
         if !self.is_whole() {
             let soon = now + spread(jitter, config.repair_after / 4);
             self.round_at = Some(self.round_at.map_or(soon, |at| at.min(soon)));
@@ -186,7 +202,6 @@ impl Incoming {
         self.corrupt += 1;
         self.have.clear();
         self.high = 0;
-        self.fresh = false;
         if self.source.is_some() {
             self.wake(now, config, jitter);
         }
@@ -264,7 +279,18 @@ impl Incoming {
     fn heard_mark(&mut self, now: Instant, config: &Config, jitter: &mut Jitter, mark: u64, report: bool) {
         self.mark = self.mark.max(mark);
         if report && !self.is_whole() {
-            let at = self.report.map_or_else(|| now + spread(jitter, config.report_delay), |(at, _)| at);
+            let at = match self.report {
+                Some((at, _)) => at,
+                None => {
+                    self.pace = match self.again {
+                        0 => (self.pace - self.pace / 4).max(1),
+                        1 | 2 => self.pace,
+                        _ => (2 * self.pace).min(MAX_PACE),
+                    };
+                    self.again = 0;
+                    now + spread(jitter, config.report_delay * self.pace)
+                }
+            };
             self.report = Some((at, self.mark));
         }
     }
@@ -272,8 +298,12 @@ impl Incoming {
     /// Another receiver reported `mark`: what it says need not be said again. A mark that was not seen here may be a
     /// lie and silences nobody.
     pub(super) fn overhear_mark(&mut self, mark: u64) {
+        if mark == self.reported {
+            self.again = self.again.saturating_add(1);
+        }
         if self.report.is_some_and(|(_, own)| (own..=self.mark).contains(&mark)) {
             self.report = None;
+            self.reported = mark;
         }
     }
 
@@ -312,6 +342,7 @@ impl Incoming {
         match self.report {
             Some((at, mark)) if at <= now => {
                 self.report = None;
+                self.reported = mark;
                 let progress = wire::Progress { object: self.manifest.object, mark };
                 Round::Say(encode(&ObjectMessage::Progress(progress)))
             }
