@@ -72,7 +72,7 @@ impl Config {
             max_message,
             window: (256 << 10).max(2 * max_message as u64),
             keep_for: Duration::from_secs(3600),
-            announce_first: Duration::from_secs(1),
+            announce_first: Duration::from_millis(250),
             announce_longest: Duration::from_secs(30),
             report_delay: Duration::from_millis(10),
             repair_after: Duration::from_millis(200),

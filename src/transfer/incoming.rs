@@ -17,10 +17,9 @@ use bytes::Bytes;
 use super::bitmap::Bitmap;
 use super::object::Manifest;
 use super::sender::{check_want, wanted_bits};
-use super::{Config, Event, encode, spread};
+use super::{Config, Event, Turn, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
-use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::Blob;
 use crate::wire::transfer::{self as wire, MAX_WANT_BITS, ObjectMessage, WANT_OVERHEAD};
@@ -151,20 +150,21 @@ impl Incoming {
     }
 
     /// Takes `from` as its source, whose marks stand at `mark`.
-    pub(super) fn adopt(&mut self, now: Instant, config: &Config, jitter: &mut Jitter, from: MemberId, mark: u64) {
+    pub(super) fn adopt(&mut self, turn: &mut Turn<'_>, from: MemberId, mark: u64) {
         self.source = Some(from);
         self.mark = mark;
         self.report = None;
-        self.wake(now, config, jitter);
+        self.wake(turn);
     }
 
     /// The source is there (again): a round ends soon.
-    fn wake(&mut self, now: Instant, config: &Config, jitter: &mut Jitter) {
+    fn wake(&mut self, turn: &mut Turn<'_>) {
         self.stalled = false;
         self.silent = 0;
+        self.alive = true;
         self.fresh = false;
         if !self.is_whole() {
-            let soon = now + spread(jitter, config.repair_after / 4);
+            let soon = turn.now + spread(turn.jitter, turn.config.repair_after / 4);
             self.round_at = Some(self.round_at.map_or(soon, |at| at.min(soon)));
         }
     }
@@ -195,42 +195,34 @@ impl Incoming {
     }
 
     /// Throws all away and begins anew; `false` if that was done often enough.
-    pub(super) fn restart(&mut self, now: Instant, config: &Config, jitter: &mut Jitter) -> bool {
-        if self.corrupt >= config.retries || self.manifest.chunks() == 0 {
+    pub(super) fn restart(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.corrupt >= turn.config.retries || self.manifest.chunks() == 0 {
             return false;
         }
         self.corrupt += 1;
         self.have.clear();
         self.high = 0;
         if self.source.is_some() {
-            self.wake(now, config, jitter);
+            self.wake(turn);
         }
         true
     }
 
-    pub(super) fn handle_announce(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
-        from: MemberId,
-        mark: u64,
-        events: &mut VecDeque<Event>,
-    ) -> Result<(), Reason> {
+    pub(super) fn handle_announce(&mut self, turn: &mut Turn<'_>, from: MemberId, mark: u64) -> Result<(), Reason> {
         if self.source != Some(from) {
             // Another one has the same object. It is taken only where the source is gone or silent: else any member
             // could put itself in its place.
             if !self.stalled {
                 return Err(Reason::Unknown);
             }
-            self.resumed(from, events);
-            self.adopt(now, config, jitter, from, mark);
+            self.resumed(from, turn.events);
+            self.adopt(turn, from, mark);
         } else if self.stalled {
-            self.resumed(from, events);
-            self.wake(now, config, jitter);
+            self.resumed(from, turn.events);
+            self.wake(turn);
         }
         self.alive = true;
-        self.heard_mark(now, config, jitter, mark, true);
+        self.heard_mark(turn, mark, true);
         Ok(())
     }
 
@@ -242,13 +234,10 @@ impl Incoming {
 
     pub(super) fn handle_chunk(
         &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
+        turn: &mut Turn<'_>,
         from: MemberId,
         chunk: &wire::Chunk<'_>,
         payload: &Bytes,
-        events: &mut VecDeque<Event>,
     ) -> Result<(), Reason> {
         if self.source != Some(from) {
             return Err(Reason::Unknown);
@@ -260,23 +249,23 @@ impl Incoming {
             return Ok(());
         }
         if self.stalled {
-            self.resumed(from, events);
-            self.wake(now, config, jitter);
+            self.resumed(from, turn.events);
+            self.wake(turn);
         }
         self.alive = true;
         self.silent = 0;
         self.high = self.high.max(chunk.index + 1);
-        self.heard_mark(now, config, jitter, chunk.mark, chunk.report);
+        self.heard_mark(turn, chunk.mark, chunk.report);
         if self.have.insert(chunk.index) {
             self.fresh = true;
             let (object, offset) = (self.manifest.object, self.manifest.offset(chunk.index));
-            events.push_back(Event::Write { object, offset, bytes: payload.slice_ref(chunk.bytes.0) });
-            self.check_whole(events);
+            turn.events.push_back(Event::Write { object, offset, bytes: payload.slice_ref(chunk.bytes.0) });
+            self.check_whole(turn.events);
         }
         Ok(())
     }
 
-    fn heard_mark(&mut self, now: Instant, config: &Config, jitter: &mut Jitter, mark: u64, report: bool) {
+    fn heard_mark(&mut self, turn: &mut Turn<'_>, mark: u64, report: bool) {
         self.mark = self.mark.max(mark);
         if report && !self.is_whole() {
             let at = match self.report {
@@ -288,7 +277,7 @@ impl Incoming {
                         _ => (2 * self.pace).min(MAX_PACE),
                     };
                     self.again = 0;
-                    now + spread(jitter, config.report_delay * self.pace)
+                    turn.now + spread(turn.jitter, turn.config.report_delay * self.pace)
                 }
             };
             self.report = Some((at, self.mark));
@@ -310,11 +299,11 @@ impl Incoming {
     /// Another receiver lacks chunks: what it asks for need not be asked for again in this round.
     pub(super) fn overhear_want(&mut self, want: &wire::Want<'_>) -> Result<(), Reason> {
         let after = check_want(want, self.have.len())?;
-        self.overhear_mark(want.mark);
         if self.is_whole() || self.round_at.is_none() {
             return Ok(());
         }
         self.budget = self.budget.checked_sub(1).ok_or(Reason::Budget)?;
+        self.overhear_mark(want.mark);
         for index in wanted_bits(want) {
             self.asked.insert(index);
         }
@@ -325,22 +314,16 @@ impl Incoming {
     }
 
     /// The next thing to do or to say.
-    pub(super) fn poll(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
-        events: &mut VecDeque<Event>,
-    ) -> Round {
-        if let Some(message) = self.next_want(config) {
+    pub(super) fn poll(&mut self, turn: &mut Turn<'_>) -> Round {
+        if let Some(message) = self.next_want(turn.config) {
             return Round::Say(message);
         }
-        if self.round_at.is_some_and(|at| at <= now) {
-            self.end_round(now, config, jitter, events);
+        if self.round_at.is_some_and(|at| at <= turn.now) {
+            self.end_round(turn);
             return Round::Again;
         }
         match self.report {
-            Some((at, mark)) if at <= now => {
+            Some((at, mark)) if at <= turn.now => {
                 self.report = None;
                 self.reported = mark;
                 let progress = wire::Progress { object: self.manifest.object, mark };
@@ -350,22 +333,22 @@ impl Incoming {
         }
     }
 
-    fn end_round(&mut self, now: Instant, config: &Config, jitter: &mut Jitter, events: &mut VecDeque<Event>) {
+    fn end_round(&mut self, turn: &mut Turn<'_>) {
         if self.alive {
             self.silent = 0;
         } else {
             self.silent = self.silent.saturating_add(1);
-            if self.silent > config.silent_rounds {
-                return self.stall(events);
+            if self.silent > turn.config.silent_rounds {
+                return self.stall(turn.events);
             }
         }
         let until = if self.fresh { self.high } else { self.have.len() };
         self.asking = Some(Asking { from: 0, until, left: WANTS_PER_ROUND });
         self.fresh = false;
         self.alive = false;
-        let doubled = config.repair_after * (1 << self.silent.min(10));
-        let patience: Duration = doubled.min(config.repair_longest.max(config.repair_after));
-        self.round_at = Some(now + patience + spread(jitter, patience));
+        let doubled = turn.config.repair_after * (1 << self.silent.min(10));
+        let patience: Duration = doubled.min(turn.config.repair_longest.max(turn.config.repair_after));
+        self.round_at = Some(turn.now + patience + spread(turn.jitter, patience));
     }
 
     /// The next demand of this round. After the last, a new round begins.

@@ -8,7 +8,7 @@ use super::object::{Manifest, Progress, Source};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::window::Window;
-use super::{Config, EVENTS_PER_MESSAGE, Event, TransferError, chunk_room};
+use super::{Config, EVENTS_PER_MESSAGE, Event, TransferError, Turn, chunk_room};
 use crate::endpoint::{Due, Entropy, Instant, Wake};
 use crate::error::Reason;
 use crate::group::Jitter;
@@ -114,8 +114,11 @@ impl Transfer {
     /// # Errors
     /// [`TransferError::Unknown`], [`TransferError::Taken`] or [`TransferError::Full`].
     pub fn accept(&mut self, now: Instant, object: ObjectId, from: MemberId) -> Result<(), TransferError> {
-        let now = self.advance(now);
-        self.receiver.accept(now, &self.config, &mut self.jitter, object, from, &mut self.events)
+        let (sender, receiver, mut turn) = self.turn(now);
+        if sender.manifest(object).is_some() {
+            return Err(TransferError::Taken);
+        }
+        receiver.accept(&mut turn, object, from)
     }
 
     /// Goes on with an object after a restart: whoever announces it is asked for the rest.
@@ -123,8 +126,11 @@ impl Transfer {
     /// # Errors
     /// [`TransferError::Manifest`], [`TransferError::Taken`] or [`TransferError::Full`].
     pub fn resume(&mut self, now: Instant, progress: Progress) -> Result<(), TransferError> {
-        let now = self.advance(now);
-        self.receiver.resume(now, &self.config, &mut self.jitter, progress, &mut self.events)
+        let (sender, receiver, mut turn) = self.turn(now);
+        if sender.manifest(progress.manifest.object).is_some() {
+            return Err(TransferError::Taken);
+        }
+        receiver.resume(&mut turn, progress)
     }
 
     /// Refuses what `from` offers, for good.
@@ -151,8 +157,8 @@ impl Transfer {
     /// # Errors
     /// [`TransferError::Unknown`] or [`TransferError::NotWhole`].
     pub fn verify(&mut self, now: Instant, object: ObjectId, digest: &Digest) -> Result<bool, TransferError> {
-        let now = self.advance(now);
-        self.receiver.verify(now, &self.config, &mut self.jitter, object, digest, &mut self.events)
+        let (_, receiver, mut turn) = self.turn(now);
+        receiver.verify(&mut turn, object, digest)
     }
 
     // Inputs.
@@ -183,23 +189,23 @@ impl Transfer {
     /// # Errors
     /// [`Reason`] why it was refused; nothing has changed. [`Reason::Unknown`] is common: objects that nobody accepted here.
     pub fn handle_message(&mut self, now: Instant, from: MemberId, payload: &Bytes) -> Result<(), Reason> {
-        let now = self.advance(now);
+        self.advance(now);
         if self.events.len() + EVENTS_PER_MESSAGE > self.config.limits.events {
             self.overruns = self.overruns.saturating_add(1);
             return Err(Reason::Budget);
         }
-        let Self { config, jitter, sender, receiver, events, .. } = self;
+        let (sender, receiver, mut turn) = self.turn(now);
         match ObjectMessage::decode(payload).map_err(|_| Reason::Malformed)? {
             ObjectMessage::Announce(announce) => {
                 if sender.manifest(announce.manifest.object).is_some() {
                     // Two members offer the same: there is nothing to receive.
                     return Err(Reason::Unknown);
                 }
-                receiver.handle_announce(now, config, jitter, from, &announce, events)
+                receiver.handle_announce(&mut turn, from, &announce)
             }
-            ObjectMessage::Chunk(chunk) => receiver.handle_chunk(now, config, jitter, from, &chunk, payload, events),
+            ObjectMessage::Chunk(chunk) => receiver.handle_chunk(&mut turn, from, &chunk, payload),
             ObjectMessage::Want(want) => {
-                sender.handle_want(now, config, &want)?;
+                sender.handle_want(turn.now, turn.config, &want)?;
                 receiver.overhear_want(&want)
             }
             ObjectMessage::Progress(progress) => {
@@ -208,11 +214,11 @@ impl Transfer {
                 Ok(())
             }
             ObjectMessage::Done(done) => {
-                sender.handle_done(from, done.object, done.outcome, events);
+                sender.handle_done(from, done.object, done.outcome, turn.events);
                 Ok(())
             }
             ObjectMessage::Withdraw(withdraw) => {
-                receiver.handle_withdraw(from, withdraw.object, events);
+                receiver.handle_withdraw(from, withdraw.object, turn.events);
                 Ok(())
             }
         }
@@ -228,12 +234,11 @@ impl Transfer {
     /// The next message for the group, at most [`Config::max_message`] bytes; `None` if there is nothing to say now.
     /// Ask only while the group takes messages. Chunks are read from `source`.
     pub fn poll_message(&mut self, now: Instant, source: &mut dyn Source) -> Option<Bytes> {
-        let now = self.advance(now);
-        let Self { config, jitter, sender, receiver, events, .. } = self;
+        let (sender, receiver, mut turn) = self.turn(now);
         sender
-            .poll_control(now, config, jitter)
-            .or_else(|| receiver.poll_control(now, config, jitter, events))
-            .or_else(|| sender.poll_chunk(now, config, source, events))
+            .poll_control(&mut turn)
+            .or_else(|| receiver.poll_control(&mut turn))
+            .or_else(|| sender.poll_chunk(&mut turn, source))
     }
 
     /// The next event.
@@ -282,6 +287,13 @@ impl Transfer {
     /// Messages dropped unread since events were not taken.
     pub fn overruns(&self) -> u64 {
         self.overruns
+    }
+
+    /// Both halves, and what a step of them needs.
+    fn turn(&mut self, now: Instant) -> (&mut Sender, &mut Receiver, Turn<'_>) {
+        let now = self.advance(now);
+        let Self { config, jitter, sender, receiver, events, .. } = self;
+        (sender, receiver, Turn { now, config, jitter, events })
     }
 
     /// Moves the clock on, never back.

@@ -34,6 +34,65 @@
 //!   stops asking, ignores `Wake::Now`, and asks again when there is room.
 //! * Bytes are neither held nor stored here: the sender's come from a [`Source`] when a chunk goes out, the receiver's
 //!   leave as [`Event::Write`].
+//!
+//! Two machines and no group at all:
+//!
+//! ```
+//! use sodality::endpoint::{Entropy, EntropyError, Instant};
+//! use sodality::identity::{MemberId, Name};
+//! use sodality::transfer::{Config, Event, NoSource, ObjectId, Source, SourceError, Transfer};
+//! use sodality::wire::field::Digest;
+//!
+//! # struct Dice(u8);
+//! # impl Entropy for Dice {
+//! #     fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+//! #         self.0 += 1;
+//! #         out.fill(self.0);
+//! #         Ok(())
+//! #     }
+//! # }
+//! struct Poem(&'static [u8]);
+//! impl Source for Poem {
+//!     fn read(&mut self, _object: ObjectId, offset: u64, out: &mut [u8]) -> Result<(), SourceError> {
+//!         let from = offset as usize;
+//!         out.copy_from_slice(self.0.get(from..from + out.len()).ok_or(SourceError)?);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ada, bob) = (MemberId(1), MemberId(2));
+//! let mut sender = Transfer::new(Config::new(1200), &mut Dice(1))?;
+//! let mut receiver = Transfer::new(Config::new(1200), &mut Dice(2))?;
+//! let mut now = Instant::ORIGIN;
+//!
+//! let mut poem = Poem(b"Tyger Tyger, burning bright");
+//! let digest = Digest::new(&[42; 32]).unwrap(); // of the suite: see `digest_of`
+//! sender.offer(now, &mut Dice(3), Name::new("tyger.txt")?, 27, digest)?;
+//!
+//! let mut stored = [0; 27];
+//! let whole = 'run: loop {
+//!     while let Some(message) = sender.poll_message(now, &mut poem) {
+//!         let _ = receiver.handle_message(now, ada, &message);
+//!     }
+//!     while let Some(event) = receiver.poll_event() {
+//!         match event {
+//!             Event::Offered { from, manifest } => receiver.accept(now, manifest.object, from)?,
+//!             Event::Write { offset, bytes, .. } => stored[offset as usize..][..bytes.len()].copy_from_slice(&bytes),
+//!             Event::Complete { object } => drop(receiver.verify(now, object, &digest)?),
+//!             Event::Verified { manifest } => break 'run manifest,
+//!             _ => {}
+//!         }
+//!     }
+//!     while let Some(message) = receiver.poll_message(now, &mut NoSource) {
+//!         let _ = sender.handle_message(now, bob, &message);
+//!     }
+//!     now = now + std::time::Duration::from_millis(1);
+//! };
+//! assert_eq!((whole.name.as_str(), &stored[..]), ("tyger.txt", poem.0));
+//! # Ok(())
+//! # }
+//! ```
 
 mod bitmap;
 mod config;
@@ -49,6 +108,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -58,6 +118,7 @@ pub use self::machine::Transfer;
 pub use self::object::{Manifest, NoSource, Progress, Source, SourceError, digest_of, file_name_is_plain};
 pub use crate::wire::transfer::{ObjectId, Outcome};
 
+use crate::endpoint::Instant;
 use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::Field;
@@ -186,6 +247,14 @@ pub enum TransferError {
     /// The cryptographic suite failed.
     #[error("the cryptographic suite failed")]
     Suite,
+}
+
+/// What each step needs, besides the state that it is about.
+struct Turn<'a> {
+    now: Instant,
+    config: &'a Config,
+    jitter: &'a mut Jitter,
+    events: &'a mut VecDeque<Event>,
 }
 
 fn encode(message: &ObjectMessage<'_>) -> Bytes {

@@ -7,10 +7,9 @@ use bytes::Bytes;
 
 use super::incoming::{Incoming, Round};
 use super::object::{Manifest, Progress};
-use super::{Config, Event, TransferError, encode, spread};
+use super::{Event, TransferError, Turn, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
-use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::Digest;
 use crate::wire::transfer::{self as wire, Done, ObjectId, ObjectMessage, Outcome};
@@ -56,54 +55,44 @@ impl Receiver {
 
     pub(super) fn accept(
         &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
+        turn: &mut Turn<'_>,
         object: ObjectId,
         from: MemberId,
-        events: &mut VecDeque<Event>,
     ) -> Result<(), TransferError> {
         let manifest = self.proposals.get(&(object, from)).ok_or(TransferError::Unknown)?;
         if self.incoming.contains_key(&object) {
             return Err(TransferError::Taken);
         }
-        if self.incoming.len() >= config.limits.incoming {
+        if self.incoming.len() >= turn.config.limits.incoming {
             return Err(TransferError::Full);
         }
         let mut incoming = Incoming::new(manifest.clone(), None);
         self.proposals.retain(|_, other| *other != incoming.manifest);
-        incoming.adopt(now, config, jitter, from, 0);
-        incoming.check_whole(events);
+        incoming.adopt(turn, from, 0);
+        incoming.check_whole(turn.events);
         self.incoming.insert(object, incoming);
         Ok(())
     }
 
-    pub(super) fn resume(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
-        progress: Progress,
-        events: &mut VecDeque<Event>,
-    ) -> Result<(), TransferError> {
+    pub(super) fn resume(&mut self, turn: &mut Turn<'_>, progress: Progress) -> Result<(), TransferError> {
         let Progress { manifest, have } = progress;
         let object = manifest.object;
-        if !manifest.fits(&config.limits, config.max_message) || manifest.chunks() != have.len() {
+        if !manifest.fits(&turn.config.limits, turn.config.max_message) || manifest.chunks() != have.len() {
             return Err(TransferError::Manifest);
         }
         if self.incoming.contains_key(&object) {
             return Err(TransferError::Taken);
         }
-        if self.incoming.len() >= config.limits.incoming {
+        if self.incoming.len() >= turn.config.limits.incoming {
             return Err(TransferError::Full);
         }
         let mut incoming = Incoming::new(manifest, Some(have));
         let from = self.proposals.iter().find(|(_, other)| **other == incoming.manifest).map(|((_, from), _)| *from);
         self.proposals.retain(|_, other| *other != incoming.manifest);
         if let Some(from) = from {
-            incoming.adopt(now, config, jitter, from, 0);
+            incoming.adopt(turn, from, 0);
         }
-        incoming.check_whole(events);
+        incoming.check_whole(turn.events);
         self.incoming.insert(object, incoming);
         Ok(())
     }
@@ -122,20 +111,17 @@ impl Receiver {
 
     pub(super) fn verify(
         &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
+        turn: &mut Turn<'_>,
         object: ObjectId,
         digest: &Digest,
-        events: &mut VecDeque<Event>,
     ) -> Result<bool, TransferError> {
         let incoming = self.incoming.get_mut(&object).ok_or(TransferError::Unknown)?;
         if !incoming.is_whole() {
             return Err(TransferError::NotWhole);
         }
         let good = *digest == incoming.manifest.digest;
-        if !good && incoming.restart(now, config, jitter) {
-            events.push_back(Event::Corrupt { object, again: true });
+        if !good && incoming.restart(turn) {
+            turn.events.push_back(Event::Corrupt { object, again: true });
             return Ok(false);
         }
         let Some(Incoming { manifest, .. }) = self.incoming.remove(&object) else { return Err(TransferError::Unknown) };
@@ -144,8 +130,8 @@ impl Receiver {
         } else {
             (Event::Corrupt { object, again: false }, Outcome::Corrupt)
         };
-        events.push_back(event);
-        self.finish(now, spread(jitter, config.report_delay), manifest, outcome);
+        turn.events.push_back(event);
+        self.finish(turn.now, spread(turn.jitter, turn.config.report_delay), manifest, outcome);
         Ok(good)
     }
 
@@ -186,28 +172,25 @@ impl Receiver {
 
     pub(super) fn handle_announce(
         &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
+        turn: &mut Turn<'_>,
         from: MemberId,
         announce: &wire::Announce<'_>,
-        events: &mut VecDeque<Event>,
     ) -> Result<(), Reason> {
         let manifest = Manifest::from_ref(&announce.manifest);
         let object = manifest.object;
-        if !manifest.fits(&config.limits, config.max_message) {
+        if !manifest.fits(&turn.config.limits, turn.config.max_message) {
             return Err(Reason::Violation);
         }
         if let Some(incoming) = self.incoming.get_mut(&object) {
             if incoming.manifest != manifest {
                 return Err(Reason::Violation);
             }
-            return incoming.handle_announce(now, config, jitter, from, announce.mark, events);
+            return incoming.handle_announce(turn, from, announce.mark);
         }
         if let Some(finished) = self.finished.iter_mut().find(|finished| finished.manifest == manifest) {
             if finished.say_at.is_none() {
                 // Its word was lost, or the sender has begun anew.
-                let soon = now + spread(jitter, config.repair_after);
+                let soon = turn.now + spread(turn.jitter, turn.config.repair_after);
                 finished.say_at = Some(soon.max(finished.rest_until));
             }
             return Ok(());
@@ -215,29 +198,26 @@ impl Receiver {
         if let Some(known) = self.proposals.get(&(object, from)) {
             return if *known == manifest { Ok(()) } else { Err(Reason::Violation) };
         }
-        let limits = &config.limits;
+        let limits = &turn.config.limits;
         if self.proposals.len() >= limits.proposals
             || self.proposals.keys().filter(|(_, by)| *by == from).count() >= limits.proposals_per_member
         {
             return Err(Reason::Budget);
         }
-        events.push_back(Event::Offered { from, manifest: manifest.clone() });
+        turn.events.push_back(Event::Offered { from, manifest: manifest.clone() });
         self.proposals.insert((object, from), manifest);
         Ok(())
     }
 
     pub(super) fn handle_chunk(
         &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
+        turn: &mut Turn<'_>,
         from: MemberId,
         chunk: &wire::Chunk<'_>,
         payload: &Bytes,
-        events: &mut VecDeque<Event>,
     ) -> Result<(), Reason> {
         let incoming = self.incoming.get_mut(&chunk.object).ok_or(Reason::Unknown)?;
-        incoming.handle_chunk(now, config, jitter, from, chunk, payload, events)
+        incoming.handle_chunk(turn, from, chunk, payload)
     }
 
     pub(super) fn overhear_want(&mut self, want: &wire::Want<'_>) -> Result<(), Reason> {
@@ -265,25 +245,19 @@ impl Receiver {
     // Output.
 
     /// The next word of a receiver: what it lacks, how far it came, or that it is finished.
-    pub(super) fn poll_control(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        jitter: &mut Jitter,
-        events: &mut VecDeque<Event>,
-    ) -> Option<Bytes> {
+    pub(super) fn poll_control(&mut self, turn: &mut Turn<'_>) -> Option<Bytes> {
         for incoming in self.incoming.values_mut() {
             loop {
-                match incoming.poll(now, config, jitter, events) {
+                match incoming.poll(turn) {
                     Round::Say(message) => return Some(message),
                     Round::Again => {}
                     Round::Quiet => break,
                 }
             }
         }
-        let finished = self.finished.iter_mut().find(|finished| finished.say_at.is_some_and(|at| at <= now))?;
+        let finished = self.finished.iter_mut().find(|finished| finished.say_at.is_some_and(|at| at <= turn.now))?;
         finished.say_at = None;
-        finished.rest_until = now + config.announce_first / 2;
+        finished.rest_until = turn.now + 4 * turn.config.announce_first;
         let Finished { manifest, outcome, .. } = finished;
         Some(encode(&ObjectMessage::Done(Done { object: manifest.object, outcome: *outcome })))
     }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::bitmap::Bitmap;
 use super::object::{Manifest, Source};
 use super::window::Window;
-use super::{Config, Event, OfferEnd, encode, spread};
+use super::{Config, Event, OfferEnd, Turn, encode, spread};
 use crate::endpoint::Instant;
 use crate::error::Reason;
 use crate::group::Jitter;
@@ -166,10 +166,11 @@ impl Sender {
 
     pub(super) fn handle_want(&mut self, now: Instant, config: &Config, want: &Want<'_>) -> Result<(), Reason> {
         let Some(offer) = self.offers.get_mut(&want.object) else { return Ok(()) };
-        offer.turn(now, config.hold);
         let after = check_want(want, offer.wanted.len())?;
-        self.window.confirm(want.mark);
+        // Turning restores the budget: where that is used up, nothing has changed.
+        offer.turn(now, config.hold);
         offer.budget = offer.budget.checked_sub(1).ok_or(Reason::Budget)?;
+        self.window.confirm(want.mark);
         for index in wanted_bits(want) {
             if !offer.recent.contains(index) && !offer.older.contains(index) {
                 offer.wanted.insert(index);
@@ -210,25 +211,21 @@ impl Sender {
     }
 
     /// The next word about offers: not chunks.
-    pub(super) fn poll_control(&mut self, now: Instant, config: &Config, jitter: &mut Jitter) -> Option<Bytes> {
+    pub(super) fn poll_control(&mut self, turn: &mut Turn<'_>) -> Option<Bytes> {
+        let now = turn.now;
         if let Some(object) = self.farewells.pop_front() {
             return Some(encode(&ObjectMessage::Withdraw(Withdraw { object })));
         }
         let mark = self.window.mark();
         let offer = self.offers.values_mut().find(|offer| offer.announce_at.is_some_and(|at| at <= now))?;
-        offer.announce_at = Some(now + offer.interval + spread(jitter, offer.interval / 4));
-        offer.interval = (offer.interval * 2).min(config.announce_longest);
+        offer.announce_at = Some(now + offer.interval + spread(turn.jitter, offer.interval / 4));
+        offer.interval = (offer.interval * 2).min(turn.config.announce_longest);
         Some(encode(&ObjectMessage::Announce(Announce { manifest: offer.manifest.by_ref(), mark })))
     }
 
     /// The next chunk, if any is wanted and the window is open; else, when it is time, a probe.
-    pub(super) fn poll_chunk(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        source: &mut dyn Source,
-        events: &mut VecDeque<Event>,
-    ) -> Option<Bytes> {
+    pub(super) fn poll_chunk(&mut self, turn: &mut Turn<'_>, source: &mut dyn Source) -> Option<Bytes> {
+        let (now, config) = (turn.now, turn.config);
         loop {
             let Some(object) = self.next_object() else {
                 self.window.rest();
@@ -248,7 +245,7 @@ impl Sender {
             out.resize(at + length, 0);
             if source.read(object, offer.manifest.offset(index), out.get_mut(at..).unwrap_or_default()).is_err() {
                 self.remove(object);
-                events.push_back(Event::OfferEnded { object, why: OfferEnd::Source });
+                turn.events.push_back(Event::OfferEnded { object, why: OfferEnd::Source });
                 continue;
             }
             offer.turn(now, config.hold);

@@ -35,6 +35,8 @@ struct Node {
     sent: [u64; 6],
     all_received: u32,
     stalled: u32,
+    /// Percent of what reaches it that it misses, besides the loss of the net.
+    deaf: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -49,13 +51,15 @@ struct Net {
 const GOOD: Net = Net { loss: 0, double: 0, least: Duration::from_millis(10), spread: Duration::ZERO };
 const BAD: Net = Net { loss: 20, double: 10, least: Duration::from_millis(5), spread: Duration::from_millis(40) };
 
+/// When, tie break, to, from, what.
+type Delivery = (Instant, u64, usize, MemberId, Bytes);
+
 struct World {
     now: Instant,
     rng: Rng,
     net: Net,
     nodes: Vec<Node>,
-    /// Deliveries: when, tie break, to, from.
-    wire: BinaryHeap<Reverse<(Instant, u64, usize, MemberId, Bytes)>>,
+    wire: BinaryHeap<Reverse<Delivery>>,
     count: u64,
     next_member: u64,
     config: Config,
@@ -91,6 +95,7 @@ impl World {
                 sent: [0; 6],
                 all_received: 0,
                 stalled: 0,
+                deaf: 0,
             });
         }
         (0..nodes).for_each(|at| world.join(at));
@@ -344,7 +349,7 @@ fn a_restarted_receiver_goes_on_from_what_it_stored() {
 }
 
 #[test]
-fn who_comes_late_gets_it_too_and_a_slow_one_stalls_nobody() {
+fn who_comes_late_gets_it_too() {
     let mut world = World::new(11, 4, GOOD, config());
     world.leave(3);
     let object = world.offer(0, 1 << 20);
@@ -354,6 +359,19 @@ fn who_comes_late_gets_it_too_and_a_slow_one_stalls_nobody() {
     world.run(Duration::from_secs(100), |_| false);
     world.join(3);
     assert!(world.run(Duration::from_secs(20), |world| world.everybody_has(&[object])).is_some());
+}
+
+#[test]
+fn a_member_that_misses_most_stalls_nobody() {
+    let mut world = World::new(14, 4, GOOD, config());
+    world.nodes[3].deaf = 70;
+    let object = world.offer(0, 1 << 20);
+    let others = |world: &World| world.nodes[1].verified.contains(&object) && world.nodes[2].verified.contains(&object);
+    let took = world.run(Duration::from_secs(20), others).unwrap();
+    assert!(!world.nodes[3].verified.contains(&object));
+    let all = world.run(Duration::from_secs(60), |world| world.everybody_has(&[object])).unwrap();
+    println!("{took:?}, and {all:?} more");
+    assert!(took < Duration::from_secs(1), "half a second if nobody were deaf");
 }
 
 #[test]
@@ -444,4 +462,34 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(30), run(30));
     assert_ne!(run(30), run(31));
+}
+
+/// Faults for a while, anybody coming and going; then they stop, and everybody must have everything.
+#[test]
+fn whatever_happens_all_arrives_once_it_stops_happening() {
+    for seed in 1000..1040 {
+        let mut rng = Rng(seed);
+        let net = Net { loss: rng.next() % 50, double: rng.next() % 30, ..BAD };
+        let nodes = 2 + (rng.next() % 4) as usize;
+        let mut world = World::new(seed, nodes, net, config());
+        let mut objects = Vec::new();
+        for _ in 0..6 {
+            let at = (rng.next() % nodes as u64) as usize;
+            match rng.next() % 4 {
+                0 if world.nodes[at].online => world.leave(at),
+                _ if !world.nodes[at].online => world.join(at),
+                _ => objects.push((world.offer(at, (rng.next() % 150_000) as usize), at)),
+            }
+            world.run(Duration::from_micros(rng.next() % 1_500_000), |_| false);
+        }
+        for at in 0..nodes {
+            if !world.nodes[at].online {
+                world.join(at);
+            }
+        }
+        world.net.loss = 5;
+        let ids: Vec<_> = objects.iter().map(|(object, _)| *object).collect();
+        assert!(world.run(Duration::from_secs(90), |world| world.everybody_has(&ids)).is_some());
+        objects.iter().for_each(|(object, at)| world.check_contents(*object, *at));
+    }
 }

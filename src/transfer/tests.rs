@@ -285,7 +285,7 @@ fn a_receiver_asks_for_everything_then_for_gaps_then_for_the_tail_then_stalls() 
     assert_eq!((gaps.base, gaps.rest, gaps.bits.0, gaps.mark), (2, false, &[0b1101][..], 200));
     let said = messages(&mut machine, at(1000), &mut NoSource);
     let [tail] = wants_of(&said)[..] else { panic!("{said:?}") };
-    assert_eq!((tail.base, tail.rest, tail.bits.0), (2, true, &[0b1110_1101][..]), "up to 10, and nothing after");
+    assert_eq!((tail.base, tail.rest, tail.bits.0), (2, false, &[0b1110_1101][..]), "up to 10, the last");
     // Silence: rarer and rarer, then no more.
     events(&mut machine);
     let mut times = Vec::new();
@@ -372,7 +372,7 @@ fn done_is_said_again_when_an_announcement_shows_that_it_was_lost_but_not_for_ea
         machine.handle_message(at(ms), ADA, &announce(&object, 100)).unwrap();
         said += messages(&mut machine, at(ms), &mut NoSource).len();
     }
-    assert!((10..=20).contains(&said), "{said}");
+    assert!((5..=15).contains(&said), "{said}");
 }
 
 #[test]

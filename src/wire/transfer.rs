@@ -194,3 +194,60 @@ structure! {
         bits: Rest<'a, MAX_SAVED_BITS>,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::Value;
+
+    fn encoded(message: &ObjectMessage<'_>) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        message.put(&mut out);
+        out.to_vec()
+    }
+
+    #[test]
+    fn the_stated_lengths_are_those_of_the_longest_messages() {
+        let object = ObjectId([1; OBJECT_BYTES]);
+        let chunk = Chunk { object, index: 0, mark: 0, report: false, bytes: Rest(&[]) };
+        assert_eq!(encoded(&ObjectMessage::Chunk(chunk)).len(), CHUNK_OVERHEAD);
+        let want = Want { object, mark: 0, base: 0, rest: false, bits: Blob(&[0; MAX_WANT_BITS]) };
+        assert_eq!(encoded(&ObjectMessage::Want(want)).len(), MAX_CONTROL);
+        let (name, digest) = ("n".repeat(255), Digest::new(&[1; Digest::MAX]).unwrap());
+        let name = NameRef::new(&name).unwrap();
+        let manifest = ManifestRef { object, name, size: 0, chunk: 0, digest };
+        assert_eq!(encoded(&ObjectMessage::Announce(Announce { manifest, mark: 0 })).len(), 359);
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_read_as_they_are_written_and_the_tree_of_fields_agrees(
+            code in 0..7u8, object: [u8; 16], numbers: (u64, u64, u32), flag: bool, name in "[a-z]{1,20}",
+            bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0..200usize,
+        ) {
+            let (object, name) = (ObjectId(object), NameRef::new(&name).unwrap());
+            let digest = Digest::new(&bytes).unwrap();
+            let (mark, size, index) = numbers;
+            let message = match code {
+                0 => {
+                    let manifest = ManifestRef { object, name, size, chunk: index, digest };
+                    ObjectMessage::Announce(Announce { manifest, mark })
+                }
+                1 => ObjectMessage::Chunk(Chunk { object, index, mark, report: flag, bytes: Rest(&bytes) }),
+                2 => ObjectMessage::Want(Want { object, mark, base: index, rest: flag, bits: Blob(&bytes) }),
+                3 => ObjectMessage::Progress(Progress { object, mark }),
+                4 => ObjectMessage::Done(Done { object, outcome: Outcome::Corrupt }),
+                _ => ObjectMessage::Withdraw(Withdraw { object }),
+            };
+            let out = encoded(&message);
+            prop_assert_eq!(ObjectMessage::decode(&out), Ok(message));
+            let cut = out.get(..cut).unwrap_or(&out);
+            let tree = Value::read("message", &ObjectMessage::SHAPE, cut);
+            prop_assert_eq!(ObjectMessage::decode(cut).err(), tree.err());
+        }
+    }
+}
