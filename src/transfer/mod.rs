@@ -30,7 +30,7 @@
 //!   ([`Transfer::member_joined`], [`Transfer::member_left`]; after an own re-join [`Transfer::rejoined`], then all
 //!   members), and call [`Transfer::handle_timeout`] when [`Transfer::poll_timeout`] says so.
 //! * After each input, drain [`Transfer::poll_event`], and ask [`Transfer::poll_message`] for as long as the group
-//!   takes messages. What it gives is to be sent to the whole group once, and may be lost. A caller whose group has no room
+//!   takes messages, until both give `None`. What it gives is to be sent to the whole group once, and may be lost. A caller whose group has no room
 //!   stops asking, ignores `Wake::Now`, and asks again when there is room.
 //! * Bytes are neither held nor stored here: the sender's come from a [`Source`] when a chunk goes out, the receiver's
 //!   leave as [`Event::Write`].

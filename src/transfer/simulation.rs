@@ -139,6 +139,7 @@ impl World {
     /// Lets a node take its events and speak.
     fn drain(&mut self, at: usize) {
         let now = self.now;
+        let mut again = false;
         loop {
             let node = &mut self.nodes[at];
             while let Some(event) = node.transfer.poll_event() {
@@ -165,7 +166,15 @@ impl World {
             if !node.online {
                 return;
             }
-            let Some(message) = node.transfer.poll_message(now, &mut node.disk) else { break };
+            let Some(message) = node.transfer.poll_message(now, &mut node.disk) else {
+                match node.transfer.poll_timeout() {
+                    // Being asked for output can cause events.
+                    Wake::Now(_) if !again => again = true,
+                    _ => break,
+                }
+                continue;
+            };
+            again = false;
             assert!(message.len() <= self.config.max_message);
             assert!(node.transfer.in_flight() <= self.config.window);
             node.sent[usize::from(message[0])] += 1;
