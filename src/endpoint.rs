@@ -170,6 +170,18 @@ pub enum To {
     AllBut(Arc<[Link]>, Link),
 }
 
+impl To {
+    /// The links, one after the other.
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        let (one, many, but) = match self {
+            Self::Link(link) => (Some(*link), &[][..], None),
+            Self::Many(links) => (None, &**links, None),
+            Self::AllBut(links, but) => (None, &**links, Some(*but)),
+        };
+        one.into_iter().chain(many.iter().copied().filter(move |link| Some(*link) != but))
+    }
+}
+
 /// What a transport under pressure gives up first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Class {

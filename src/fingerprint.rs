@@ -13,7 +13,8 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
-use crate::endpoint::{Class, Instant, Link, To, Transmit};
+use crate::endpoint::{Class, Instant, Link, LinkTicket, To, Transmit};
+use crate::event::Ticket;
 use crate::event::{Cause, Causes};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::wire::antigone::Kind;
@@ -75,6 +76,8 @@ plain! {
     Version, v => &v.0.to_be_bytes();
     Link, v => &v.0.to_be_bytes();
     Instance, v => &v.0;
+    LinkTicket, v => &v.0.to_be_bytes();
+    Ticket, v => &v.0.to_be_bytes();
     Cause, v => &[*v as u8];
     Causes, v => &v.bits().to_be_bytes();
     Kind, v => &[*v as u8];

@@ -1,6 +1,13 @@
 //! Antigone: micro-protocols composed by policy.
 
+pub mod data;
 pub mod join;
 pub mod keys;
+pub mod leader;
+pub mod member;
 pub mod membership;
 pub mod schedule;
+pub mod station;
+
+pub use leader::{Access, Leader, LeaderConfig};
+pub use member::{Member, MemberConfig};

@@ -119,7 +119,7 @@ impl Suite for RustCrypto {
             Purpose::Aead => self.0.key(),
             Purpose::Mac | Purpose::Derive => KEY,
         };
-        expand(prk, info, length)
+        if prk.len() == KEY { expand(prk, info, length) } else { Err(SuiteError) }
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {
@@ -252,8 +252,9 @@ impl Hasher for Sha256Hasher {
         self.0.update(bytes);
     }
 
-    fn finish(self: Box<Self>) -> Result<Digest, SuiteError> {
-        digest(self.0)
+    fn finish(mut self: Box<Self>) -> Result<Digest, SuiteError> {
+        // Not moved out of its box: that would leave the last bytes fed in memory that is freed unwiped.
+        Digest::new(&self.0.finalize_reset()).ok_or(SuiteError)
     }
 
     fn fork(&self) -> Box<dyn Hasher> {

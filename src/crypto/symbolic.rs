@@ -2,13 +2,14 @@
 //!
 //! A value is a *handle*: the mixed bytes of its term, such as `expand(extract(..), ..)`. Equal terms have equal
 //! handles and different terms different ones, without any probability to think of; a party that works only through
-//! [`Suite`] gets exactly what the term algebra of RA §8 allows. With feature `std`, a table keeps the term of each
+//! [`Suite`] gets exactly what the algebra of terms allows. With feature `std`, a table keeps the term of each
 //! handle, so that [`Symbolic::explain`] can say what a value is.
 //!
 //! Some lengths differ from those of the real suites on purpose: lengths come from [`Suite::sizes`], never from habit.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use zeroize::Zeroizing;
@@ -26,7 +27,7 @@ pub use table::{Term, TermTable};
 /// The table, where there is one.
 #[cfg(not(feature = "std"))]
 #[derive(Clone, Default)]
-struct TermTable;
+struct TermTable(());
 
 const HANDLE: usize = 32;
 const NONCE: usize = 24;
@@ -74,6 +75,12 @@ impl Symbolic {
         self.terms.as_ref().and_then(|terms| terms.get(handle))
     }
 
+    /// How many terms were made.
+    #[cfg(feature = "std")]
+    pub fn terms(&self) -> usize {
+        self.terms.as_ref().map_or(0, TermTable::len)
+    }
+
     fn note(&self, handle: &[u8], kind: &'static str, fields: &[&[&[u8]]]) {
         #[cfg(feature = "std")]
         if let Some(terms) = &self.terms {
@@ -83,31 +90,19 @@ impl Symbolic {
         let _ = (handle, kind, fields, &self.terms);
     }
 
-    /// The handle of `kind(fields)`. Each field is a concatenation.
-    fn handle(&self, kind: &'static str, fields: &[&[&[u8]]]) -> Zeroizing<[u8; HANDLE]> {
-        let mut mix = Mix::new(kind);
-        for field in fields {
-            mix.update(&field.iter().fold(0u64, |sum, part| sum.wrapping_add(part.len() as u64)).to_le_bytes());
-            field.iter().for_each(|part| mix.update(part));
-        }
-        let handle = Zeroizing::new(mix.finish());
+    /// The handle of `kind(fields)`, noted as made.
+    fn made(&self, kind: &'static str, fields: &[&[&[u8]]]) -> Zeroizing<[u8; HANDLE]> {
+        let handle = handle(kind, fields);
         self.note(&*handle, kind, fields);
         handle
     }
 
     fn share_of(&self, secret: &Secret) -> Result<Zeroizing<[u8; HANDLE]>, SuiteError> {
-        Ok(self.handle("share", &[&[whole(secret)?]]))
+        Ok(self.made("share", &[&[whole(secret)?]]))
     }
 
     fn public_of(&self, secret: &Secret) -> Result<Zeroizing<[u8; HANDLE]>, SuiteError> {
-        Ok(self.handle("public", &[&[whole(secret)?]]))
-    }
-
-    fn signature(&self, public: &[u8], parts: &[&[u8]]) -> Result<Signature, SuiteError> {
-        let handle = self.handle("sign", &[&[public], parts]);
-        let mut bytes = [0; SIGNATURE];
-        bytes.iter_mut().zip(handle.iter().chain(handle.iter().rev())).for_each(|(out, byte)| *out = *byte);
-        Signature::new(&bytes).ok_or(SuiteError)
+        Ok(self.made("public", &[&[whole(secret)?]]))
     }
 
     fn prepare(&self, key: &Secret) -> Result<Prepared, SuiteError> {
@@ -148,23 +143,21 @@ impl Suite for Symbolic {
     }
 
     fn extract(&self, salt: &[u8], material: &[&Secret]) -> Result<Secret, SuiteError> {
-        let mut material = material.iter().map(|secret| secret.expose());
-        let parts: Zeroizing<alloc::vec::Vec<u8>> = Zeroizing::new(material.by_ref().flatten().copied().collect());
-        Ok(Secret::new(&*self.handle("extract", &[&[salt], &[&parts]])))
+        let material: Vec<&[u8]> = material.iter().map(|secret| secret.expose()).collect();
+        Ok(Secret::new(&*self.made("extract", &[&[salt], &material])))
     }
 
     // As in HKDF, the purpose is no part of the term: only the label in `info` keeps roles apart.
     fn expand(&self, prk: &Secret, info: &[&[u8]], _purpose: Purpose) -> Result<Secret, SuiteError> {
-        Ok(Secret::new(&*self.handle("expand", &[&[whole(prk)?], info])))
+        Ok(Secret::new(&*self.made("expand", &[&[whole(prk)?], info])))
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {
-        let handle = self.handle("mac", &[&[whole(key)?], parts]);
-        handle.first_chunk::<MAC>().and_then(|tag| Tag::new(tag)).ok_or(SuiteError)
+        cut::<MAC>(&self.made("mac", &[&[whole(key)?], parts]))
     }
 
     fn verify_mac(&self, key: &Secret, parts: &[&[u8]], tag: &Tag) -> Result<(), VerifyError> {
-        refuse_unless(self.mac(key, parts)? == *tag)
+        refuse_unless(cut::<MAC>(&handle("mac", &[&[whole(key)?], parts]))? == *tag)
     }
 
     fn aead(&self, key: &Secret) -> Result<Arc<dyn Aead>, SuiteError> {
@@ -184,11 +177,11 @@ impl Suite for Symbolic {
     }
 
     fn sign(&self, key: &Secret, parts: &[&[u8]]) -> Result<Signature, SuiteError> {
-        self.signature(&*self.public_of(key)?, parts)
+        signature(&self.made("sign", &[&[&*self.public_of(key)?], parts]))
     }
 
-    fn verify(&self, key: &VerifyingKey, parts: &[&[u8]], signature: &Signature) -> Result<(), VerifyError> {
-        refuse_unless(self.signature(key.as_bytes(), parts)? == *signature)
+    fn verify(&self, key: &VerifyingKey, parts: &[&[u8]], given: &Signature) -> Result<(), VerifyError> {
+        refuse_unless(signature(&handle("sign", &[&[key.as_bytes()], parts]))? == *given)
     }
 
     fn agreement_pair(&self, rng: &mut dyn Entropy) -> Result<(Secret, Share), FreshError> {
@@ -203,8 +196,28 @@ impl Suite for Symbolic {
         let theirs = share.as_bytes();
         refuse_unless(theirs.len() == HANDLE && theirs.iter().any(|byte| *byte != 0))?;
         let (first, second) = if mine.as_slice() < theirs { (&mine[..], theirs) } else { (theirs, &mine[..]) };
-        Ok(Secret::new(&*self.handle("agree", &[&[first], &[second]])))
+        Ok(Secret::new(&*self.made("agree", &[&[first], &[second]])))
     }
+}
+
+/// The handle of `kind(fields)`. Each field is a concatenation.
+fn handle(kind: &str, fields: &[&[&[u8]]]) -> Zeroizing<[u8; HANDLE]> {
+    let mut mix = Mix::new(kind);
+    for field in fields {
+        mix.update(&field.iter().fold(0u64, |sum, part| sum.wrapping_add(part.len() as u64)).to_le_bytes());
+        field.iter().for_each(|part| mix.update(part));
+    }
+    Zeroizing::new(mix.finish())
+}
+
+fn signature(handle: &[u8; HANDLE]) -> Result<Signature, SuiteError> {
+    let mut bytes = [0; SIGNATURE];
+    bytes.iter_mut().zip(handle.iter().chain(handle.iter().rev())).for_each(|(out, byte)| *out = *byte);
+    Signature::new(&bytes).ok_or(SuiteError)
+}
+
+fn cut<const N: usize>(handle: &[u8; HANDLE]) -> Result<Tag, SuiteError> {
+    handle.first_chunk::<N>().and_then(|tag| Tag::new(tag)).ok_or(SuiteError)
 }
 
 fn whole(key: &Secret) -> Result<&[u8], SuiteError> {
@@ -255,10 +268,12 @@ impl fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    fn tag(&self, number: BoxNumber, ad: &[u8], text: &[u8]) -> Result<Tag, SuiteError> {
+    /// The term of a box. `noted` where it is made; what others say is a box is none until it opens.
+    fn tag(&self, number: BoxNumber, ad: &[u8], text: &[u8], noted: bool) -> Result<Tag, SuiteError> {
         let (domain, counter) = (number.domain.to_be_bytes(), number.counter.to_be_bytes());
-        let handle = self.world.handle("box", &[&[self.key.expose()], &[&domain], &[&counter], &[ad], &[text]]);
-        handle.first_chunk::<TAG>().and_then(|tag| Tag::new(tag)).ok_or(SuiteError)
+        let fields: [&[&[u8]]; 5] = [&[self.key.expose()], &[&domain], &[&counter], &[ad], &[text]];
+        let handle = if noted { self.world.made("box", &fields) } else { handle("box", &fields) };
+        cut::<TAG>(&handle)
     }
 
     /// Covers or uncovers `text`: nobody shall mistake a box for its text.
@@ -276,14 +291,14 @@ impl Prepared {
 
 impl Aead for Prepared {
     fn seal(&self, number: BoxNumber, ad: &[u8], text: &mut [u8]) -> Result<Tag, SuiteError> {
-        let tag = self.tag(number, ad, text)?;
+        let tag = self.tag(number, ad, text, true)?;
         self.mask(number, text);
         Ok(tag)
     }
 
     fn open(&self, number: BoxNumber, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), VerifyError> {
         self.mask(number, text);
-        let right = self.tag(number, ad, text).map(|right| right == *tag);
+        let right = self.tag(number, ad, text, false).map(|right| right == *tag);
         if right != Ok(true) {
             self.mask(number, text);
         }
@@ -347,13 +362,33 @@ mod tests {
     }
 
     #[test]
-    fn an_opened_or_refused_box_notes_no_more_than_its_term() {
+    fn explanations_end() {
+        let world = symbolic();
+        let suite = world.suite();
+        let mut digest = suite.hash(&[b"start"]).unwrap();
+        for _ in 0..40 {
+            digest = suite.hash(&[&[digest.as_bytes(); 40].concat()]).unwrap();
+        }
+        let explained = world.explain(digest.as_bytes()).unwrap();
+        assert!((1 << 16..1 << 20).contains(&explained.len()), "{} bytes", explained.len());
+    }
+
+    #[test]
+    fn only_what_was_made_is_noted() {
         let world = symbolic();
         let suite = world.suite();
         let key = suite.fresh_secret(&mut Count(0), 32).unwrap();
+        let number = BoxNumber { domain: 1, counter: 2 };
         let mut text = *b"hello";
-        let tag = suite.seal(&key, BoxNumber { domain: 1, counter: 2 }, b"", &mut text).unwrap();
+        let tag = suite.seal(&key, number, b"", &mut text).unwrap();
+        let terms = world.terms();
         let explained = world.explain(tag.as_bytes()).unwrap();
         assert_eq!(explained, r#"box(fresh:01010101, 0x00000001, 0x0000000000000002, "", "hello")"#);
+
+        assert_eq!(suite.open(&key, number, b"other", &mut text.clone(), &tag), Err(VerifyError::Forged));
+        assert_eq!(suite.verify_mac(&key, &[b"text"], &tag), Err(VerifyError::Forged));
+        let (public, signature) = (VerifyingKey::new(&[1; 32]).unwrap(), Signature::new(&[1; 48]).unwrap());
+        assert_eq!(suite.verify(&public, &[b"text"], &signature), Err(VerifyError::Forged));
+        assert_eq!(world.terms(), terms);
     }
 }

@@ -124,6 +124,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::group::testing::fixed())]
+
         /// Whatever is echoed in whatever order: evidence only grows, and is never newer than the newest probe sent
         /// with a number up to the echo, whose time it is the peer's answering that it proves.
         #[test]

@@ -55,6 +55,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::group::testing::fixed())]
+
         #[test]
         fn stays_within_its_bounds(seed: u64, micros in 0u64..1 << 50, less in 0u32..=100, more in 0u32..=300) {
             let base = Duration::from_micros(micros);

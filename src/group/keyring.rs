@@ -338,3 +338,7 @@ impl KeyRing {
         erased
     }
 }
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

@@ -34,3 +34,13 @@ pub use sealer::{SealLimits, Sealer};
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
 pub use window::Window;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use proptest::test_runner::{Config, RngSeed};
+
+    /// Property tests draw the same cases on each run.
+    pub(crate) fn fixed() -> Config {
+        Config { rng_seed: RngSeed::Fixed(0x50DA), failure_persistence: None, ..Config::default() }
+    }
+}

@@ -15,12 +15,14 @@ pub const BLOCK: usize = 64 * 1024;
 
 /// Where frames are composed: one after the other in a block of [`BLOCK`] bytes, each handed out as a slice of it.
 ///
-/// While the frames of a block have been dropped by the time it is full, the same block is used again and nothing is
+/// Two blocks take turns. While the frames of the one have been dropped by the time the other is full, nothing is
 /// allocated; otherwise a block is allocated for each [`BLOCK`] bytes of output. Nothing is allocated before the first
 /// frame.
 #[derive(Default)]
 pub struct Pool {
     block: BytesMut,
+    /// The block that was full last. Its frames may still be alive.
+    full: BytesMut,
 }
 
 impl core::fmt::Debug for Pool {
@@ -53,9 +55,12 @@ impl Pool {
         reserve: usize,
         compose: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<Bytes, E> {
-        // Reclaims the whole block if no frame of it is alive any more.
+        // `try_reclaim` takes a whole block back if no frame of it is alive any more.
         if !self.block.try_reclaim(reserve) {
-            self.block = BytesMut::with_capacity(reserve.max(BLOCK));
+            core::mem::swap(&mut self.block, &mut self.full);
+            if !self.block.try_reclaim(reserve) {
+                self.block = BytesMut::with_capacity(reserve.max(BLOCK));
+            }
         }
         match compose(&mut self.block) {
             Ok(()) => Ok(self.block.split().freeze()),
@@ -126,6 +131,12 @@ impl Outbox {
     pub fn event(&mut self, event: Event) {
         debug_assert!(self.room(0, 1), "an event without room");
         self.events.push_back(event);
+    }
+
+    /// Queues the events of a change of view, as many as there are. They may go beyond the limit, by at most a roster:
+    /// until they are drained there is no room for anything else.
+    pub fn burst(&mut self, events: impl Iterator<Item = Event>) {
+        self.events.extend(events);
     }
 
     /// Counts a refused input and tells the application. Under a flood that nobody drains it only counts, so that what

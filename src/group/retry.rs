@@ -47,6 +47,11 @@ impl Backoff {
         self.due
     }
 
+    /// It is to be sent at `now`: what it waited for is there.
+    pub fn hurry(&mut self, now: Instant) {
+        self.due = now;
+    }
+
     /// It was sent again at `now`.
     pub fn again(&mut self, now: Instant, jitter: &mut Jitter) {
         self.wait = self.wait.saturating_mul(2).min(self.ceiling);

@@ -251,3 +251,106 @@ impl Drop for Slot {
         self.revoke();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::VerifyError;
+
+    /// Records the numbers it is asked to seal under; fails where told.
+    #[derive(Debug, Default)]
+    struct Recorder {
+        numbers: std::sync::Mutex<alloc::vec::Vec<BoxNumber>>,
+        fails: AtomicBool,
+    }
+
+    impl Aead for Recorder {
+        fn seal(&self, number: BoxNumber, _: &[u8], _: &mut [u8]) -> Result<Tag, SuiteError> {
+            self.numbers.lock().unwrap().push(number);
+            if self.fails.load(Ordering::Relaxed) { Err(SuiteError) } else { Ok(Tag::NONE) }
+        }
+
+        fn open(&self, _: BoxNumber, _: &[u8], _: &mut [u8], _: &Tag) -> Result<(), VerifyError> {
+            Err(VerifyError::Forged)
+        }
+    }
+
+    const NOW: Instant = Instant::from_micros(1_000);
+    const END: Instant = Instant::from_micros(2_000);
+
+    fn sealer(limits: SealLimits) -> (Arc<Recorder>, Sealer) {
+        let aead = Arc::new(Recorder::default());
+        (aead.clone(), Sealer::new(Epoch(1), MemberId(1), Kind::Both, Some(aead), limits, END))
+    }
+
+    #[test]
+    fn no_number_is_used_twice_even_if_the_suite_fails() {
+        let (aead, mut sealer) = sealer(SealLimits::default());
+        assert_eq!(sealer.seal(NOW, 1, b"", &mut []), Ok(Tag::NONE));
+        aead.fails.store(true, Ordering::Relaxed);
+        assert_eq!(sealer.seal(NOW, 1, b"", &mut []), Err(SealError::Failure(Failure::Suite)));
+        aead.fails.store(false, Ordering::Relaxed);
+        assert_eq!(sealer.ready(NOW, 1), Ok(2));
+        assert_eq!(sealer.seal(NOW, 1, b"", &mut []), Ok(Tag::NONE));
+        let counters: alloc::vec::Vec<_> = aead.numbers.lock().unwrap().iter().map(|n| (n.domain, n.counter)).collect();
+        assert_eq!(counters, [(0, 0), (0, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn stops_at_the_limit_of_messages() {
+        let (_, mut sealer) = sealer(SealLimits { messages: 2, bytes: u64::MAX });
+        assert!(sealer.seal(NOW, 9, b"", &mut []).is_ok());
+        assert!(sealer.seal(NOW, 9, b"", &mut []).is_ok());
+        assert_eq!(sealer.seal(NOW, 0, b"", &mut []), Err(SealError::Misuse(Misuse::KeyExhausted)));
+    }
+
+    #[test]
+    fn stops_at_the_limit_of_bytes() {
+        let (_, mut sealer) = sealer(SealLimits { messages: 9, bytes: 10 });
+        assert!(sealer.seal(NOW, 9, b"", &mut []).is_ok());
+        assert_eq!(sealer.ready(NOW, 2), Err(Misuse::KeyExhausted));
+        assert_eq!(sealer.ready(NOW, usize::MAX), Err(Misuse::KeyExhausted));
+        assert!(sealer.seal(NOW, 1, b"", &mut []).is_ok());
+    }
+
+    #[test]
+    fn the_hard_limit_is_above_every_policy() {
+        let (aead, mut sealer) = sealer(SealLimits { messages: u64::MAX, bytes: u64::MAX });
+        sealer.next = HARD_LIMIT - 1;
+        assert!(sealer.seal(NOW, 0, b"", &mut []).is_ok());
+        assert_eq!(sealer.seal(NOW, 0, b"", &mut []), Err(SealError::Misuse(Misuse::KeyExhausted)));
+        assert_eq!(aead.numbers.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn stops_when_its_lease_ends_and_goes_on_when_it_is_renewed() {
+        let (_, mut sealer) = sealer(SealLimits::default());
+        assert_eq!(sealer.ready(END, 0), Err(Misuse::NotCurrent));
+        sealer.extend(END + core::time::Duration::from_micros(1));
+        assert_eq!(sealer.ready(END, 0), Ok(0));
+        sealer.extend(NOW);
+        assert_eq!(sealer.ready(END, 0), Ok(0), "a lease never ends earlier than before");
+    }
+
+    #[test]
+    fn a_slot_ends_its_sealer_wherever_it_is() {
+        let (_, sealer) = sealer(SealLimits::default());
+        let mut slot = Slot::new(Some(sealer));
+        let taken = slot.take().unwrap();
+        assert_eq!(slot.take().unwrap_err(), Misuse::SealerTaken);
+        assert_eq!(slot.get().unwrap_err(), Misuse::SealerTaken);
+        assert_eq!(taken.ready(NOW, 0), Ok(0));
+        drop(slot.clone());
+        assert_eq!(taken.ready(NOW, 0), Ok(0), "a copied machine ends only its own");
+        drop(slot);
+        assert_eq!(taken.ready(NOW, 0), Err(Misuse::NotCurrent));
+        assert_eq!(Slot::new(None).take().unwrap_err(), Misuse::NotCurrent);
+    }
+
+    #[test]
+    fn its_revoker_ends_it_too() {
+        let (_, sealer) = sealer(SealLimits::default());
+        sealer.revoker().revoke();
+        assert_eq!(sealer.ready(NOW, 0), Err(Misuse::NotCurrent));
+    }
+}

@@ -105,6 +105,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::group::testing::fixed())]
+
         /// Agrees with a plain list that is searched.
         #[test]
         fn agrees_with_a_list(steps in prop::collection::vec((0u8..8, prop::option::of(0u64..50), 0u64..60), 1..200)) {

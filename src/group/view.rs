@@ -472,3 +472,8 @@ impl Shadow<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
+#[path = "view_tests.rs"]
+mod tests;

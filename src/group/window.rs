@@ -124,6 +124,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::group::testing::fixed())]
+
         /// The bitmap agrees with a set of all numbers ever marked.
         #[test]
         fn agrees_with_a_set(start in 0u64..u64::MAX - 100_000, steps in prop::collection::vec((0u64..5_000, any::<bool>()), 1..400)) {

@@ -66,13 +66,6 @@ struct Lookup {
     expires: Instant,
 }
 
-#[cfg(any(test, feature = "sim"))]
-impl crate::fingerprint::Fingerprint for Ticket {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        self.0.fingerprint(now, sink);
-    }
-}
-
 fingerprint!(Lookup { link, frame, expires });
 fingerprint!(ThirdParty { lookups } skip { suite, limits, links, next_ticket, out });
 

@@ -5,13 +5,13 @@ macro_rules! structure {
     (
         $(#[$doc:meta])*
         pub struct $name:ident $(<$lt:lifetime>)? {
-            $($(#[$fdoc:meta])* $field:ident : $type:ty,)*
+            $($(#[doc = $fdoc:literal])* $field:ident : $type:ty,)*
         }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub struct $name $(<$lt>)? {
-            $($(#[$fdoc])* pub $field: $type,)*
+            $($(#[doc = $fdoc])* pub $field: $type,)*
         }
 
         impl<'a> $crate::wire::Field<'a> for $name $(<$lt>)? {
@@ -19,6 +19,7 @@ macro_rules! structure {
                 $($crate::wire::FieldShape {
                     name: stringify!($field),
                     shape: &<$type as $crate::wire::Field<'a>>::SHAPE,
+                    doc: concat!($($fdoc,)* ""),
                 },)*
             ]);
 
@@ -40,13 +41,15 @@ macro_rules! choice {
     (
         $(#[$doc:meta])*
         pub enum $name:ident $(<$lt:lifetime>)? {
-            $($(#[$vdoc:meta])* $code:literal = $variant:ident $(($type:ty))?,)*
+            $($(#[doc = $vdoc:literal])* $code:literal = $variant:ident $(($type:ty))?,)*
         }
     ) => {
         $(#[$doc])*
+        // These are views of a frame, short-lived and on the stack: boxing would allocate.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum $name $(<$lt>)? {
-            $($(#[$vdoc])* $variant $(($type))?,)*
+            $($(#[doc = $vdoc])* $variant $(($type))?,)*
         }
 
         impl<'a> $crate::wire::Field<'a> for $name $(<$lt>)? {
@@ -55,6 +58,7 @@ macro_rules! choice {
                     code: $code,
                     name: stringify!($variant),
                     shape: choice!(@shape $($type)?),
+                    doc: concat!($($vdoc,)* ""),
                 },)*
             ]);
 
@@ -91,7 +95,7 @@ macro_rules! messages {
             $(#[doc = $doc:literal])*
             $code:literal $id:literal $from:ident => $to:ident, $guard:ident $(($body:ty))?
             struct $name:ident $(<$lt:lifetime>)? {
-                $($(#[$fdoc:meta])* $field:ident : $type:ty,)*
+                $($(#[doc = $fdoc:literal])* $field:ident : $type:ty,)*
             }
         )*
     ) => {
@@ -102,7 +106,7 @@ macro_rules! messages {
             structure! {
                 $(#[doc = $doc])*
                 pub struct $name $(<$lt>)? {
-                    $($(#[$fdoc])* $field: $type,)*
+                    $($(#[doc = $fdoc])* $field: $type,)*
                 }
             }
 
@@ -118,9 +122,30 @@ macro_rules! messages {
                     clear: &<Self as $crate::wire::Field<'a>>::SHAPE,
                     body: messages!(@body $($body)?),
                     doc: concat!($($doc,)* ""),
+                    typed: $crate::wire::Typed {
+                        #[allow(clippy::extra_unused_lifetimes, single_use_lifetimes)]
+                        frame: {
+                            fn frame<'a>(bytes: &'a [u8]) -> $crate::wire::RecodedFrame {
+                                <$name $(<$lt>)? as $crate::wire::Message<'a>>::parse(bytes).map(|frame| frame.recode())
+                            }
+                            frame
+                        },
+                        body: messages!(@typed $($body)?),
+                    },
                 };
             }
+
+            const _: () = assert!(<$name as $crate::wire::Message<'_>>::INFO.is_sound());
         )*
+    };
+    (@typed) => { None };
+    (@typed $body:ty) => {
+        Some({
+            fn body<'a>(bytes: &'a [u8]) -> $crate::wire::RecodedBody {
+                <$body as $crate::wire::Field<'a>>::decode(bytes).map(|body| $crate::wire::field::to_vec(&body))
+            }
+            body
+        })
     };
     (@body) => { None };
     (@body $body:ty) => { Some(&<$body as $crate::wire::Field<'a>>::SHAPE) };

@@ -1,12 +1,13 @@
 //! Field types, each with its one canonical encoding.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::{BufMut, BytesMut};
 
+pub use super::opaque::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};
 use super::shape::Shape;
 use crate::error::DecodeError;
-use crate::event::{Cause, Causes, EndReason};
 use crate::identity::{Epoch, INSTANCE_BYTES, Instance, MemberId, NameRef, Version};
 
 /// A field: something with a shape, an encoding and a decoding. Decoding borrows from the frame and allocates nothing.
@@ -33,6 +34,13 @@ pub trait Field<'a>: Sized {
         reader.finish()?;
         Ok(value)
     }
+}
+
+/// The encoding of `value`.
+pub fn to_vec<'a>(value: &impl Field<'a>) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    value.put(&mut out);
+    out.to_vec()
 }
 
 /// A position in bytes from outside. Every read is checked; nothing is allocated (R1, R3).
@@ -186,10 +194,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn put_opaque(bytes: &[u8], out: &mut BytesMut) {
-    debug_assert!(bytes.len() <= usize::from(u16::MAX));
-    out.put_u16(bytes.len() as u16);
-    out.put_slice(bytes);
+/// Writes bytes behind a length of two bytes. What is longer than any field may be is cut at 65535 bytes, a length that
+/// every declaration excludes ([`Shape::is_sound`]): each decoder refuses it, none takes it for something else.
+pub(super) fn put_opaque(bytes: &[u8], out: &mut BytesMut) {
+    debug_assert!(bytes.len() < usize::from(u16::MAX));
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.put_u16(length);
+    out.put_slice(bytes.get(..usize::from(length)).unwrap_or(bytes));
 }
 
 macro_rules! number_fields {
@@ -220,10 +231,6 @@ number_fields! {
     MemberId, Shape::U64, v => |out| out.put_u64(v.0), r => r.u64().map(Self);
     Version, Shape::U64, v => |out| out.put_u64(v.0), r => r.u64().map(Self);
     Instance, Shape::Fixed(INSTANCE_BYTES), v => |out| out.put_slice(&v.0), r => r.array().map(Self);
-    Causes, Shape::Bits16 { mask: (1 << Cause::ALL.len()) - 1 }, v => |out| out.put_u16(v.bits()),
-        r => Self::from_bits(r.u16()?).ok_or(DecodeError::Value);
-    Cause, Shape::U8 { max: Cause::ALL.len() as u8 - 1 }, v => |out| out.put_u8(*v as u8),
-        r => Self::ALL.get(usize::from(r.u8()?)).copied().ok_or(DecodeError::Value);
 }
 
 impl<'a> Field<'a> for NameRef<'a> {
@@ -302,7 +309,8 @@ impl<'a, const MAX: usize> Field<'a> for Rest<'a, MAX> {
     }
 }
 
-/// A structure behind its length, kept both as bytes (for digests) and decoded.
+/// A structure behind its length, kept both as bytes (for digests) and decoded. What is encoded is the bytes: make it
+/// with [`Nested::new`], so that both agree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Nested<'a, T, const MAX: usize> {
     /// The bytes of the inner value, without the length.
@@ -349,7 +357,8 @@ enum Items<'a, T> {
 }
 
 impl<'a, T: Field<'a> + Copy, const MAX: usize, const RISING: bool> List<'a, T, MAX, RISING> {
-    /// The list of these items, to be encoded: at most `MAX`, and rising where the declaration says so.
+    /// The list of these items, to be encoded. It is the caller's duty that they are at most `MAX` and, where the
+    /// declaration says so, rising: what breaks it is encoded all the same, and refused by each decoder.
     pub fn of(items: &'a [T]) -> Self {
         debug_assert!(items.len() <= MAX);
         Self(Items::Slice(items))
@@ -376,7 +385,8 @@ impl<'a, T: Field<'a> + Copy, const MAX: usize, const RISING: bool> List<'a, T, 
         };
         let mut slice = slice.iter();
         // Decoding cannot fail here: `take` has checked each item.
-        core::iter::from_fn(move || slice.next().copied().or_else(|| T::take(&mut reader).ok()))
+        let items = core::iter::from_fn(move || slice.next().copied().or_else(|| T::take(&mut reader).ok()));
+        items.take(self.len())
     }
 }
 
@@ -400,7 +410,7 @@ impl<'a, T: Field<'a> + Copy, const MAX: usize, const RISING: bool> Field<'a> fo
     const SHAPE: Shape = Shape::List { item: &T::SHAPE, max: MAX, rising: RISING };
 
     fn put(&self, out: &mut BytesMut) {
-        out.put_u32(self.len() as u32);
+        out.put_u32(u32::try_from(self.len()).unwrap_or(u32::MAX));
         match self.0 {
             Items::Wire { bytes, .. } => out.put_slice(bytes),
             Items::Slice(items) => items.iter().for_each(|item| item.put(out)),
@@ -422,115 +432,5 @@ impl<'a, T: Field<'a> + Copy, const MAX: usize, const RISING: bool> Field<'a> fo
             T::take(reader)?;
         }
         Ok(Self(Items::Wire { count, bytes: reader.since(start) }))
-    }
-}
-
-macro_rules! opaque {
-    ($($(#[$doc:meta])* $name:ident, $min:expr, $max:expr;)*) => {$(
-        $(#[$doc])*
-        ///
-        /// Opaque: its length comes from the suite, and no protocol looks inside.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name {
-            length: u16,
-            bytes: [u8; $max],
-        }
-
-        impl $name {
-            /// Longest, in bytes.
-            pub const MAX: usize = $max;
-
-            /// The value of these bytes, `None` outside its limits.
-            pub fn new(bytes: &[u8]) -> Option<Self> {
-                #[allow(clippy::absurd_extreme_comparisons, unused_comparisons)]
-                if bytes.len() < $min {
-                    return None;
-                }
-                let mut value = Self { length: bytes.len() as u16, bytes: [0; $max] };
-                value.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
-                Some(value)
-            }
-
-            /// The bytes, for the wire and for suites.
-            pub fn as_bytes(&self) -> &[u8] {
-                self.bytes.get(..usize::from(self.length)).unwrap_or_default()
-            }
-
-            /// Whether it is absent.
-            pub fn is_empty(&self) -> bool {
-                self.length == 0
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "("))?;
-                self.as_bytes().iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-                write!(f, ")")
-            }
-        }
-
-        impl<'a> Field<'a> for $name {
-            const SHAPE: Shape = Shape::Opaque { min: $min, max: $max };
-
-            fn put(&self, out: &mut BytesMut) {
-                put_opaque(self.as_bytes(), out);
-            }
-
-            fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-                Self::new(reader.opaque($min, $max)?).ok_or(DecodeError::Length)
-            }
-        }
-    )*};
-}
-
-opaque! {
-    /// A number used once: I0, I1.
-    Nonce, 8, 32;
-    /// A message authentication code, or the tag of a box; empty where nothing protects.
-    Tag, 0, 32;
-    /// A digest; empty stands for "of nothing".
-    Digest, 0, 64;
-    /// A public share of an ephemeral exchange, or none.
-    Share, 0, 64;
-    /// A public signature key, or none.
-    VerifyingKey, 0, 160;
-    /// A signature, or none.
-    Signature, 0, 128;
-    /// A key in sealed form, without its tag.
-    SealedKey, 8, 64;
-}
-
-macro_rules! optional {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// The absent one.
-            pub const NONE: Self = Self { length: 0, bytes: [0; Self::MAX] };
-        }
-    )*};
-}
-
-optional! { Tag Digest Share VerifyingKey Signature }
-
-impl<'a> Field<'a> for EndReason {
-    const SHAPE: Shape = Shape::U8 { max: Self::Exhausted as u8 };
-
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u8(*self as u8);
-    }
-
-    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(match reader.u8()? {
-            0 => Self::Left,
-            1 => Self::Ejected,
-            2 => Self::Failed,
-            3 => Self::TakenOver,
-            4 => Self::Policy,
-            5 => Self::Closing,
-            6 => Self::Protocol,
-            7 => Self::Busy,
-            8 => Self::Exhausted,
-            _ => return Err(DecodeError::Value),
-        })
     }
 }

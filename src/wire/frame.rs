@@ -9,12 +9,13 @@
 //! The header is version, system, edition, suite, message type, a byte each. It is part of what every guard covers, so
 //! that nothing opens as another type, edition, suite or system.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
 use super::WIRE_VERSION;
-use super::field::{Field, Reader, Tag};
+use super::field::{Field, Reader, Tag, put_opaque, to_vec};
 use super::shape::{Shape, Value};
 use crate::crypto::SuiteId;
 use crate::error::DecodeError;
@@ -119,6 +120,36 @@ pub struct MessageInfo {
     pub body: Option<&'static Shape>,
     /// What it is for.
     pub doc: &'static str,
+    /// The typed decoder and encoder, for whatever treats all messages alike.
+    pub typed: Typed,
+}
+
+/// What typed decoding of a frame gives, encoded again.
+pub type RecodedFrame = Result<Recoded, DecodeError>;
+
+/// What typed decoding of an opened text gives, encoded again.
+pub type RecodedBody = Result<Vec<u8>, DecodeError>;
+
+/// The typed decoders of one message, each followed by its encoder: the means to hold them against the declaration.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed {
+    /// Takes a frame, whose header the caller has checked.
+    pub frame: fn(&[u8]) -> RecodedFrame,
+    /// Takes an opened text, if the message has a box.
+    pub body: Option<fn(&[u8]) -> RecodedBody>,
+}
+
+/// A frame, decoded with its type and encoded again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recoded {
+    /// The clear fields, without header.
+    pub clear: Vec<u8>,
+    /// Where header and clear fields end.
+    pub end: usize,
+    /// Where the text stands.
+    pub text: Range<usize>,
+    /// The tag.
+    pub tag: Tag,
 }
 
 /// A frame taken apart without keys: the clear fields, and where the guarded parts are.
@@ -141,21 +172,67 @@ impl MessageInfo {
         let mut reader = Reader::new(frame);
         reader.bytes(HEADER_BYTES)?;
         let clear = Value::take(self.name, self.clear, &mut reader)?;
-        let (text, tag) = take_guard(self.guard, &mut reader)?;
+        let (text, tag) = take_guard(self, &mut reader)?;
         Ok(Dissected { clear, text, tag })
+    }
+
+    /// A frame of this type from its parts: clear fields and tag as encoded, text as sealed. The inverse of
+    /// [`Self::dissect`]. Nothing is checked; what the guard does not have is left out.
+    pub fn compose(&self, header: Header, clear: &[u8], text: &[u8], tag: &[u8]) -> Vec<u8> {
+        let mut out = BytesMut::with_capacity(HEADER_BYTES + clear.len() + text.len() + tag.len() + 6);
+        header.put(self.code, &mut out);
+        out.put_slice(clear);
+        if self.guard == Guard::Boxed {
+            out.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            out.put_slice(text);
+        }
+        if self.guard != Guard::Open {
+            put_opaque(tag, &mut out);
+        }
+        out.to_vec()
+    }
+
+    /// Length of the longest frame, in bytes.
+    pub const fn max_len(&self) -> usize {
+        let guard = match self.guard {
+            Guard::Open => 0,
+            Guard::Tagged => 2 + Tag::MAX,
+            Guard::Boxed => 4 + self.max_text() + 2 + Tag::MAX,
+        };
+        HEADER_BYTES + self.clear.max_len() + guard
+    }
+
+    /// Length of the longest text, in bytes; 0 without a box.
+    pub const fn max_text(&self) -> usize {
+        match self.body {
+            Some(body) if body.max_len() < MAX_TEXT => body.max_len(),
+            Some(_) => MAX_TEXT,
+            None => 0,
+        }
+    }
+
+    /// Whether the declaration makes sense ([`Shape::is_sound`]), and has a body exactly if it has a box.
+    pub const fn is_sound(&self) -> bool {
+        let open = matches!(self.guard, Guard::Open);
+        let body = match self.body {
+            Some(body) => matches!(self.guard, Guard::Boxed) && body.is_sound(true) && self.typed.body.is_some(),
+            None => !matches!(self.guard, Guard::Boxed),
+        };
+        body && self.clear.is_sound(open)
     }
 }
 
-fn take_guard(guard: Guard, reader: &mut Reader<'_>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
+fn take_guard(info: &MessageInfo, reader: &mut Reader<'_>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
     let end = reader.position();
-    let text = match guard {
+    let text = match info.guard {
         Guard::Boxed => {
-            let text = reader.payload(MAX_TEXT)?;
+            // Sealing keeps the length: what is longer than the longest text cannot be one.
+            let text = reader.payload(info.max_text())?;
             reader.position() - text.len()..reader.position()
         }
         Guard::Open | Guard::Tagged => end..end,
     };
-    let tag = match guard {
+    let tag = match info.guard {
         Guard::Boxed | Guard::Tagged => {
             let tag = reader.opaque(0, Tag::MAX)?;
             reader.position() - tag.len()..reader.position()
@@ -180,7 +257,7 @@ pub trait Message<'a>: Field<'a> + Copy {
         reader.bytes(HEADER_BYTES)?;
         let message = Self::take(&mut reader)?;
         let clear = reader.position();
-        let (text, tag) = take_guard(Self::INFO.guard, &mut reader)?;
+        let (text, tag) = take_guard(Self::INFO, &mut reader)?;
         let tag = Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?;
         Ok(Boxed { message, clear, text, tag })
     }
@@ -239,13 +316,52 @@ pub trait Message<'a>: Field<'a> + Copy {
         out.put_u32(0);
         let at = out.len();
         write(out);
-        let length = (out.len() - at) as u32;
+        let length = out.len() - at;
+        debug_assert!(length <= Self::INFO.max_text());
         if let Some(place) = out.get_mut(at - 4..at) {
-            place.copy_from_slice(&length.to_be_bytes());
+            // What does not fit is far above `MAX_TEXT`: refused, not misread.
+            place.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         }
-        let text = clear + 4..clear + 4 + length as usize;
+        let text = clear + 4..clear + 4 + length;
         let (ad, text) = split_frame(out.get_mut(start..).unwrap_or_default(), clear, &text);
         match seal(ad, text) {
+            Ok(tag) => tag.put(out),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the whole of a boxed message whose text or guard depends on the bytes before it: `write` appends the text,
+    /// given where header and clear fields stand in the buffer; `seal` makes the tag of the frame so far, given it, the
+    /// length of header and clear fields, and where the text stands. Nothing is appended if either fails.
+    ///
+    /// # Errors
+    /// That of `write` or `seal`.
+    fn put_boxed_whole<E>(
+        &self,
+        header: Header,
+        out: &mut BytesMut,
+        write: impl FnOnce(&mut BytesMut, Range<usize>) -> Result<(), E>,
+        seal: impl FnOnce(&mut [u8], usize, Range<usize>) -> Result<Tag, E>,
+    ) -> Result<(), E> {
+        debug_assert!(Self::INFO.guard == Guard::Boxed);
+        let start = out.len();
+        self.put_clear(header, out);
+        let clear = start..out.len();
+        out.put_u32(0);
+        let at = out.len();
+        let tag = write(out, clear.clone()).and_then(|()| {
+            let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
+            if let Some(place) = out.get_mut(at - 4..at) {
+                place.copy_from_slice(&length.to_be_bytes());
+            }
+            let text = at - start..out.len() - start;
+            seal(out.get_mut(start..).unwrap_or_default(), clear.len(), text)
+        });
+        match tag {
             Ok(tag) => tag.put(out),
             Err(error) => {
                 out.truncate(start);
@@ -267,6 +383,13 @@ pub struct Boxed<M> {
     pub text: Range<usize>,
     /// The tag; empty if the message has none.
     pub tag: Tag,
+}
+
+impl<'a, M: Message<'a>> Boxed<M> {
+    /// The clear fields encoded again, beside the places of the rest.
+    pub fn recode(&self) -> Recoded {
+        Recoded { clear: to_vec(&self.message), end: self.clear, text: self.text.clone(), tag: self.tag }
+    }
 }
 
 /// Splits a boxed frame into associated data and text, to seal or open in place.

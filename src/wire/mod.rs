@@ -8,13 +8,22 @@
 //! * [`view`]: changes of the view, the same in both systems;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
 //! * [`transfer`]: the declarations of objects over messages;
-//! * `strategy` (feature `proptest`): every message as a strategy.
+//! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
+//!   the typed decoders against the declarations;
+//! * `strategy` (feature `proptest`): every message as a strategy;
+//! * `layout` (feature `sim`): the layout document.
 
 #[macro_use]
 mod declare;
 pub mod antigone;
+mod codes;
 pub mod field;
 pub mod frame;
+#[cfg(any(test, feature = "sim"))]
+pub mod layout;
+#[cfg(any(test, feature = "sim", feature = "proptest"))]
+pub mod mutate;
+mod opaque;
 pub mod policy;
 pub mod shape;
 #[cfg(feature = "proptest")]
@@ -23,7 +32,9 @@ pub mod transfer;
 pub mod view;
 
 pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
-pub use frame::{Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, System};
+pub use frame::{
+    Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, Recoded, RecodedBody, RecodedFrame, System, Typed,
+};
 pub use shape::{FieldShape, Shape, Value, VariantShape};
 
 /// Version of the wire format: the first byte of each frame.

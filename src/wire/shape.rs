@@ -18,10 +18,10 @@ pub enum Shape {
         /// Largest value.
         max: u8,
     },
-    /// Two bytes, big endian; only the bits of `mask` may be set.
+    /// Two bytes, big endian: a set. Each variant's code is the number of its bit, 0 the lowest; others are 0.
     Bits16 {
         /// The bits that stand for something.
-        mask: u16,
+        bits: &'static [VariantShape],
     },
     /// Four bytes, big endian.
     U32,
@@ -80,6 +80,8 @@ pub struct FieldShape {
     pub name: &'static str,
     /// Its shape.
     pub shape: &'static Shape,
+    /// What it means.
+    pub doc: &'static str,
 }
 
 /// One alternative of a choice.
@@ -91,6 +93,160 @@ pub struct VariantShape {
     pub name: &'static str,
     /// What follows the code, if anything.
     pub shape: Option<&'static Shape>,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+impl VariantShape {
+    /// The bits that a set of these has.
+    pub fn mask(bits: &[Self]) -> u16 {
+        bits.iter().fold(0, |mask, bit| mask | 1u16.checked_shl(u32::from(bit.code)).unwrap_or(0))
+    }
+}
+
+impl Shape {
+    /// Length of the shortest encoding, in bytes.
+    pub const fn min_len(&self) -> usize {
+        match *self {
+            Self::U8 { .. } => 1,
+            Self::Bits16 { .. } => 2,
+            Self::U32 => 4,
+            Self::U64 => 8,
+            Self::Fixed(length) => length,
+            Self::Name { optional } => 1 + !optional as usize,
+            Self::Opaque { min, .. } => 2 + min,
+            Self::Payload { .. } | Self::List { .. } => 4,
+            Self::Rest { .. } => 0,
+            Self::Struct(mut fields) => {
+                let mut sum = 0;
+                while let [field, rest @ ..] = fields {
+                    sum += field.shape.min_len();
+                    fields = rest;
+                }
+                sum
+            }
+            Self::Choice(mut variants) => {
+                let mut least = usize::MAX;
+                while let [variant, rest @ ..] = variants {
+                    let length = match variant.shape {
+                        Some(shape) => 1 + shape.min_len(),
+                        None => 1,
+                    };
+                    if length < least {
+                        least = length;
+                    }
+                    variants = rest;
+                }
+                least
+            }
+            Self::Nested { inner, .. } => 2 + inner.min_len(),
+        }
+    }
+
+    /// Length of the longest encoding, in bytes.
+    pub const fn max_len(&self) -> usize {
+        match *self {
+            Self::U8 { .. } => 1,
+            Self::Bits16 { .. } => 2,
+            Self::U32 => 4,
+            Self::U64 => 8,
+            Self::Fixed(length) => length,
+            Self::Name { .. } => 256,
+            Self::Opaque { max, .. } => 2 + max,
+            Self::Payload { max } => 4 + max,
+            Self::Rest { max } => max,
+            Self::Struct(mut fields) => {
+                let mut sum = 0usize;
+                while let [field, rest @ ..] = fields {
+                    sum = sum.saturating_add(field.shape.max_len());
+                    fields = rest;
+                }
+                sum
+            }
+            Self::Choice(mut variants) => {
+                let mut most = 1;
+                while let [variant, rest @ ..] = variants {
+                    if let Some(shape) = variant.shape {
+                        let length = shape.max_len().saturating_add(1);
+                        if length > most {
+                            most = length;
+                        }
+                    }
+                    variants = rest;
+                }
+                most
+            }
+            Self::Nested { inner, max } => {
+                let length = inner.max_len();
+                2 + if length < max { length } else { max }
+            }
+            Self::List { item, max, .. } => item.max_len().saturating_mul(max).saturating_add(4),
+        }
+    }
+
+    /// Whether the declaration makes sense: what makes each encoding the only one of its value, and bounds it. `last`
+    /// tells whether nothing follows. Checked when the library is compiled, for each message. (Nesting is bounded because
+    /// shapes are finite: a type that contained itself would have no constant shape, R41.)
+    pub const fn is_sound(&self, last: bool) -> bool {
+        match *self {
+            Self::U8 { .. } | Self::U32 | Self::U64 | Self::Fixed(_) | Self::Name { .. } => true,
+            Self::Bits16 { bits } => rising_codes(bits, 15),
+            // 65535 is kept free: it is what `put_opaque` writes for what is too long.
+            Self::Opaque { min, max } => min <= max && max < u16::MAX as usize,
+            Self::Payload { max } => max < u32::MAX as usize,
+            Self::Rest { .. } => last,
+            Self::Struct(mut fields) => {
+                while let [field, rest @ ..] = fields {
+                    if !field.shape.is_sound(last && rest.is_empty()) {
+                        return false;
+                    }
+                    fields = rest;
+                }
+                true
+            }
+            Self::Choice(mut variants) => {
+                if variants.is_empty() || !rising_codes(variants, u8::MAX) {
+                    return false;
+                }
+                while let [variant, rest @ ..] = variants {
+                    if let Some(shape) = variant.shape
+                        && !shape.is_sound(last)
+                    {
+                        return false;
+                    }
+                    variants = rest;
+                }
+                true
+            }
+            Self::Nested { inner, max } => inner.min_len() <= max && max < u16::MAX as usize && inner.is_sound(true),
+            Self::List { item, max, rising } => {
+                max < u32::MAX as usize
+                    && item.min_len() > 0
+                    && item.is_sound(false)
+                    && (!rising || item.starts_with_u64())
+            }
+        }
+    }
+
+    const fn starts_with_u64(&self) -> bool {
+        match *self {
+            Self::U64 => true,
+            Self::Struct([first, ..]) => first.shape.starts_with_u64(),
+            _ => false,
+        }
+    }
+}
+
+const fn rising_codes(mut variants: &[VariantShape], max: u8) -> bool {
+    let mut least = 0;
+    while let [variant, rest @ ..] = variants {
+        if (variant.code as u16) < least || variant.code > max {
+            return false;
+        }
+        least = variant.code as u16 + 1;
+        variants = rest;
+    }
+    true
 }
 
 /// A value of some shape, taken apart: which bytes of the message are which field.
@@ -210,8 +366,8 @@ fn take_content(shape: &Shape, reader: &mut Reader<'_>) -> Result<Content, Decod
                 return Err(DecodeError::Value);
             }
         }
-        Shape::Bits16 { mask } => {
-            if reader.u16()? & !mask != 0 {
+        Shape::Bits16 { bits } => {
+            if reader.u16()? & !VariantShape::mask(bits) != 0 {
                 return Err(DecodeError::Value);
             }
         }
@@ -244,15 +400,14 @@ fn take_content(shape: &Shape, reader: &mut Reader<'_>) -> Result<Content, Decod
             let mut items = Vec::new();
             let mut last = None;
             for _ in 0..count {
-                let before = *reader;
-                items.push(Value::take("item", item, reader)?);
                 if rising {
-                    let key = { before }.u64()?;
+                    let key = { *reader }.u64()?;
                     if last.is_some_and(|last| key <= last) {
                         return Err(DecodeError::Order);
                     }
                     last = Some(key);
                 }
+                items.push(Value::take("item", item, reader)?);
             }
             return Ok(Content::Items(items));
         }

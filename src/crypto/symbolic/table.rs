@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How deep an explanation goes.
 const DEPTH: usize = 12;
+/// How long one gets before it is cut short, in bytes.
+const ENOUGH: usize = 1 << 16;
 /// The shortest prefix by which a handle is recognised, in bytes.
 const SHORTEST: usize = 16;
 /// The longest part of a value that names it, in bytes.
@@ -43,6 +45,10 @@ impl TermTable {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Term>> {
         // Each change is one insertion, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     pub(super) fn note(&self, handle: &[u8], kind: &'static str, fields: &[&[&[u8]]]) {
@@ -83,7 +89,7 @@ fn write_term(terms: &BTreeMap<Vec<u8>, Term>, handle: &[u8], term: &Term, depth
     out.push_str(term.kind);
     if term.kind == "fresh" {
         out.push(':');
-        handle.iter().take(4).for_each(|byte| drop(write!(out, "{byte:02x}")));
+        handle.iter().take(4).for_each(|byte| _ = write!(out, "{byte:02x}"));
         return;
     }
     out.push('(');
@@ -91,7 +97,7 @@ fn write_term(terms: &BTreeMap<Vec<u8>, Term>, handle: &[u8], term: &Term, depth
         if at > 0 {
             out.push_str(", ");
         }
-        if depth == 0 {
+        if depth == 0 || out.len() > ENOUGH {
             out.push('…');
         } else {
             write_bytes(terms, field, depth - 1, out);
@@ -143,10 +149,10 @@ fn flush(plain: &mut Vec<u8>, first: &mut bool, out: &mut String) {
     }
     separate(first, out);
     match core::str::from_utf8(plain) {
-        Ok(text) if !text.chars().any(char::is_control) => drop(write!(out, "{text:?}")),
+        Ok(text) if !text.chars().any(char::is_control) => _ = write!(out, "{text:?}"),
         _ => {
             out.push_str("0x");
-            plain.iter().for_each(|byte| drop(write!(out, "{byte:02x}")));
+            plain.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
         }
     }
     plain.clear();

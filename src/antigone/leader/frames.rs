@@ -1,0 +1,285 @@
+//! What a frame does to a leader. In each function: decode, authenticate, compare with the state, and only then change
+//! it (R25).
+
+use bytes::{Bytes, BytesMut};
+
+use super::peer::{Allowance, Lingering, Peer};
+use super::rekey::Removal;
+use super::{Leader, Timer};
+use crate::antigone::join::leader::{Offered, PendingId};
+use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
+use crate::error::{DecodeError, Reason};
+use crate::event::{Cause, EndReason, Event};
+use crate::group::Probes;
+use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::identity::{Epoch, MemberId};
+use crate::policy::Views;
+use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
+use crate::wire::{Field, Message as _};
+
+impl Leader {
+    pub(super) fn take_frame(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        frame: BytesMut,
+    ) -> Result<(), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if frame.len() > info.max_frame {
+            return Err(Reason::Oversize);
+        }
+        let code = self.station.header.code_of(&frame).map_err(|error| match error {
+            DecodeError::Header => Reason::Mismatch,
+            _ => Reason::Malformed,
+        })?;
+        match code {
+            code if code == MemberFrame::INFO.code => self.on_channel(cx, now, link, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == JoinRequest::INFO.code => self.on_request(cx, now, link, &frame),
+            code if code == KeyAnswer::INFO.code => self.on_verdict(cx, now, frame),
+            _ => Err(Reason::Misdirected),
+        }
+    }
+
+    /// RA §4.2, receiver, at the leader.
+    fn on_channel(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let message = MemberFrame::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        if message.group != self.station.group {
+            return Err(Reason::Unknown);
+        }
+        let cid = message.cid;
+        if self.lingering.contains_key(&cid) {
+            return self.on_lingering(cid, link, frame);
+        }
+        if !self.peers.contains_key(&cid) {
+            let (id, _, offered) = self.pendings.offered(cid).ok_or(Reason::Unknown)?;
+            let offered = offered.clone();
+            return self.on_hello(cx, now, link, id, &offered, frame);
+        }
+        let peer = self.peers.get_mut(&cid).ok_or(Reason::Unknown)?;
+        let heard = match peer.channel.hear(&mut frame) {
+            Ok(heard) => heard,
+            Err(Refused::Drop(why)) => return Err(why),
+            Err(Refused::Violation) => return self.cut_off(cx, now, cid),
+        };
+        let body = frame.get(heard.range.clone()).unwrap_or_default();
+        let own = Standing {
+            epoch: self.issue.epoch(),
+            view: self.station.view.version(),
+            policy: self.station.policy_version,
+        };
+        let shown = heard.standing;
+        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record)
+            && shown.epoch <= own.epoch
+            && shown.view <= own.view
+            && shown.policy <= own.policy;
+        if !sound {
+            // The only record of a member here is `hello`, which came with the first frame.
+            return self.cut_off(cx, now, cid);
+        }
+        if heard.body == Body::End {
+            let mut peer = self.remove(cx, now, Removal { cid, cause: Cause::Leave, by: cid })?;
+            peer.channel.commit(&heard);
+            peer.link = Some(link);
+            self.see_off(cid, peer, EndReason::Left, cid, None, now);
+            return Ok(());
+        }
+        self.hear(now, cid, link, &heard);
+        Ok(())
+    }
+
+    /// Takes in an authentic frame of a live member: steps (1) to (7).
+    fn hear(&mut self, now: Instant, cid: MemberId, link: Link, heard: &Heard) {
+        let limits = &self.me.limits;
+        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let (current, version) = (self.issue.epoch(), self.station.view.version());
+        let shows_views = self.station.policy.views != Views::Hidden;
+        let Some(peer) = self.peers.get_mut(&cid) else { return };
+        peer.channel.commit(heard);
+        let moved = !shared && peer.link != Some(link);
+        if moved {
+            peer.link = Some(link);
+        }
+        if let Some(proof) = heard.evidence {
+            peer.alive_as_of = peer.alive_as_of.max(proof);
+            peer.suspected = false;
+        }
+        peer.shown = heard.standing;
+        // (6) somebody behind gets its block and the view, at most once an RTO.
+        let behind = !peer.waits() && peer.shown.epoch < current;
+        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
+        if behind || unviewed {
+            if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
+                peer.block |= behind;
+                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
+                if unviewed && stale_pages && peer.channel.idle() {
+                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+                }
+                peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
+            }
+        } else {
+            peer.repeat = None;
+        }
+        // (7) an answer, at a bounded rate.
+        if heard.answer && peer.allowance.take(now) {
+            peer.answer = true;
+        }
+        if peer.is_owed() {
+            self.work.insert(cid);
+        }
+        self.arm(now, cid);
+        if moved {
+            self.reconnect();
+        }
+    }
+
+    /// RA §4.1, "L on the first RA-CM": the join is confirmed.
+    fn on_hello(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        id: PendingId,
+        offered: &Offered,
+        mut frame: BytesMut,
+    ) -> Result<(), Reason> {
+        let (cid, limits) = (offered.cid, &self.me.limits);
+        let mut probes = Probes::one();
+        probes.sent(0, offered.at);
+        let (seal, open) = (offered.seal.clone(), offered.open.clone());
+        let (header, group) = (self.station.header, self.station.group);
+        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records);
+        let heard = match channel.hear(&mut frame) {
+            Ok(heard) => heard,
+            Err(Refused::Drop(why)) => return Err(why),
+            Err(Refused::Violation) => {
+                self.drop_pending(id);
+                return Err(Reason::Violation);
+            }
+        };
+        let body = MemberBody::decode(frame.get(heard.range.clone()).unwrap_or_default());
+        let hello = match (heard.body, body) {
+            (Body::Record, Ok(MemberBody::Record(MemberRecord::Hello(hello)))) => hello,
+            (Body::End, Ok(_)) => {
+                self.drop_pending(id);
+                return Ok(());
+            }
+            _ => {
+                self.drop_pending(id);
+                return Err(Reason::Violation);
+            }
+        };
+        let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
+        let signs = self.station.policy.origin;
+        if hello.origin_key.is_empty() == signs {
+            self.drop_pending(id);
+            return Err(Reason::Violation);
+        }
+        let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
+        if self.peers.len() >= limits.members || (live.is_some() && !self.station.policy.takeover) {
+            self.drop_pending(id);
+            return Err(Reason::Budget);
+        }
+        let peer = Peer {
+            name: name.clone(),
+            origin_key: hello.origin_key,
+            link: Some(link),
+            channel,
+            first: Epoch(0),
+            shown: Standing::default(),
+            alive_as_of: offered.at,
+            suspected: false,
+            pages: None,
+            answer: false,
+            block: false,
+            repeat: None,
+            allowance: Allowance::new(limits.answers_per_second, now),
+        };
+        // Computed: from here on the member is there, with or without its rekey.
+        let older: alloc::vec::Vec<_> = self
+            .pendings
+            .iter()
+            .filter(|(other, pending)| pending.name == name && *other <= id)
+            .map(|(other, _)| other)
+            .collect();
+        self.admit_peer(cx, now, cid, peer, live)?;
+        for other in older {
+            self.drop_pending(other);
+        }
+        self.hear(now, cid, link, &heard);
+        self.reconnect();
+        Ok(())
+    }
+
+    /// A frame of somebody whose channel has ended.
+    fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
+        let heard = match lingering.channel.hear(&mut frame) {
+            Ok(heard) => heard,
+            Err(Refused::Drop(why)) => return Err(why),
+            Err(Refused::Violation) => return Err(Reason::Violation),
+        };
+        lingering.channel.commit(&heard);
+        lingering.link = Some(link);
+        if heard.body == Body::End {
+            // The peer knows: no more repeats of ours. One that asks gets one answer.
+            lingering.backoff = None;
+        }
+        lingering.owed |= heard.answer;
+        if lingering.owed {
+            self.work.insert(cid);
+        }
+        Ok(())
+    }
+
+    /// A member broke the protocol: it is out.
+    fn cut_off(&mut self, cx: &mut Cx<'_>, now: Instant, cid: MemberId) -> Result<(), Reason> {
+        self.dismiss(cx, now, Removal { cid, cause: Cause::Eject, by: MemberId::LEADER }, EndReason::Protocol)?;
+        Err(Reason::Violation)
+    }
+
+    /// Keeps an ended channel for a while.
+    pub(super) fn linger(&mut self, cid: MemberId, lingering: Lingering) {
+        if self.lingering.len() >= self.me.limits.lingering
+            && let Some((oldest, _)) = self.lingering.pop_first()
+        {
+            self.timers.set(Timer::Linger(oldest), None);
+            self.work.remove(&oldest);
+        }
+        let at = lingering.backoff.as_ref().map_or(lingering.until, |backoff| backoff.due().min(lingering.until));
+        self.timers.set(Timer::Linger(cid), Some(at));
+        self.lingering.insert(cid, lingering);
+        self.work.insert(cid);
+    }
+
+    /// RA §5 at a leader: it relays what it has checked, and is a receiver like the others.
+    fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+        // Opening is in place, so the ciphertext for the others is copied first.
+        let forwards = self.everybody.len() > 1;
+        let copy = if forwards {
+            self.out.pool.compose(frame.len(), |out| {
+                out.extend_from_slice(&frame);
+                Ok::<_, Reason>(())
+            })?
+        } else {
+            Bytes::new()
+        };
+        let checked = self.station.check(now, frame, true)?;
+        let from = checked.cid();
+        // Without protection, the link is all there is: only that member's own (RA §5).
+        let peer = self.peers.get(&from).ok_or(Reason::NotMember)?;
+        if checked.is_clear() && peer.link != Some(link) {
+            return Err(Reason::NotMember);
+        }
+        let message = self.station.deliver(checked)?;
+        if forwards {
+            self.out.stats.relayed += 1;
+            let to = To::AllBut(self.everybody.clone(), link);
+            self.out.send(Transmit { to, frame: copy, class: Class::Data });
+        }
+        self.out.stats.delivered += 1;
+        self.out.event(Event::Data(message));
+        Ok(())
+    }
+}

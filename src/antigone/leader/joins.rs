@@ -1,0 +1,174 @@
+//! What happens before `hello`: requests, the third party's answers, the application's decisions. Nothing here touches
+//! a live member (R6, X9).
+
+use bytes::BytesMut;
+
+use super::{Access, Leader, Timer, control};
+use crate::antigone::join::leader::{PendingId, Repeat, Request, Stage, Welcome};
+use crate::crypto::Key;
+use crate::crypto::keys::role;
+use crate::endpoint::{Cx, Instant, Link, LinkTicket};
+use crate::error::Reason;
+use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
+use crate::identity::MemberId;
+use crate::ttp::exchange::Verdict;
+use crate::wire::Message as _;
+use crate::wire::antigone::KeyAnswer;
+
+impl Leader {
+    /// RA §4.1, "L on RA-J1".
+    pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if !info.proven || info.shared {
+            return Err(Reason::Unproven);
+        }
+        let desk = Self::desk(&self.me, self.station.header);
+        match self.pendings.request(desk, now, cx.rng, &mut self.jitter, link, frame)? {
+            Request::Repeat(id, repeat) => {
+                self.pendings.touch(id, now);
+                match (repeat, self.third_party) {
+                    (Repeat::Answer(frame), _) => self.out.send(control(link, frame)),
+                    (Repeat::Question(frame), Some(third_party)) => self.out.send(control(third_party, frame)),
+                    (Repeat::Question(_), None) => self.want_third_party(),
+                }
+            }
+            Request::New(pending, replaced) => {
+                if let Some(replaced) = replaced {
+                    self.forget_pending_timers(replaced);
+                }
+                let question = pending.question().frame.clone();
+                let repeat = match &pending.stage {
+                    Stage::Waiting(backoff) => Some(backoff.due()),
+                    _ => None,
+                };
+                let id = self.pendings.insert(pending, replaced);
+                self.timers.set(Timer::Question(id), repeat);
+                self.timers.set(Timer::Pending(id), Some(now + self.me.limits.pending_life));
+                match self.third_party {
+                    Some(third_party) => self.out.send(control(third_party, question)),
+                    None => self.want_third_party(),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn want_third_party(&mut self) {
+        if self.wanted.is_some() {
+            return;
+        }
+        let ticket = LinkTicket(self.take_ticket());
+        self.wanted = Some(ticket);
+        self.out.event(Event::LinkWanted { ticket, peer: PeerName::ThirdParty, hint: bytes::Bytes::new() });
+    }
+
+    fn take_ticket(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        ticket
+    }
+
+    /// RA §4.1, "L on RA-T2". Answers are believed by their box, whatever link they come over (R40).
+    pub(super) fn on_verdict(&mut self, cx: &mut Cx<'_>, now: Instant, mut frame: BytesMut) -> Result<(), Reason> {
+        let i1 = KeyAnswer::parse(&frame).map_err(|_| Reason::Malformed)?.message.i1;
+        let (id, pending) = self.pendings.asked(&i1).ok_or(Reason::Unknown)?;
+        let name = pending.name.clone();
+        match pending.question().read_answer(&*self.me.suite, &self.me.keys, &mut frame)? {
+            Verdict::Refused(why) => {
+                self.drop_pending(id);
+                self.out.event(Event::NotVouched { name, why });
+                Ok(())
+            }
+            Verdict::Vouched(session) => match &self.me.access {
+                Access::Registered => self.answer(cx, now, id, &session, Ok(())),
+                Access::List(list) => {
+                    let verdict = if list.contains(&name) { Ok(()) } else { Err(Refusal::Denied) };
+                    self.answer(cx, now, id, &session, verdict)
+                }
+                Access::Ask => {
+                    // The application is asked once for a name; its verdict serves every pending join of that name.
+                    let ticket = match self.pendings.question_about(&name) {
+                        Some(ticket) => ticket,
+                        None => {
+                            let ticket = Ticket(self.take_ticket());
+                            self.out.event(Event::AdmissionWanted { ticket, name });
+                            ticket
+                        }
+                    };
+                    if let Some(pending) = self.pendings.get_mut(id) {
+                        pending.stage = Stage::Deciding(ticket, session);
+                    }
+                    self.timers.set(Timer::Question(id), None);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// The application's verdict.
+    pub(super) fn decide(&mut self, cx: &mut Cx<'_>, now: Instant, id: PendingId, admit: bool) -> Result<(), Reason> {
+        let session = match self.pendings.get(id).map(|pending| &pending.stage) {
+            Some(Stage::Deciding(_, session)) => session.clone(),
+            _ => return Err(Reason::Unknown),
+        };
+        self.answer(cx, now, id, &session, if admit { Ok(()) } else { Err(Refusal::Denied) })
+    }
+
+    /// Makes RA-J2 and sends it.
+    fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        id: PendingId,
+        session: &Key<role::Session>,
+        verdict: Result<(), Refusal>,
+    ) -> Result<(), Reason> {
+        let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
+        let policy = &self.station.policy;
+        let full = self.peers.len() >= self.me.limits.members;
+        let taken = !policy.takeover && self.peers.values().any(|peer| peer.name == pending.name && !peer.suspected);
+        let verdict = match verdict {
+            Ok(()) if full || taken => Err(Refusal::Busy),
+            // A member without an ephemeral share below a policy that demands one is not admitted.
+            Ok(()) if policy.ephemeral && !pending.is_ephemeral() => Err(Refusal::Denied),
+            verdict => verdict,
+        };
+        let cid = MemberId(self.next_cid);
+        let encoded = policy.encode();
+        let welcome = verdict.map(|()| Welcome {
+            group: self.station.group,
+            cid,
+            leader_key: self.leader_key,
+            policy_version: self.station.policy_version,
+            policy: &encoded,
+        });
+        let stage = pending.answer(&*self.me.suite, self.station.header, cx.rng, session, now, welcome)?;
+        let frame = match &stage {
+            Stage::Offered(offered) => {
+                // Numbers are never used twice (I-1), whether or not the offer is taken.
+                self.next_cid = self.next_cid.checked_add(1).ok_or(Reason::Budget)?;
+                offered.frame.clone()
+            }
+            Stage::Refused(frame) => frame.clone(),
+            Stage::Waiting(_) | Stage::Deciding(..) => return Err(Reason::Unknown),
+        };
+        let link = pending.link;
+        if let Some(pending) = self.pendings.get_mut(id) {
+            pending.stage = stage;
+        }
+        self.pendings.touch(id, now);
+        self.timers.set(Timer::Question(id), None);
+        self.out.send(control(link, frame));
+        Ok(())
+    }
+
+    pub(super) fn drop_pending(&mut self, id: PendingId) {
+        self.pendings.remove(id);
+        self.forget_pending_timers(id);
+    }
+
+    pub(super) fn forget_pending_timers(&mut self, id: PendingId) {
+        self.timers.set(Timer::Question(id), None);
+        self.timers.set(Timer::Pending(id), None);
+    }
+}

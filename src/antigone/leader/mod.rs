@@ -1,0 +1,411 @@
+//! The leader: the composition of the micro-protocols on the admitting side. It is a member too, number 0, and the
+//! relay of a star.
+//!
+//! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
+//! go and keys change, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+
+mod frames;
+mod joins;
+mod output;
+mod peer;
+mod rekey;
+mod time;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::BytesMut;
+
+use crate::antigone::join::leader::{Desk, PendingId, Pendings};
+use crate::antigone::keys::Issue;
+use crate::antigone::station::{Identity, Station};
+use crate::crypto::keys::role;
+use crate::crypto::{Key, Suite};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, To, Transmit, Wake};
+use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
+use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
+use crate::group::{Jitter, Limits, Outbox, Timers, View};
+use crate::identity::{Epoch, Instance, MemberId, Name, Version};
+use crate::policy::Policy;
+use crate::ttp::schedule::LeaderKeys;
+use crate::wire::field::VerifyingKey;
+use crate::wire::{Edition, Header, System};
+use peer::{Lingering, Peer};
+
+/// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
+const FRAMES: usize = 2;
+/// The most events that one input queues, apart from the changes of a view.
+const EVENTS: usize = 8;
+
+/// Who may join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody whom the third party vouches for.
+    Registered,
+    /// Those on the list, if the third party vouches for them.
+    List(BTreeSet<Name>),
+    /// The application is asked by [`Event::AdmissionWanted`].
+    Ask,
+}
+
+/// Who a leader is, and what its group is like.
+#[derive(Debug, Clone)]
+pub struct LeaderConfig {
+    /// The suite. The members' and the third party's must be the same.
+    pub suite: Arc<dyn Suite>,
+    /// The application.
+    pub app: Name,
+    /// The own name, as registered at the third party, flagged as a leader.
+    pub name: Name,
+    /// The key shared with the third party: uniformly random, never a password.
+    pub key: Key<role::LongTerm>,
+    /// What the group is like.
+    pub policy: Policy,
+    /// Who may join.
+    pub access: Access,
+    /// Bounds and times.
+    pub limits: Limits,
+}
+
+/// The leader of a group of the repaired Antigone.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct Leader {
+    me: Me,
+    out: Outbox,
+    jitter: Jitter,
+    links: BTreeMap<Link, LinkInfo>,
+    third_party: Option<Link>,
+    wanted: Option<LinkTicket>,
+    next_ticket: u64,
+    station: Station,
+    leader_key: VerifyingKey,
+    issue: Issue,
+    pendings: Pendings,
+    peers: BTreeMap<MemberId, Peer>,
+    lingering: BTreeMap<MemberId, Lingering>,
+    next_cid: u64,
+    /// Causes of the epoch to come, and when it comes.
+    due: Causes,
+    rekey_at: Option<Instant>,
+    /// When the last plain rekey was: they come no faster than `grace`.
+    last_rekey: Option<Instant>,
+    timers: Timers<Timer>,
+    /// Members to whom something is owed: the cursor of [`Endpoint::poll_transmit`].
+    work: BTreeSet<MemberId>,
+    /// Where the cursor stands, so that it goes round.
+    at: MemberId,
+    /// Everybody's link, built anew when a member comes, goes or moves.
+    everybody: Arc<[Link]>,
+}
+
+fingerprint!(Leader {
+    third_party, wanted, station, leader_key, issue, pendings, peers, lingering, next_cid, due, rekey_at, last_rekey,
+    timers, work, out,
+} skip { me, jitter, links, next_ticket, at, everybody });
+
+/// What never changes.
+#[derive(Debug, Clone)]
+struct Me {
+    suite: Arc<dyn Suite>,
+    app: Name,
+    name: Name,
+    keys: LeaderKeys,
+    access: Access,
+    limits: Limits,
+}
+
+/// What a timer of the leader is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// Repeat the question to the third party.
+    Question(PendingId),
+    /// A pending join expires.
+    Pending(PendingId),
+    /// Repeat the outstanding record, or the key block, of a member; or try again what failed.
+    Repeat(MemberId),
+    /// A member has been silent for too long.
+    Silence(MemberId),
+    /// Repeat or forget the end of a channel.
+    Linger(MemberId),
+    /// Change the key.
+    Rekey,
+    /// Something of the key ring.
+    Ring,
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Timer {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        let (kind, number) = match self {
+            Self::Question(id) => (0u8, id.0),
+            Self::Pending(id) => (1, id.0),
+            Self::Repeat(cid) => (2, cid.0),
+            Self::Silence(cid) => (3, cid.0),
+            Self::Linger(cid) => (4, cid.0),
+            Self::Rekey => (5, 0),
+            Self::Ring => (6, 0),
+        };
+        (kind, number).fingerprint(now, sink);
+    }
+}
+
+impl Leader {
+    /// Opens a group: draws the instance, the signature pair and the first key. The leader is its first member.
+    ///
+    /// # Errors
+    /// [`Misuse::Policy`] if the policy contradicts itself, [`Misuse::KeyLength`], [`Failure`].
+    pub fn open(config: LeaderConfig, cx: &mut Cx<'_>) -> Result<Self, CommandError> {
+        let LeaderConfig { suite, app, name, key, policy, access, limits } = config;
+        if policy.check().is_err() {
+            return Err(Misuse::Policy.into());
+        }
+        if key.secret().len() != suite.sizes().long_term {
+            return Err(Misuse::KeyLength.into());
+        }
+        let header = Header { system: System::Antigone, edition: Edition::Repaired, suite: suite.id() };
+        let keys = LeaderKeys::derive(&*suite, &key, name.by_ref()).map_err(Failure::from)?;
+        let mut group = Instance([0; 16]);
+        cx.rng.fill(&mut group.0).map_err(Failure::from)?;
+        let mut seed = [0; 8];
+        cx.rng.fill(&mut seed).map_err(Failure::from)?;
+        let (signing, leader_key) = suite.signing_pair(cx.rng).map_err(Failure::from)?;
+        let origin = policy.origin.then(|| Key::new(signing));
+        let identity = Identity { group, cid: MemberId::LEADER, name: name.clone(), origin };
+        let history = limits.view_history;
+        let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
+        let entry = Station::leader_entry(&name, leader_key);
+        let step = station.view.prepare(&*suite, &group, [entry]).map_err(|_| Failure::Suite)?;
+        let issue = rekey::issue(&station, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
+        let own = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        let mut out = Outbox::new(&limits);
+        let now = out.tick(cx.now);
+        station.view.commit(step);
+        station.install(own, issue.floor(), now);
+        out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
+        Ok(Self {
+            me: Me { suite, app, name, keys, access, limits },
+            out,
+            jitter: Jitter::new(u64::from_be_bytes(seed)),
+            links: BTreeMap::new(),
+            third_party: None,
+            wanted: None,
+            next_ticket: 1,
+            station,
+            leader_key,
+            issue,
+            pendings: Pendings::default(),
+            peers: BTreeMap::new(),
+            lingering: BTreeMap::new(),
+            next_cid: 1,
+            due: Causes::NONE,
+            rekey_at: None,
+            last_rekey: None,
+            timers: Timers::new(),
+            work: BTreeSet::new(),
+            at: MemberId::LEADER,
+            everybody: Arc::new([]),
+        })
+    }
+
+    /// Sends a message to the group.
+    ///
+    /// # Errors
+    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`],
+    /// [`Failure::Suite`].
+    pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        if !self.out.room(1, 0) {
+            return Err(CommandError::Full);
+        }
+        let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
+        self.out.stats.sealed += 1;
+        if !self.everybody.is_empty() {
+            self.out.send(Transmit { to: To::Many(self.everybody.clone()), frame, class: Class::Data });
+        }
+        Ok(())
+    }
+
+    /// The longest payload of [`Self::send`], in bytes.
+    pub fn max_message(&self) -> usize {
+        self.station.max_message()
+    }
+
+    /// Changes the group key as soon as the policy's `grace` allows.
+    ///
+    /// # Errors
+    /// [`CommandError::Full`].
+    pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        if !self.out.room(FRAMES, EVENTS) {
+            return Err(CommandError::Full);
+        }
+        self.plan(now, Cause::Command);
+        Ok(())
+    }
+
+    /// Answers [`Event::AdmissionWanted`].
+    ///
+    /// # Errors
+    /// [`Misuse::NoTicket`], [`CommandError::Full`], [`Failure`] (ask again).
+    pub fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        let asked = self.pendings.deciding(ticket);
+        if asked.is_empty() {
+            return Err(Misuse::NoTicket.into());
+        }
+        if !self.out.room(asked.len(), EVENTS) {
+            return Err(CommandError::Full);
+        }
+        for id in asked {
+            match self.decide(cx, now, id, admit) {
+                Ok(()) => {}
+                Err(Reason::Entropy) => return Err(Failure::Entropy.into()),
+                Err(Reason::Suite) => return Err(Failure::Suite.into()),
+                Err(_) => drop(self.pendings.remove(id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is in the group.
+    pub fn view(&self) -> &View {
+        &self.station.view
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.station.policy
+    }
+
+    /// The group instance.
+    pub fn group(&self) -> Instance {
+        self.station.group
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.issue.epoch()
+    }
+
+    /// The epoch that a member has shown to have installed; 0 for none yet.
+    pub fn installed(&self, cid: MemberId) -> Option<Epoch> {
+        self.peers.get(&cid).map(|peer| peer.shown.epoch)
+    }
+
+    /// The own name.
+    pub fn name(&self) -> &Name {
+        &self.me.name
+    }
+
+    /// Bytes held for joins that are not confirmed (R2).
+    pub fn pending_bytes(&self) -> usize {
+        self.pendings.bytes()
+    }
+
+    /// Joins that are not confirmed.
+    pub fn pending_joins(&self) -> usize {
+        self.pendings.len()
+    }
+
+    fn desk(me: &Me, header: Header) -> Desk<'_> {
+        Desk {
+            suite: &*me.suite,
+            header,
+            app: me.app.by_ref(),
+            leader: me.name.by_ref(),
+            keys: &me.keys,
+            limits: &me.limits,
+        }
+    }
+
+    /// Builds the set of everybody's links anew.
+    fn reconnect(&mut self) {
+        let links: BTreeSet<Link> = self.peers.values().filter_map(|peer| peer.link).collect();
+        self.everybody = links.into_iter().collect::<Vec<_>>().into();
+    }
+}
+
+fn control(link: Link, frame: bytes::Bytes) -> Transmit {
+    Transmit { to: To::Link(link), frame, class: Class::Control }
+}
+
+impl Endpoint for Leader {
+    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        if self.links.len() >= self.me.limits.links {
+            return Ok(());
+        }
+        self.links.insert(link, info);
+        if info.answers.is_some() && info.answers == self.wanted {
+            self.wanted = None;
+            self.third_party = Some(link);
+            // Questions that waited for the link go out now.
+            let waiting: Vec<_> = self.pendings.iter().map(|(id, _)| id).collect();
+            for id in waiting {
+                if self.timers.get(Timer::Question(id)).is_some() {
+                    self.timers.set(Timer::Question(id), Some(now));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
+        self.out.tick(cx.now);
+        self.links.remove(&link);
+        if self.third_party == Some(link) {
+            self.third_party = None;
+        }
+        self.pendings.link_closed(link);
+        let mut moved = false;
+        for peer in self.peers.values_mut().filter(|peer| peer.link == Some(link)) {
+            peer.link = None;
+            moved = true;
+        }
+        for lingering in self.lingering.values_mut().filter(|lingering| lingering.link == Some(link)) {
+            lingering.link = None;
+        }
+        if moved {
+            self.reconnect();
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        self.out.stats.frames_in += 1;
+        if !self.out.room(FRAMES, EVENTS) {
+            self.out.overrun();
+            return Ok(());
+        }
+        if let Err(why) = self.take_frame(cx, now, link, frame) {
+            self.out.reject(link, why);
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        self.take_time(cx, now);
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<Transmit> {
+        let now = self.out.tick(cx.now);
+        self.out.pop_frame().or_else(|| self.produce(now))
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.out.pop_event()
+    }
+
+    fn poll_timeout(&self) -> Wake {
+        self.next_wake()
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+}

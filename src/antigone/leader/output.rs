@@ -1,0 +1,100 @@
+//! What each member is owed, sealed when it is polled, a frame a call: output that grows with the group is never queued.
+
+use core::ops::Bound;
+
+use super::peer::Peer;
+use super::{Leader, Timer, control};
+use crate::endpoint::{Instant, Link, Transmit};
+use crate::error::Failure;
+use crate::event::Event;
+use crate::group::channel::{Carry, Standing};
+use crate::identity::{Epoch, MemberId};
+
+impl Leader {
+    /// What the leader says of itself to this member: its epoch is 0 to one whose rekey waits (RA §4.1).
+    fn standing_for(&self, peer: &Peer) -> Standing {
+        let epoch = if peer.waits() { Epoch(0) } else { self.issue.epoch() };
+        Standing { epoch, view: self.station.view.version(), policy: self.station.policy_version }
+    }
+
+    /// The next frame that somebody is owed. Goes round, so that nobody waits for ever.
+    pub(super) fn produce(&mut self, now: Instant) -> Option<Transmit> {
+        // Each turn either gives a frame or takes somebody out of the set.
+        for _ in 0..self.work.len() {
+            let after = self.work.range((Bound::Excluded(self.at), Bound::Unbounded)).next();
+            let cid = *after.or_else(|| self.work.first())?;
+            self.at = cid;
+            match self.produce_for(now, cid) {
+                Ok(Some(transmit)) => {
+                    self.out.stats.frames_out += 1;
+                    return Some(transmit);
+                }
+                Ok(None) => {
+                    self.work.remove(&cid);
+                }
+                Err(failure) => {
+                    // The debt stays; it is tried again an RTO later.
+                    self.work.remove(&cid);
+                    let timer = if self.peers.contains_key(&cid) { Timer::Repeat(cid) } else { Timer::Linger(cid) };
+                    self.timers.set(timer, Some(now + self.me.limits.retry.first));
+                    if self.out.room(0, 1) {
+                        self.out.event(Event::Hindered(failure));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn produce_for(&mut self, now: Instant, cid: MemberId) -> Result<Option<Transmit>, Failure> {
+        if let Some(lingering) = self.lingering.get_mut(&cid) {
+            let Some(link) = lingering.link.filter(|_| lingering.owed) else { return Ok(None) };
+            let standing =
+                Standing { epoch: Epoch(0), view: self.station.view.version(), policy: self.station.policy_version };
+            let carry = Carry::End(&lingering.body);
+            let sealed = lingering.channel.seal(&mut self.out.pool, standing, lingering.backoff.is_some(), carry)?;
+            lingering.owed = false;
+            return Ok(Some(control(link, lingering.channel.sent(sealed, now))));
+        }
+        let Some(peer) = self.peers.get(&cid) else { return Ok(None) };
+        let Some(link) = peer.link else { return Ok(None) };
+        if peer.block {
+            return self.produce_block(now, cid, link).map(Some);
+        }
+        if peer.is_owed() { self.produce_frame(now, cid, link).map(Some) } else { Ok(None) }
+    }
+
+    /// RA-R with this member's block alone: point to point, each gets its own.
+    fn produce_block(&mut self, now: Instant, cid: MemberId, link: Link) -> Result<Transmit, Failure> {
+        let (header, group) = (self.station.header, self.station.group);
+        let peer = self.peers.get_mut(&cid).ok_or(Failure::Suite)?;
+        let block = self.issue.block(header, group, cid, peer.channel.sealing_key())?;
+        let frame = self.issue.frame(header, group, &[block], &mut self.out.pool)?;
+        peer.block = false;
+        self.arm(now, cid);
+        Ok(control(link, frame))
+    }
+
+    /// RA-CL: the outstanding record, or the next page, or an answer alone.
+    fn produce_frame(&mut self, now: Instant, cid: MemberId, link: Link) -> Result<Transmit, Failure> {
+        let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
+        if let Some(peer) = self.peers.get_mut(&cid)
+            && peer.channel.idle()
+            && let Some(pages) = peer.pages.take()
+        {
+            let (body, left) = pages.page(frame_limit);
+            peer.pages = left;
+            peer.channel.queue(body);
+            peer.channel.advance(retry, now, &mut self.jitter);
+            // Should sealing fail now, the record is outstanding and goes with the next frame.
+            peer.answer = true;
+        }
+        let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();
+        let peer = self.peers.get_mut(&cid).ok_or(Failure::Suite)?;
+        let sealed = peer.channel.seal(&mut self.out.pool, standing, false, Carry::Due)?;
+        peer.answer = false;
+        let frame = peer.channel.sent(sealed, now);
+        self.arm(now, cid);
+        Ok(control(link, frame))
+    }
+}

@@ -1,0 +1,278 @@
+//! How members come and go, and how keys change (RA §4.4). The decision to change the membership and the new epoch are
+//! one step (I-7): computed whole, then committed whole.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::BytesMut;
+
+use super::peer::{Lingering, Peer};
+use super::{Leader, Timer};
+use crate::antigone::keys::{Facts, Issue};
+use crate::antigone::membership::Pages;
+use crate::antigone::station::Station;
+use crate::endpoint::{Cx, Entropy, Instant};
+use crate::error::{Failure, Reason};
+use crate::event::{Cause, Causes, EndReason, Event};
+use crate::group::{Backoff, ChangeRecord, EpochKeys, View, ViewStep};
+use crate::identity::{Epoch, MemberId, Version};
+use crate::policy::Views;
+use crate::wire::Field;
+use crate::wire::antigone::{Change, Delta, DeltaChanges, End, LeaderBody};
+use crate::wire::field::{Digest, List};
+
+/// How many bytes of changes `common` has room for.
+const DELTA_BUDGET: usize = 360;
+
+/// Draws the key of an epoch, with the facts that `step` leads to.
+pub(super) fn issue(
+    station: &Station,
+    rng: &mut dyn Entropy,
+    step: &ViewStep,
+    epoch: Epoch,
+    floor: Epoch,
+    causes: Causes,
+) -> Result<Issue, Failure> {
+    let hidden = station.policy.views == Views::Hidden;
+    let mut scratch = BytesMut::with_capacity(DELTA_BUDGET);
+    let mut changes: Vec<Change<'_>> = Vec::new();
+    if !hidden {
+        for change in step.changes() {
+            let change = change.change.to_wire();
+            change.put(&mut scratch);
+            if scratch.len() > DELTA_BUDGET {
+                break;
+            }
+            changes.push(change);
+        }
+    }
+    let delta = if hidden {
+        Delta::Hidden
+    } else if changes.len() < step.changes().len() {
+        Delta::Fetch
+    } else {
+        Delta::Changes(DeltaChanges { from: station.view.version(), changes: List::of(&changes) })
+    };
+    let (view, view_digest) = if hidden { (Version(0), Digest::NONE) } else { (step.version(), step.digest()) };
+    let (policy, policy_digest) = (station.policy_version, station.policy_digest);
+    let facts = Facts { epoch, floor, causes, view, view_digest, policy, policy_digest, delta };
+    Issue::draw(&*station.suite, rng, station.group, facts)
+}
+
+/// The pages that bring somebody from version `from` to the view of now.
+pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
+    let (to, digest) = (view.version(), view.digest());
+    if from >= to {
+        return None;
+    }
+    if from.0 > 0
+        && let Some(changes) = view.since(from)
+    {
+        return Some(Pages::new(changes.into(), from, to, digest));
+    }
+    Some(Pages::new(Arc::clone(&view.roster()), Version(0), to, digest))
+}
+
+/// Who goes, why, and who asked for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Removal {
+    pub(super) cid: MemberId,
+    pub(super) cause: Cause,
+    pub(super) by: MemberId,
+}
+
+/// A change of the group, computed and not yet made.
+struct Turn {
+    step: ViewStep,
+    epoch: Option<(Issue, EpochKeys)>,
+}
+
+impl Leader {
+    /// Makes the epoch that `cause` demands as soon as it may be: plain rekeys come no faster than `grace`, so that at
+    /// most two epochs are held (I-5).
+    pub(super) fn plan(&mut self, now: Instant, cause: Cause) {
+        self.due = self.due.with(cause);
+        let earliest = self.last_rekey.map_or(now, |last| last + self.station.policy.grace).max(now);
+        let at = self.rekey_at.map_or(earliest, |at| at.min(earliest));
+        self.rekey_at = Some(at);
+        self.timers.set(Timer::Rekey, Some(at));
+    }
+
+    /// A confirmed member comes in; `live` is the member of its name that it replaces. Nothing changes if it fails.
+    pub(super) fn admit_peer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        cid: MemberId,
+        peer: Peer,
+        live: Option<MemberId>,
+    ) -> Result<(), Reason> {
+        let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
+        let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
+        let replaces = removal.is_some_and(|removal| self.station.policy.rekey_on.contains(removal.cause));
+        let early = self.last_rekey.is_some_and(|last| now < last + self.station.policy.grace);
+        let waits = rekeys && early && !replaces;
+        let newcomer = (!waits).then_some((cid, &peer));
+        let turn = self.compute(cx, newcomer, removal, rekeys && !waits)?;
+        // Nothing can fail from here on.
+        let replaced = removal.and_then(|removal| self.take_out(removal.cid));
+        self.peers.insert(cid, peer);
+        self.commit(turn, now, (!waits).then_some(cid));
+        if waits {
+            self.plan(now, Cause::Join);
+        }
+        if let (Some(cid), Some(replaced)) = (live, replaced) {
+            let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+            self.see_off(cid, replaced, EndReason::TakenOver, cid, Some(backoff), now);
+        }
+        Ok(())
+    }
+
+    /// A member goes; its channel is given back for the farewell. Nothing changes if it fails.
+    pub(super) fn remove(&mut self, cx: &mut Cx<'_>, now: Instant, removal: Removal) -> Result<Peer, Reason> {
+        if !self.peers.contains_key(&removal.cid) {
+            return Err(Reason::Unknown);
+        }
+        let turn = self.compute(cx, None, Some(removal), false)?;
+        let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
+        self.commit(turn, now, None);
+        self.reconnect();
+        Ok(peer)
+    }
+
+    /// The leader ends a member's session.
+    pub(super) fn dismiss(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        removal: Removal,
+        reason: EndReason,
+    ) -> Result<(), Reason> {
+        let peer = self.remove(cx, now, removal)?;
+        let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+        self.see_off(removal.cid, peer, reason, removal.by, Some(backoff), now);
+        Ok(())
+    }
+
+    /// Keeps the channel of somebody who is gone for a while, to say so.
+    pub(super) fn see_off(
+        &mut self,
+        cid: MemberId,
+        peer: Peer,
+        reason: EndReason,
+        by: MemberId,
+        backoff: Option<Backoff>,
+        now: Instant,
+    ) {
+        let mut body = BytesMut::with_capacity(16);
+        LeaderBody::End(End { reason, by }).put(&mut body);
+        let until = now + self.me.limits.linger;
+        let Peer { channel, link, .. } = peer;
+        self.linger(cid, Lingering { channel, link, body: body.freeze(), backoff, owed: true, until });
+    }
+
+    /// The epoch that is due by plan.
+    pub(super) fn rekey_now(&mut self, cx: &mut Cx<'_>, now: Instant) -> Result<(), Failure> {
+        let turn = self.compute(cx, None, None, true).map_err(|reason| match reason {
+            Reason::Entropy => Failure::Entropy,
+            _ => Failure::Suite,
+        })?;
+        self.commit(turn, now, None);
+        Ok(())
+    }
+
+    /// Computes a change: who comes (besides those who wait, if there is a new epoch), who goes, and the epoch.
+    fn compute(
+        &self,
+        cx: &mut Cx<'_>,
+        newcomer: Option<(MemberId, &Peer)>,
+        removal: Option<Removal>,
+        rekey: bool,
+    ) -> Result<Turn, Reason> {
+        let station = &self.station;
+        let mut causes = Causes::NONE;
+        if let Some(removal) = removal
+            && station.policy.rekey_on.contains(removal.cause)
+        {
+            causes = causes.with(removal.cause);
+        }
+        let rekey = rekey || !causes.is_empty();
+        if rekey {
+            causes = self.due.iter().fold(causes, Causes::with);
+            if newcomer.is_some() && station.policy.rekey_on.contains(Cause::Join) {
+                causes = causes.with(Cause::Join);
+            }
+        }
+        let mut changes = Vec::new();
+        if let Some(Removal { cid, cause, by }) = removal
+            && station.view.contains(cid)
+        {
+            changes.push(ChangeRecord::Remove { cid, cause, by });
+        }
+        let waiting = self
+            .peers
+            .iter()
+            .filter(|(cid, peer)| rekey && peer.waits() && removal.is_none_or(|removal| removal.cid != **cid));
+        for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
+            changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
+        }
+        let step = station.view.prepare(&*station.suite, &station.group, changes).map_err(Reason::from)?;
+        if !rekey {
+            return Ok(Turn { step, epoch: None });
+        }
+        let epoch = self.issue.epoch().next().ok_or(Reason::Budget)?;
+        let floor = if causes.evict() { epoch } else { self.issue.floor() };
+        let issue = issue(station, cx.rng, &step, epoch, floor, causes)?;
+        let keys = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        Ok(Turn { step, epoch: Some((issue, keys)) })
+    }
+
+    /// Takes a member out of the table.
+    fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
+        self.work.remove(&cid);
+        self.timers.set(Timer::Repeat(cid), None);
+        self.timers.set(Timer::Silence(cid), None);
+        self.peers.remove(&cid)
+    }
+
+    /// Makes a computed change. `newcomer` came with it, besides those who waited.
+    fn commit(&mut self, turn: Turn, now: Instant, newcomer: Option<MemberId>) {
+        let Turn { step, epoch } = turn;
+        let changes = self.station.view.commit(step);
+        for change in &changes {
+            if let ChangeRecord::Remove { cid, .. } = change.change {
+                self.station.ring.forget(cid);
+            }
+        }
+        let rekeyed = epoch.is_some();
+        if let Some((issue, keys)) = epoch {
+            let erased = self.station.install(keys, issue.floor(), now);
+            self.out.event(Event::Installed { epoch: issue.epoch(), causes: issue.causes() });
+            for epoch in erased.iter() {
+                self.out.event(Event::Erased { epoch });
+            }
+            self.issue = issue;
+            self.due = Causes::NONE;
+            self.rekey_at = None;
+            self.last_rekey = Some(now);
+            self.timers.set(Timer::Rekey, None);
+            self.timers.set(Timer::Ring, self.station.ring.next_deadline().map(|(at, _)| at));
+        }
+        self.out.burst(changes.iter().map(crate::group::ViewChange::to_event));
+        let (current, shows_views) = (self.issue.epoch(), self.station.policy.views != Views::Hidden);
+        for (cid, peer) in &mut self.peers {
+            let comes = (rekeyed && peer.waits()) || newcomer == Some(*cid);
+            if comes {
+                peer.first = current;
+                if shows_views {
+                    peer.pages = pages(&mut self.station.view, Version(0));
+                }
+            }
+            if (rekeyed || comes) && !peer.waits() {
+                peer.block = true;
+                peer.repeat = Some(Backoff::start(self.me.limits.retry, now, &mut self.jitter));
+                self.work.insert(*cid);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a deadline does to a leader.
+
+use super::{EVENTS, FRAMES, Leader, Timer, control};
+use crate::antigone::join::leader::Stage;
+use crate::endpoint::{Cx, Due, Instant, Wake};
+use crate::event::Event;
+use crate::identity::MemberId;
+
+/// The most deadlines that one call serves.
+const AT_ONCE: usize = 256;
+
+impl Leader {
+    /// The earliest deadline and its reason.
+    pub(super) fn next_wake(&self) -> Wake {
+        if !self.out.is_empty() || !self.work.is_empty() {
+            return Wake::Now(Due::Output);
+        }
+        let Some((at, timer)) = self.timers.next() else { return Wake::OnInput };
+        let due = match timer {
+            Timer::Question(_) => Due::ThirdParty,
+            Timer::Pending(_) => Due::JoinExpiry,
+            Timer::Repeat(_) => Due::Record,
+            Timer::Silence(_) => Due::Silence,
+            Timer::Linger(_) => Due::Farewell,
+            Timer::Rekey => Due::Rekey,
+            Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
+        };
+        Wake::At(at, due)
+    }
+
+    pub(super) fn take_time(&mut self, cx: &mut Cx<'_>, now: Instant) {
+        for _ in 0..AT_ONCE {
+            if !self.out.room(FRAMES, EVENTS) {
+                return;
+            }
+            let Some(timer) = self.timers.pop_due(now) else { return };
+            match timer {
+                Timer::Question(id) => self.repeat_question(now, id),
+                Timer::Pending(id) => self.drop_pending(id),
+                Timer::Repeat(cid) => self.repeat(now, cid),
+                Timer::Silence(cid) => self.silence(now, cid),
+                Timer::Linger(cid) => self.repeat_end(now, cid),
+                Timer::Rekey => {
+                    if let Err(failure) = self.rekey_now(cx, now) {
+                        self.out.event(Event::Hindered(failure));
+                        let again = now + self.me.limits.retry.first;
+                        self.rekey_at = Some(again);
+                        self.timers.set(Timer::Rekey, Some(again));
+                    }
+                }
+                Timer::Ring => {
+                    for epoch in self.station.ring.handle_time(now).iter() {
+                        self.out.event(Event::Erased { epoch });
+                    }
+                    self.timers.set(Timer::Ring, self.station.ring.next_deadline().map(|(at, _)| at));
+                }
+            }
+        }
+    }
+
+    fn repeat_question(&mut self, now: Instant, id: crate::antigone::join::leader::PendingId) {
+        let Some(pending) = self.pendings.get_mut(id) else { return };
+        let question = pending.question().frame.clone();
+        let Stage::Waiting(backoff) = &mut pending.stage else { return };
+        backoff.again(now, &mut self.jitter);
+        let due = backoff.due();
+        self.timers.set(Timer::Question(id), Some(due));
+        match self.third_party {
+            Some(link) => self.out.send(control(link, question)),
+            None => self.want_third_party(),
+        }
+    }
+
+    /// Sets the deadlines of a member anew, from what it is owed and what was heard of it.
+    pub(super) fn arm(&mut self, now: Instant, cid: MemberId) {
+        let Some(peer) = self.peers.get(&cid) else { return };
+        let record = peer.channel.repeat_at();
+        // A member that is silent for too long is not sent keys any more until it speaks.
+        let block = peer.repeat.as_ref().filter(|_| !peer.suspected).map(|repeat| repeat.due());
+        let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
+        self.timers.set(Timer::Repeat(cid), at);
+        let silence = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
+        let until = silence.filter(|_| !peer.suspected).map(|silence| (peer.alive_as_of + silence).max(now));
+        self.timers.set(Timer::Silence(cid), until);
+    }
+
+    /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
+    fn repeat(&mut self, now: Instant, cid: MemberId) {
+        let current = self.issue.epoch();
+        let Some(peer) = self.peers.get_mut(&cid) else { return };
+        if peer.channel.repeat_at().is_some_and(|at| at <= now) {
+            peer.channel.repeated(now, &mut self.jitter);
+            peer.answer = true;
+        }
+        let behind = peer.shown.epoch < current && !peer.waits();
+        if let Some(repeat) = &mut peer.repeat
+            && repeat.due() <= now
+        {
+            if behind {
+                peer.block = true;
+                repeat.again(now, &mut self.jitter);
+            } else {
+                peer.repeat = None;
+            }
+        }
+        if peer.is_owed() {
+            self.work.insert(cid);
+        }
+        self.arm(now, cid);
+    }
+
+    /// Nothing fresh was heard of a member for too long.
+    fn silence(&mut self, now: Instant, cid: MemberId) {
+        let bound = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
+        let Some(peer) = self.peers.get_mut(&cid) else { return };
+        if bound.is_some_and(|bound| now >= peer.alive_as_of + bound) && !peer.suspected {
+            peer.suspected = true;
+            self.out.event(Event::Suspected { cid });
+        }
+        self.arm(now, cid);
+    }
+
+    fn repeat_end(&mut self, now: Instant, cid: MemberId) {
+        let Some(lingering) = self.lingering.get_mut(&cid) else { return };
+        if lingering.until <= now {
+            self.lingering.remove(&cid);
+            self.work.remove(&cid);
+            return;
+        }
+        let mut next = lingering.until;
+        if let Some(backoff) = &mut lingering.backoff {
+            if backoff.due() <= now {
+                backoff.again(now, &mut self.jitter);
+                lingering.owed = true;
+            }
+            next = next.min(backoff.due());
+        }
+        if lingering.owed {
+            self.work.insert(cid);
+        }
+        self.timers.set(Timer::Linger(cid), Some(next));
+    }
+}

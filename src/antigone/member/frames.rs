@@ -1,0 +1,452 @@
+//! What a frame does to a member. In each function: decode, authenticate, compare with the state, and only then change
+//! it (R25).
+
+use bytes::BytesMut;
+
+use super::session::{Evidence, Session};
+use super::{Asking, Member, Phase, control, reason_of};
+use crate::antigone::join::member::{Accepted, Answer};
+use crate::antigone::keys;
+use crate::antigone::membership::Assembly;
+use crate::antigone::membership::repaired::Paged;
+use crate::antigone::station::{Identity, Station};
+use crate::crypto::Key;
+use crate::endpoint::{Cx, Instant, Link};
+use crate::error::{Failure, Reason};
+use crate::event::{EndReason, Ending, Event, JoinFailure};
+use crate::group::channel::{Body, Carry, Channel, Refused, Side};
+use crate::group::{ChangeRecord, Probes, ViewStep};
+use crate::identity::Version;
+use crate::policy::{MIN_FRAME, Policy, Views};
+use crate::wire::Field;
+use crate::wire::Message as _;
+use crate::wire::antigone::{
+    Common, Data, Delta, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, Rekey,
+    ViewPage,
+};
+use crate::wire::field::{Digest, VerifyingKey};
+
+impl Member {
+    pub(super) fn take_frame(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        frame: BytesMut,
+    ) -> Result<(), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if frame.len() > info.max_frame {
+            return Err(Reason::Oversize);
+        }
+        let code = self.me.header().code_of(&frame).map_err(reason_of)?;
+        match code {
+            code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
+            code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
+            code if code == Rekey::INFO.code => self.on_rekey(now, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            _ => Err(Reason::Misdirected),
+        }
+    }
+
+    /// RA §4.1, "A on RA-J2".
+    fn on_answer(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let Phase::Asking(Asking { attempt, until, .. }) = &self.phase else { return Err(Reason::Unknown) };
+        let (until, me) = (*until, &self.me);
+        let suite = &*me.suite;
+        let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
+            Answer::Refused(why) => {
+                self.phase = Phase::Idle;
+                self.out.event(Event::JoinRefused(why));
+                return Ok(());
+            }
+            Answer::Accepted(accepted) => accepted,
+        };
+        // The offer is authentic: whatever is wrong with it now is the leader's doing, and ends the attempt.
+        let Ok(policy) = Policy::decode(&accepted.policy) else {
+            self.fail_join(JoinFailure::Ended(EndReason::Protocol));
+            return Ok(());
+        };
+        if let Err(shortfall) = me.floor.admits(&policy) {
+            self.fail_join(JoinFailure::BelowFloor(shortfall));
+            return Ok(());
+        }
+        let carries = self.links.get(&link).map_or(0, |info| info.max_frame);
+        if carries < policy.frame_limit as usize || carries < MIN_FRAME {
+            self.fail_join(JoinFailure::LinkTooSmall);
+            return Ok(());
+        }
+        let session = self.open_session(cx, now, link, until, policy, accepted)?;
+        self.phase = Phase::In(session.into());
+        Ok(())
+    }
+
+    fn open_session(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        until: Instant,
+        policy: Policy,
+        accepted: Accepted,
+    ) -> Result<Session, Reason> {
+        let me = &self.me;
+        let suite = &*me.suite;
+        let Accepted { group, cid, leader_key, policy_version, policy: _, seal, open } = accepted;
+        let (origin, origin_key) = if policy.origin {
+            let (secret, public) = suite.signing_pair(cx.rng).map_err(|error| Reason::from(Failure::from(error)))?;
+            (Some(Key::new(secret)), public)
+        } else {
+            (None, VerifyingKey::NONE)
+        };
+        let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
+        let identity = Identity { group, cid, name: me.name.clone(), origin };
+        let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
+        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
+        let mut hello = BytesMut::with_capacity(64);
+        MemberBody::Record(MemberRecord::Hello(Hello { origin_key })).put(&mut hello);
+        channel.queue(hello.freeze());
+        channel.advance(me.limits.retry, now, &mut self.jitter);
+        let poll_at = station.policy.detection.map(|detection| now + self.jitter.spread(detection.period, 10, 0));
+        let mut session = Session {
+            station,
+            channel,
+            link: Some(link),
+            leader_key,
+            joined: false,
+            until,
+            held: None,
+            pages: None,
+            evidence: Evidence { alive_as_of: now, current_as_of: None, newest: None },
+            behind: false,
+            stale: false,
+            owed: None,
+            poll_at,
+            early: false,
+        };
+        session.ask(now);
+        Ok(session)
+    }
+
+    /// RA §4.2, receiver, at the member.
+    fn on_channel(&mut self, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        match &mut self.phase {
+            Phase::In(_) => {}
+            Phase::Ending(farewell) => {
+                // Any verified end of the leader is the answer to ours.
+                return match farewell.channel.hear(&mut frame) {
+                    Ok(heard) if heard.body == Body::End => {
+                        let said = farewell.said;
+                        self.finish(said);
+                        Ok(())
+                    }
+                    Ok(_) => Err(Reason::Ended),
+                    Err(Refused::Drop(why)) => Err(why),
+                    Err(Refused::Violation) => Err(Reason::Violation),
+                };
+            }
+            Phase::Idle | Phase::Asking(_) => return Err(Reason::Unknown),
+        }
+        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let most = self.me.limits.members + 1;
+        let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
+        let heard = match session.channel.hear(&mut frame) {
+            Ok(heard) => heard,
+            Err(Refused::Drop(why)) => return Err(why),
+            Err(Refused::Violation) => return self.break_off(now),
+        };
+        let body = frame.get(heard.range.clone()).unwrap_or_default();
+        let Ok(body) = LeaderBody::decode(body) else { return self.break_off(now) };
+        // Compute what a record does before anything changes.
+        let mut paged = None;
+        match (heard.body, body) {
+            (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => match take_page(session, &page, most) {
+                Ok(taken) => paged = Some(taken),
+                Err(Reason::Suite) => return Err(Reason::Suite),
+                Err(_) => return self.break_off(now),
+            },
+            (Body::End, LeaderBody::End(end)) => {
+                session.channel.commit(&heard);
+                let joined = session.joined;
+                if joined {
+                    self.finish(Ending::ByLeader(end.reason));
+                } else {
+                    self.fail_join(JoinFailure::Ended(end.reason));
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        session.channel.commit(&heard);
+        if !shared {
+            session.link = Some(link);
+        }
+        let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
+        session.evidence.newest = Some(heard.standing);
+        if let Some(proof) = heard.evidence {
+            session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
+        }
+        if heard.answer {
+            session.reply(now);
+        }
+        if let Some((step, pages)) = paged {
+            session.pages = pages;
+            session.reply(now);
+            if let Some(step) = step {
+                self.commit_view(step);
+            }
+        }
+        // A newer epoch without its block: the key request is a poll (RA §4.3), if no block comes within an RTO.
+        let rto = self.me.limits.retry.first;
+        if let Phase::In(session) = &mut self.phase
+            && rose
+            && heard.standing.epoch > session.station.ring.installed()
+            && session.owed.is_none()
+        {
+            session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
+        }
+        self.install_held(now)?;
+        self.settle_evidence(now);
+        Ok(())
+    }
+
+    /// The leader broke the protocol: say so, and leave.
+    fn break_off(&mut self, now: Instant) -> Result<(), Reason> {
+        if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
+            self.part(session, now, EndReason::Protocol, Ending::LeaderViolation);
+        }
+        Err(Reason::Violation)
+    }
+
+    /// RA §4.4, "A on RA-R".
+    fn on_rekey(&mut self, now: Instant, frame: BytesMut) -> Result<(), Reason> {
+        let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
+        let station = &session.station;
+        let installed = match &session.held {
+            Some(held) => held.facts()?.epoch,
+            None => station.ring.installed(),
+        };
+        let key = session.channel.opening_key();
+        let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
+        let floor = block.facts()?.floor;
+        // Verified: what is below the floor goes now, even if the install must wait.
+        let erased = session.station.ring.wipe_below(floor);
+        session.held = Some(block);
+        for epoch in erased.iter() {
+            self.out.event(Event::Erased { epoch });
+        }
+        self.install_held(now)?;
+        if let Phase::In(session) = &mut self.phase
+            && session.held.is_some()
+        {
+            // Prerequisites are missing: ask for them.
+            session.ask(now);
+        }
+        self.settle_evidence(now);
+        Ok(())
+    }
+
+    /// Installs the held block if its prerequisites are here: RA §4.4 (4), (5).
+    fn install_held(&mut self, now: Instant) -> Result<(), Reason> {
+        let rto = self.me.limits.retry.first;
+        let Phase::In(session) = &mut self.phase else { return Ok(()) };
+        let Some(held) = &session.held else { return Ok(()) };
+        let station = &session.station;
+        let facts = held.facts()?;
+        if facts.policy != station.policy_version || facts.policy_digest != station.policy_digest {
+            return Ok(());
+        }
+        let step = match follow_view(station, &facts) {
+            Ok(step) => step,
+            Err(Follow::Suite) => return Err(Reason::Suite),
+            Err(Follow::Missing) if station.policy.views == Views::Exact => return Ok(()),
+            Err(Follow::Missing) => None,
+        };
+        let (epoch, floor, causes) = (facts.epoch, facts.floor, facts.causes);
+        let lease = match (session.staleness(rto), session.evidence.current_as_of) {
+            (None, _) => Instant::from_micros(u64::MAX),
+            (Some(bound), Some(since)) => since + bound,
+            // No evidence yet: the first gives the sealer its lease.
+            (Some(_), None) => Instant::ORIGIN,
+        };
+        let keys = station.prepare(epoch, held.base(&*station.suite, station.group)?, lease)?;
+        // Nothing can fail from here on.
+        session.held = None;
+        let erased = session.station.install(keys, floor, now);
+        session.early = session.station.has_early();
+        session.ask(now);
+        self.out.event(Event::Installed { epoch, causes });
+        for epoch in erased.iter() {
+            self.out.event(Event::Erased { epoch });
+        }
+        if let Some(step) = step {
+            self.commit_view(step);
+        }
+        Ok(())
+    }
+
+    fn commit_view(&mut self, step: ViewStep) {
+        let Phase::In(session) = &mut self.phase else { return };
+        let changes = session.station.view.commit(step);
+        for change in &changes {
+            if let ChangeRecord::Remove { cid, .. } = change.change {
+                session.station.ring.forget(cid);
+            }
+        }
+        self.out.burst(changes.iter().map(crate::group::ViewChange::to_event));
+    }
+
+    /// Judges the evidence again and tells what has changed by it.
+    fn settle_evidence(&mut self, now: Instant) {
+        let rto = self.me.limits.retry.first;
+        let Phase::In(session) = &mut self.phase else { return };
+        let (was_behind, was_current) = (session.behind, session.current());
+        if session.judge()
+            && let (Some(since), Some(bound)) = (session.evidence.current_as_of, session.staleness(rto))
+        {
+            session.station.ring.extend(since + bound);
+            if since + bound > now {
+                session.stale = false;
+            }
+        } else if session.staleness(rto).is_none() && session.evidence.current_as_of.is_some() {
+            session.stale = false;
+        }
+        // What came before the evidence may be opened now.
+        session.early |= session.current() && session.station.has_early();
+        let epoch = session.station.ring.installed();
+        if session.behind && !was_behind {
+            let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);
+            self.out.event(Event::Behind { epoch });
+        }
+        if session.current() && !session.joined {
+            session.joined = true;
+            let (group, cid) = (session.station.group, session.station.cid);
+            self.out.event(Event::Joined { group, cid, epoch });
+        } else if session.current() && !was_current {
+            self.out.event(Event::Current { epoch });
+        }
+    }
+
+    /// RA §5, receiver.
+    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+        let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
+        // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
+        // behind still delivers what opens.
+        let current = session.evidence.current_as_of.is_some() && !session.stale;
+        let parsed = Data::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        let (group, epoch, cid) = (parsed.group, parsed.epoch, parsed.cid);
+        let station = &mut session.station;
+        let unseen = epoch > station.ring.installed() || (!current && !session.stale);
+        if group == station.group && cid != station.cid && unseen {
+            // Its key, or the evidence for it, may be on its way.
+            return station.keep_early(link, frame);
+        }
+        let checked = station.check(now, frame, current)?;
+        let message = station.deliver(checked)?;
+        self.out.stats.delivered += 1;
+        self.out.event(Event::Data(message));
+        Ok(())
+    }
+
+    /// Repeats RA-J1, as the same bytes.
+    pub(super) fn repeat_request(&mut self, now: Instant) {
+        let Phase::Asking(asking) = &mut self.phase else { return };
+        asking.backoff.again(now, &mut self.jitter);
+        if let Some(link) = asking.link {
+            self.out.send(control(link, asking.attempt.frame.clone()));
+        }
+    }
+
+    /// Seals and hands out what is owed to the leader. If the suite fails, the debt stays and is tried again an RTO
+    /// later.
+    pub(super) fn pay(&mut self, now: Instant) -> Option<crate::endpoint::Transmit> {
+        let (rto, pool) = (self.me.limits.retry.first, &mut self.out.pool);
+        let (link, sealed, channel) = match &mut self.phase {
+            Phase::In(session) => {
+                let owed = session.owed.filter(|owed| owed.at <= now)?;
+                let link = session.link?;
+                let sealed = session.channel.seal(pool, session.station.standing(), owed.ask, Carry::Due);
+                match sealed {
+                    Ok(_) => session.owed = None,
+                    Err(_) => session.owed = Some(super::session::Owed { at: now + rto, ..owed }),
+                }
+                (link, sealed, &mut session.channel)
+            }
+            Phase::Ending(farewell) => {
+                farewell.owed.filter(|at| *at <= now)?;
+                let link = farewell.link?;
+                let sealed = farewell.channel.seal(pool, farewell.standing, true, Carry::End(&farewell.body));
+                farewell.owed = if sealed.is_ok() { None } else { Some(now + rto) };
+                (link, sealed, &mut farewell.channel)
+            }
+            Phase::Idle | Phase::Asking(_) => return None,
+        };
+        match sealed {
+            Ok(sealed) => {
+                self.out.stats.frames_out += 1;
+                Some(control(link, channel.sent(sealed, now)))
+            }
+            Err(failure) => {
+                if self.out.room(0, 1) {
+                    self.out.event(Event::Hindered(failure));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What a page does: the step of the view if it was the last, and what is kept for the next.
+type Taken = (Option<ViewStep>, Option<Assembly>);
+
+fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Taken, Reason> {
+    let view = &session.station.view;
+    let whole = match Assembly::add(session.pages.as_ref(), page, most) {
+        None => return Err(Reason::Violation),
+        Some(Paged::Part(part)) => return Ok((None, Some(part))),
+        Some(Paged::Whole(whole)) => whole,
+    };
+    // A delta or a newer page set may have brought it here meanwhile.
+    if whole.to <= view.version() {
+        return Ok((None, None));
+    }
+    let station = &session.station;
+    let step = if whole.from == Version(0) {
+        view.prepare_full(whole.to, whole.digest, whole.changes)
+    } else {
+        let (from, to) = (whole.from, whole.to);
+        match view.prepare_delta(&*station.suite, &station.group, from, to, &whole.digest, whole.changes) {
+            // It starts from a version that was here when it was sent: the next status shows where this side is.
+            Err(crate::group::ViewError::Gap) => return Ok((None, None)),
+            step => step,
+        }
+    };
+    Ok((Some(step.map_err(Reason::from)?), None))
+}
+
+enum Follow {
+    Missing,
+    Suite,
+}
+
+/// The step that brings the view to where the facts of an epoch are, if there is one to take.
+fn follow_view(station: &Station, facts: &Common<'_>) -> Result<Option<ViewStep>, Follow> {
+    let here: (Version, Digest) = (station.view.version(), station.view.digest());
+    if station.policy.views == Views::Hidden || here == (facts.view, facts.view_digest) {
+        return Ok(None);
+    }
+    let Delta::Changes(delta) = facts.delta else { return Err(Follow::Missing) };
+    let changes = delta.changes.iter().map(ChangeRecord::from);
+    let step = station.view.prepare_delta(
+        &*station.suite,
+        &station.group,
+        delta.from,
+        facts.view,
+        &facts.view_digest,
+        changes,
+    );
+    match step {
+        Ok(step) => Ok(Some(step)),
+        Err(crate::group::ViewError::Suite(_)) => Err(Follow::Suite),
+        Err(_) => Err(Follow::Missing),
+    }
+}

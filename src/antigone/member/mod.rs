@@ -1,0 +1,429 @@
+//! The member: the composition of the micro-protocols on the joining side.
+//!
+//! ```text
+//!            join()            RA-J2             key and evidence
+//!   Idle ───────────▶ Asking ─────────▶ In(…) ────────────────────▶ In(joined)
+//!    ▲                  │ refusal, time    │ end, loss, violation      │ leave()
+//!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
+//! ```
+//!
+//! `frames.rs` holds what an input frame does, `session.rs` what a member knows in a group, `time.rs` what a deadline
+//! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
+
+mod frames;
+mod session;
+mod time;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::antigone::join::member::{Attempt, Parties};
+use crate::crypto::keys::role;
+use crate::crypto::{Key, Suite};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, To, Transmit, Wake};
+use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
+use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
+use crate::group::{Backoff, Jitter, Limits, Outbox, View};
+use crate::identity::{Epoch, MemberId, Name};
+use crate::policy::{Floor, Policy};
+use crate::ttp::schedule::MemberKeys;
+use crate::wire::{Edition, Header, System};
+use session::{Farewell, Session};
+
+/// The most frames that one input queues.
+const FRAMES: usize = 1;
+/// The most events that one input queues, apart from the changes of a view.
+const EVENTS: usize = 8;
+
+/// Who a member is, and what it insists on.
+#[derive(Debug, Clone)]
+pub struct MemberConfig {
+    /// The suite. The leader's and the third party's must be the same.
+    pub suite: Arc<dyn Suite>,
+    /// The application.
+    pub app: Name,
+    /// The leader to join.
+    pub leader: Name,
+    /// The own name, as registered at the third party.
+    pub name: Name,
+    /// The key shared with the third party: uniformly random, never a password.
+    pub key: Key<role::LongTerm>,
+    /// What the leader's policy must at least be.
+    pub floor: Floor,
+    /// Bounds and times.
+    pub limits: Limits,
+}
+
+/// A member of a group of the repaired Antigone.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct Member {
+    me: Me,
+    out: Outbox,
+    jitter: Jitter,
+    links: BTreeMap<Link, LinkInfo>,
+    wanted: Option<LinkTicket>,
+    next_ticket: u64,
+    phase: Phase,
+}
+
+fingerprint!(Member { wanted, phase, out } skip { me, jitter, links, next_ticket });
+
+/// What never changes.
+#[derive(Debug, Clone)]
+struct Me {
+    suite: Arc<dyn Suite>,
+    app: Name,
+    leader: Name,
+    name: Name,
+    keys: MemberKeys,
+    floor: Floor,
+    limits: Limits,
+}
+
+/// Where the member stands.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+enum Phase {
+    Idle,
+    Asking(Asking),
+    In(alloc::boxed::Box<Session>),
+    Ending(alloc::boxed::Box<Farewell>),
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Phase {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        match self {
+            Self::Idle => 0u8.fingerprint(now, sink),
+            Self::Asking(asking) => {
+                1u8.fingerprint(now, sink);
+                asking.fingerprint(now, sink);
+            }
+            Self::In(session) => {
+                2u8.fingerprint(now, sink);
+                session.fingerprint(now, sink);
+            }
+            Self::Ending(farewell) => {
+                3u8.fingerprint(now, sink);
+                farewell.fingerprint(now, sink);
+            }
+        }
+    }
+}
+
+/// A join under way.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+struct Asking {
+    attempt: Attempt,
+    link: Option<Link>,
+    backoff: Backoff,
+    until: Instant,
+}
+
+fingerprint!(Asking { attempt, link, backoff, until });
+
+impl Member {
+    /// A member that is in no group yet.
+    ///
+    /// # Errors
+    /// [`Misuse::SameName`] if it would lead itself, [`Misuse::KeyLength`], [`Failure::Suite`].
+    pub fn new(config: MemberConfig) -> Result<Self, CommandError> {
+        if config.leader == config.name {
+            return Err(Misuse::SameName.into());
+        }
+        if config.key.secret().len() != config.suite.sizes().long_term {
+            return Err(Misuse::KeyLength.into());
+        }
+        let keys = MemberKeys::derive(&*config.suite, &config.key, config.name.by_ref()).map_err(Failure::from)?;
+        let out = Outbox::new(&config.limits);
+        let MemberConfig { suite, app, leader, name, key: _, floor, limits } = config;
+        let me = Me { suite, app, leader, name, keys, floor, limits };
+        Ok(Self {
+            me,
+            out,
+            jitter: Jitter::none(),
+            links: BTreeMap::new(),
+            wanted: None,
+            next_ticket: 1,
+            phase: Phase::Idle,
+        })
+    }
+
+    /// Asks the leader to join. What follows is told by events: [`Event::Joined`], [`Event::JoinRefused`] or
+    /// [`Event::JoinFailed`].
+    ///
+    /// # Errors
+    /// [`Misuse::AlreadyJoined`], [`CommandError::Full`], [`Failure`].
+    pub fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(Misuse::AlreadyJoined.into());
+        }
+        if !self.out.room(FRAMES, EVENTS) {
+            return Err(CommandError::Full);
+        }
+        let mut seed = [0; 8];
+        cx.rng.fill(&mut seed).map_err(Failure::from)?;
+        let me = &self.me;
+        let parties = Parties { app: me.app.by_ref(), leader: me.leader.by_ref(), member: me.name.by_ref() };
+        // The exchange costs little and a leader that does not want it cannot forbid it (floor).
+        let attempt = Attempt::new(&*me.suite, me.header(), cx.rng, &me.keys, parties, true)?;
+        self.jitter = Jitter::new(u64::from_be_bytes(seed));
+        let backoff = Backoff::start(me.limits.retry, now, &mut self.jitter);
+        let until = now + me.limits.join_time;
+        let link = self.usable_link();
+        if let Some(link) = link {
+            self.out.send(control(link, attempt.frame.clone()));
+        }
+        self.phase = Phase::Asking(Asking { attempt, link, backoff, until });
+        if link.is_none() {
+            self.want_link(Bytes::new());
+        }
+        Ok(())
+    }
+
+    /// Sends a message to the group.
+    ///
+    /// # Errors
+    /// [`Misuse::NotJoined`], [`Misuse::NotCurrent`] (no current key, or no link), [`Misuse::TooLong`],
+    /// [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`], [`Failure::Suite`].
+    pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined.into()) };
+        if !session.joined {
+            return Err(Misuse::NotJoined.into());
+        }
+        let link = session.link.ok_or(Misuse::NotCurrent)?;
+        if !session.current() {
+            return Err(Misuse::NotCurrent.into());
+        }
+        if !self.out.room(1, 0) {
+            return Err(CommandError::Full);
+        }
+        let frame = session.station.seal(&mut self.out.pool, now, port, payload)?;
+        self.out.stats.sealed += 1;
+        self.out.send(Transmit { to: To::Link(link), frame, class: Class::Data });
+        Ok(())
+    }
+
+    /// The longest payload of [`Self::send`], in bytes; 0 outside a group.
+    pub fn max_message(&self) -> usize {
+        self.session().map_or(0, |session| session.station.max_message())
+    }
+
+    /// Leaves the group, or gives a join up. Keys are wiped at once; [`Event::Ended`] tells when the leader knows.
+    ///
+    /// # Errors
+    /// [`Misuse::NotJoined`], [`CommandError::Full`].
+    pub fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        if !self.out.room(FRAMES, EVENTS) {
+            return Err(CommandError::Full);
+        }
+        match core::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => Err(Misuse::NotJoined.into()),
+            Phase::Ending(farewell) => {
+                self.phase = Phase::Ending(farewell);
+                Err(Misuse::NotJoined.into())
+            }
+            Phase::Asking(_) => {
+                self.wanted = None;
+                self.out.event(Event::Ended(Ending::LeftUnconfirmed));
+                Ok(())
+            }
+            Phase::In(session) => {
+                self.part(session, now, EndReason::Left, Ending::Left);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who is in the group, as far as the policy shows it.
+    pub fn view(&self) -> Option<&View> {
+        self.session().map(|session| &session.station.view)
+    }
+
+    /// The policy of the group.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.session().map(|session| &session.station.policy)
+    }
+
+    /// The own member number.
+    pub fn cid(&self) -> Option<MemberId> {
+        self.session().map(|session| session.station.cid)
+    }
+
+    /// The installed epoch, 0 for none.
+    pub fn epoch(&self) -> Epoch {
+        self.session().map_or(Epoch(0), |session| session.station.ring.installed())
+    }
+
+    /// Whether [`Self::send`] would find a current key.
+    pub fn is_current(&self) -> bool {
+        self.session().is_some_and(|session| session.joined && session.current())
+    }
+
+    /// Whether it is in no group and on its way to or from none.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// The own name.
+    pub fn name(&self) -> &Name {
+        &self.me.name
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::In(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    fn usable_link(&self) -> Option<Link> {
+        self.links.iter().rev().find(|(_, info)| info.proven && !info.shared).map(|(link, _)| *link)
+    }
+
+    fn want_link(&mut self, hint: Bytes) {
+        if self.wanted.is_some() {
+            return;
+        }
+        let ticket = LinkTicket(self.next_ticket);
+        self.next_ticket += 1;
+        self.wanted = Some(ticket);
+        self.out.event(Event::LinkWanted { ticket, peer: Peer::Leader(self.me.leader.clone()), hint });
+    }
+
+    /// Wipes the keys of the group and tells the leader. `said` is reported when the leader has confirmed.
+    fn part(&mut self, session: alloc::boxed::Box<Session>, now: Instant, reason: EndReason, said: Ending) {
+        let limits = &self.me.limits;
+        let backoff = Backoff::start(limits.retry, now, &mut self.jitter);
+        self.phase = Phase::Ending(session.farewell(reason, said, backoff, now, now + limits.linger));
+    }
+
+    /// The group has ended here.
+    fn finish(&mut self, ending: Ending) {
+        self.phase = Phase::Idle;
+        self.wanted = None;
+        self.out.event(Event::Ended(ending));
+    }
+
+    fn fail_join(&mut self, why: JoinFailure) {
+        self.phase = Phase::Idle;
+        self.wanted = None;
+        self.out.event(Event::JoinFailed(why));
+    }
+}
+
+impl Me {
+    fn header(&self) -> Header {
+        Header { system: System::Antigone, edition: Edition::Repaired, suite: self.suite.id() }
+    }
+}
+
+fn control(link: Link, frame: Bytes) -> Transmit {
+    Transmit { to: To::Link(link), frame, class: Class::Control }
+}
+
+impl Endpoint for Member {
+    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        if self.links.len() >= self.me.limits.links {
+            return Ok(());
+        }
+        self.links.insert(link, info);
+        if info.shared || !info.proven {
+            return Ok(());
+        }
+        if info.answers.is_some() && info.answers == self.wanted {
+            self.wanted = None;
+        }
+        match &mut self.phase {
+            Phase::Asking(asking) if asking.link.is_none() => {
+                asking.link = Some(link);
+                // Sent by the next timeout, which is due now.
+                asking.backoff.hurry(now);
+            }
+            Phase::In(session) if session.link.is_none() => {
+                session.link = Some(link);
+                session.ask(now);
+            }
+            Phase::Ending(farewell) if farewell.link.is_none() => {
+                farewell.link = Some(link);
+                farewell.owed = Some(now);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
+        self.out.tick(cx.now);
+        self.links.remove(&link);
+        let other = self.usable_link();
+        let (slot, hint) = match &mut self.phase {
+            Phase::Asking(asking) => (&mut asking.link, Bytes::new()),
+            Phase::In(session) => (&mut session.link, session.station.policy.hint.clone()),
+            Phase::Ending(farewell) => (&mut farewell.link, Bytes::new()),
+            Phase::Idle => return Ok(()),
+        };
+        if *slot == Some(link) {
+            *slot = other;
+            // Without room for the wish now, the next timeout repeats it.
+            if slot.is_none() && self.out.room(0, 1) {
+                self.want_link(hint);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        self.out.stats.frames_in += 1;
+        if !self.out.room(FRAMES, EVENTS) {
+            self.out.overrun();
+            return Ok(());
+        }
+        if let Err(why) = self.take_frame(cx, now, link, frame) {
+            self.out.reject(link, why);
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
+        let now = self.out.tick(cx.now);
+        if self.out.room(FRAMES, EVENTS) {
+            self.take_time(now);
+        }
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<Transmit> {
+        let now = self.out.tick(cx.now);
+        self.out.pop_frame().or_else(|| self.pay(now))
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.out.pop_event()
+    }
+
+    fn poll_timeout(&self) -> Wake {
+        self.next_wake()
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+}
+
+/// Why a link, or a peer on it, is not to be believed.
+fn reason_of(error: crate::error::DecodeError) -> Reason {
+    match error {
+        crate::error::DecodeError::Header => Reason::Mismatch,
+        _ => Reason::Malformed,
+    }
+}

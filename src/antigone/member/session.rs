@@ -1,0 +1,170 @@
+//! What a member knows in a group: evidence, what is owed, what is awaited.
+
+use bytes::{Bytes, BytesMut};
+use core::time::Duration;
+
+use crate::antigone::keys::KeyBlock;
+use crate::antigone::membership::Assembly;
+use crate::antigone::station::Station;
+use crate::endpoint::{Instant, Link};
+use crate::event::{EndReason, Ending};
+use crate::group::Backoff;
+use crate::group::channel::{Channel, Standing};
+use crate::policy::Views;
+use crate::wire::Field;
+use crate::wire::antigone::{End, MemberBody};
+use crate::wire::field::VerifyingKey;
+
+/// A member's session: from the accepted offer to the end.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Session {
+    pub(super) station: Station,
+    pub(super) channel: Channel,
+    pub(super) link: Option<Link>,
+    pub(super) leader_key: VerifyingKey,
+    /// A key is installed and has been known to be current: the join is complete.
+    pub(super) joined: bool,
+    /// Until when it must be.
+    pub(super) until: Instant,
+    /// A verified block whose prerequisites are missing: only the newest (RA §4.4 (4)).
+    pub(super) held: Option<KeyBlock>,
+    pub(super) pages: Option<Assembly>,
+    pub(super) evidence: Evidence,
+    pub(super) behind: bool,
+    pub(super) stale: bool,
+    /// When a frame is owed to the leader, and whether it asks for an answer.
+    pub(super) owed: Option<Owed>,
+    pub(super) poll_at: Option<Instant>,
+    /// Frames that came before their key may open now.
+    pub(super) early: bool,
+}
+
+fingerprint!(Session {
+    station,
+    channel,
+    link,
+    leader_key,
+    joined,
+    until,
+    held,
+    pages,
+    evidence,
+    behind,
+    stale,
+    owed,
+    poll_at,
+    early,
+});
+
+/// A frame that is owed to the leader.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    /// From when on: later than now after a failure.
+    pub(super) at: Instant,
+    /// Whether it asks for an answer (a poll), or only gives one.
+    pub(super) ask: bool,
+}
+
+fingerprint!(Owed { at, ask });
+
+/// Until when the leader certainly lived, and until when the key here was certainly the leader's (RA §4.3).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence {
+    /// The leader lived after this instant.
+    pub(super) alive_as_of: Instant,
+    /// The key, the policy and (class exact) the view here were the leader's at some time after this instant.
+    pub(super) current_as_of: Option<Instant>,
+    /// What the newest RA-CL said, judged again at each install.
+    pub(super) newest: Option<Standing>,
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Evidence {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        let Self { alive_as_of, current_as_of, newest } = self;
+        alive_as_of.fingerprint(now, sink);
+        current_as_of.fingerprint(now, sink);
+        newest.map(|newest| (newest.epoch, (newest.view, newest.policy))).fingerprint(now, sink);
+    }
+}
+
+impl Session {
+    /// The staleness bound `T_max`, if the policy has one (S8).
+    pub(super) fn staleness(&self, rto: Duration) -> Option<Duration> {
+        self.station.policy.detection.map(|detection| detection.staleness(rto))
+    }
+
+    /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
+    pub(super) fn current(&self) -> bool {
+        self.evidence.current_as_of.is_some() && !self.behind && !self.stale
+    }
+
+    /// Judges the newest frame of the leader again, after anything here has changed. True if the evidence moved.
+    pub(super) fn judge(&mut self) -> bool {
+        let Some(newest) = self.evidence.newest else { return false };
+        let own = self.station.standing();
+        self.behind = newest.epoch > own.epoch;
+        let viewed = self.station.policy.views != Views::Exact || newest.view == own.view;
+        let holds = self.station.ring.current_epoch().is_some();
+        if !holds || newest.epoch.0 == 0 || self.behind || newest.policy != own.policy || !viewed {
+            return false;
+        }
+        let before = self.evidence.current_as_of;
+        self.evidence.current_as_of = before.max(Some(self.evidence.alive_as_of));
+        self.evidence.current_as_of != before
+    }
+
+    /// A frame that asks for an answer is owed from `now` on.
+    pub(super) fn ask(&mut self, now: Instant) {
+        self.owed = Some(Owed { at: now, ask: true });
+    }
+
+    /// An answer is owed from `now` on.
+    pub(super) fn reply(&mut self, now: Instant) {
+        let ask = self.owed.is_some_and(|owed| owed.ask);
+        self.owed = Some(Owed { at: now, ask });
+    }
+
+    /// Wipes the keys of the group and turns the session into a farewell.
+    pub(super) fn farewell(
+        self,
+        reason: EndReason,
+        said: Ending,
+        backoff: Backoff,
+        now: Instant,
+        until: Instant,
+    ) -> alloc::boxed::Box<Farewell> {
+        let standing = self.station.standing();
+        let body = MemberBody::End(End { reason, by: self.station.cid });
+        let mut text = BytesMut::with_capacity(16);
+        body.put(&mut text);
+        let Self { channel, link, .. } = self;
+        alloc::boxed::Box::new(Farewell {
+            channel,
+            link,
+            standing,
+            body: text.freeze(),
+            said,
+            backoff,
+            owed: Some(now),
+            until,
+        })
+    }
+}
+
+/// The end of a session, until the leader knows of it.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Farewell {
+    pub(super) channel: Channel,
+    pub(super) link: Option<Link>,
+    pub(super) standing: Standing,
+    pub(super) body: Bytes,
+    pub(super) said: Ending,
+    pub(super) backoff: Backoff,
+    pub(super) owed: Option<Instant>,
+    pub(super) until: Instant,
+}
+
+fingerprint!(Farewell { channel, link, body, backoff, owed, until } skip { standing, said });

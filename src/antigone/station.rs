@@ -1,0 +1,212 @@
+//! What every participant, leader or member, has of a group: identity, policy, view, keys; and what it does with data.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::antigone::data::repaired::{Checked, Members, Receiving, Sending};
+use crate::antigone::keys::Issue;
+use crate::crypto::keys::role;
+use crate::crypto::{Key, Suite};
+use crate::endpoint::{Instant, Link};
+use crate::error::{CommandError, Failure, Misuse, Reason};
+use crate::event::{Message, Port};
+use crate::group::channel::Standing;
+use crate::group::keyring::Rules;
+use crate::group::sealer::SealLimits;
+use crate::group::{EpochKeys, Erased, KeyRing, Limits, Pool, View};
+use crate::identity::{Epoch, Instance, MemberId, Name, Version};
+use crate::policy::{Policy, Views};
+use crate::wire::Header;
+use crate::wire::field::{Digest, VerifyingKey};
+
+/// A participant's part of a group.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub struct Station {
+    /// The suite.
+    pub suite: Arc<dyn Suite>,
+    /// The header of all messages.
+    pub header: Header,
+    /// The group instance.
+    pub group: Instance,
+    /// The own number.
+    pub cid: MemberId,
+    /// The policy in force.
+    pub policy: Policy,
+    /// Its version.
+    pub policy_version: Version,
+    /// The digest of its canonical form.
+    pub policy_digest: Digest,
+    /// Who is in the group.
+    pub view: View,
+    /// The group keys.
+    pub ring: KeyRing,
+    sending: Sending,
+    early: VecDeque<(Link, BytesMut)>,
+    early_bytes: usize,
+    most_early: usize,
+    most_early_bytes: usize,
+}
+
+fingerprint!(Station { group, cid, policy_version, policy_digest, view, ring, sending, early } skip {
+    suite, header, policy, early_bytes, most_early, most_early_bytes,
+});
+
+/// Who a participant is in its group.
+#[derive(Debug)]
+pub struct Identity {
+    /// The group instance.
+    pub group: Instance,
+    /// The own number.
+    pub cid: MemberId,
+    /// The own name.
+    pub name: Name,
+    /// The own private origin key, where the policy demands signatures.
+    pub origin: Option<Key<role::Signing>>,
+}
+
+impl Station {
+    /// A participant without a key and with an empty view.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn new(
+        suite: Arc<dyn Suite>,
+        header: Header,
+        limits: &Limits,
+        policy: Policy,
+        policy_version: Version,
+        identity: Identity,
+        history: usize,
+    ) -> Result<Self, Failure> {
+        let policy_digest = suite.hash(&[&policy.encode()])?;
+        let Identity { group, cid, name, origin } = identity;
+        let label = (policy.views == Views::Hidden).then_some(name);
+        let sending = Sending { suite: suite.clone(), header, group, cid, label, origin };
+        Ok(Self {
+            suite,
+            header,
+            group,
+            cid,
+            policy,
+            policy_version,
+            policy_digest,
+            view: View::new(limits.members + 1, history),
+            ring: KeyRing::new(limits.senders),
+            sending,
+            early: VecDeque::new(),
+            early_bytes: 0,
+            most_early: limits.early_frames,
+            most_early_bytes: limits.early_bytes,
+        })
+    }
+
+    /// What this side says of itself on the channel.
+    pub fn standing(&self) -> Standing {
+        Standing { epoch: self.ring.installed(), view: self.view.version(), policy: self.policy_version }
+    }
+
+    /// The keys of an epoch, with the own sealer, ready to be installed. The sealer stops at `lease`.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn prepare(&self, epoch: Epoch, base: Key<role::DataBase>, lease: Instant) -> Result<EpochKeys, Failure> {
+        let kind = self.policy.protection.kind();
+        let sealer = self.sending.sealer(epoch, &base, kind, SealLimits::default(), lease)?;
+        Ok(EpochKeys::new(epoch, base, Rules { kind, origin: self.policy.origin }, Some(sealer)))
+    }
+
+    /// As [`Self::prepare`], for the leader's own issue.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn prepare_issue(&self, issue: &Issue, lease: Instant) -> Result<EpochKeys, Failure> {
+        self.prepare(issue.epoch(), issue.base().clone(), lease)
+    }
+
+    /// Installs an epoch: RA §4.4 (5).
+    pub fn install(&mut self, keys: EpochKeys, floor: Epoch, now: Instant) -> Erased {
+        self.ring.install(keys, floor, now, self.policy.grace, self.policy.settle).erased
+    }
+
+    /// The longest payload of a message, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.sending.max_message(self.policy.protection.kind(), self.policy.frame_limit as usize)
+    }
+
+    /// Seals a message to the group.
+    ///
+    /// # Errors
+    /// [`Misuse::TooLong`], [`Misuse::NotCurrent`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`],
+    /// [`Failure::Suite`].
+    pub fn seal(&mut self, pool: &mut Pool, now: Instant, port: Port, payload: &[u8]) -> Result<Bytes, CommandError> {
+        if payload.len() > self.max_message() {
+            return Err(Misuse::TooLong.into());
+        }
+        let sealer = self.ring.sealer(now)?;
+        let reserve = payload.len() + self.sending.overhead(sealer.kind());
+        let sending = &self.sending;
+        pool.compose(reserve, |out| sending.seal(sealer, now, port, payload, out))
+    }
+
+    fn receiving(&self, current: bool) -> Receiving<'_> {
+        Receiving {
+            suite: &*self.suite,
+            header: self.header,
+            group: self.group,
+            own: self.cid,
+            members: if self.policy.views == Views::Hidden { Members::Hidden } else { Members::View(&self.view) },
+            current,
+        }
+    }
+
+    /// Checks a message: RA §5, steps (0) to (4). Opens in place; changes nothing.
+    ///
+    /// # Errors
+    /// [`Reason`].
+    pub fn check(&self, now: Instant, frame: BytesMut, current: bool) -> Result<Checked, Reason> {
+        self.receiving(current).check(&self.ring, frame, now)
+    }
+
+    /// Uses up the number of a checked frame and delivers it: steps (5) and (6).
+    ///
+    /// # Errors
+    /// [`Reason`]: the signature, or what stands inside, is wrong; nothing has changed then.
+    pub fn deliver(&mut self, mut checked: Checked) -> Result<Message, Reason> {
+        let mark = checked.relayed();
+        let message = checked.deliver(&*self.suite)?;
+        if let Some(mark) = mark {
+            self.ring.mark(mark);
+        }
+        Ok(message)
+    }
+
+    /// Keeps a frame whose key is not here yet, within its bounds.
+    pub fn keep_early(&mut self, link: Link, frame: BytesMut) -> Result<(), Reason> {
+        if self.early.len() >= self.most_early || self.early_bytes + frame.len() > self.most_early_bytes {
+            return Err(Reason::EarlyEpoch);
+        }
+        self.early_bytes += frame.len();
+        self.early.push_back((link, frame));
+        Ok(())
+    }
+
+    /// Whether kept frames wait whose key may be here now.
+    pub fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// The oldest kept frame.
+    pub fn take_early(&mut self) -> Option<(Link, BytesMut)> {
+        let (link, frame) = self.early.pop_front()?;
+        self.early_bytes -= frame.len();
+        Some((link, frame))
+    }
+
+    /// The leader's entry of the first view: its name and the key that signs what it says.
+    pub fn leader_entry(name: &Name, key: VerifyingKey) -> crate::group::ChangeRecord {
+        crate::group::ChangeRecord::Add { cid: MemberId::LEADER, name: name.clone(), origin_key: key }
+    }
+}

@@ -1,0 +1,83 @@
+//! Codes of one byte for what `event` names, and the set of causes.
+
+use bytes::{BufMut, BytesMut};
+
+use super::field::{Field, Reader};
+use super::shape::{Shape, VariantShape};
+use crate::error::DecodeError;
+use crate::event::{Cause, Causes, EndReason};
+
+/// Fields whose values are the variants of an enumeration with codes of its own. The compiler checks that the codes here
+/// are those.
+macro_rules! coded_fields {
+    ($($type:ident { $($code:literal = $variant:ident $doc:literal,)* })*) => {$(
+        impl CodeTable for $type {
+            const VARIANTS: &'static [VariantShape] = &[
+                $(VariantShape { code: $code, name: stringify!($variant), shape: None, doc: $doc },)*
+            ];
+        }
+
+        $(const _: () = assert!($type::$variant as u8 == $code);)*
+
+        impl<'a> Field<'a> for $type {
+            const SHAPE: Shape = Shape::Choice(Self::VARIANTS);
+
+            fn put(&self, out: &mut BytesMut) {
+                out.put_u8(*self as u8);
+            }
+
+            fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+                match reader.u8()? {
+                    $($code => Ok(Self::$variant),)*
+                    _ => Err(DecodeError::Value),
+                }
+            }
+        }
+    )*};
+}
+
+trait CodeTable {
+    const VARIANTS: &'static [VariantShape];
+}
+
+coded_fields! {
+    Cause {
+        0 = Open "The group was opened.",
+        1 = Join "Somebody joined.",
+        2 = Leave "Somebody left.",
+        3 = Eject "Somebody was ejected.",
+        4 = Failure "Somebody was silent for too long.",
+        5 = Takeover "Somebody joined again under the name of a live member.",
+        6 = Policy "The policy changed.",
+        7 = Period "The key was old enough.",
+        8 = Messages "The key had sealed enough messages.",
+        9 = Bytes "The key had sealed enough bytes.",
+        10 = Command "The application asked.",
+    }
+
+    EndReason {
+        0 = Left "The member left.",
+        1 = Ejected "The leader ejected the member.",
+        2 = Failed "The leader took the member for dead.",
+        3 = TakenOver "A newer join of the same name took over.",
+        4 = Policy "The policy no longer admits it.",
+        5 = Closing "The leader closes the group.",
+        6 = Protocol "The peer broke the protocol.",
+        7 = Busy "The leader has a live member of that name and refuses takeovers.",
+        8 = Exhausted "The numbers of the channel are used up: join again.",
+    }
+}
+
+const _: () = assert!(Cause::VARIANTS.len() == Cause::ALL.len());
+
+impl<'a> Field<'a> for Causes {
+    const SHAPE: Shape = Shape::Bits16 { bits: Cause::VARIANTS };
+
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u16(self.bits());
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Self::from_bits(reader.u16()?).ok_or(DecodeError::Value)
+    }
+}

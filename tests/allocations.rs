@@ -1,0 +1,139 @@
+//! Output is composed, data is sealed and opened, and windows move without an allocation a frame.
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+#![cfg(feature = "rustcrypto")]
+
+use std::alloc::{GlobalAlloc, Layout, System as Heap};
+use std::cell::Cell;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use sodality::antigone::data::{DataSealer, Members, Receiving, Sending, base};
+use sodality::crypto::{Key, Secret, aes_128_gcm};
+use sodality::endpoint::{Class, Instant, Link, To, Transmit};
+use sodality::event::Port;
+use sodality::group::{ChangeRecord, EpochKeys, KeyRing, Limits, Outbox, Pool, Rules, SealLimits, View};
+use sodality::identity::{Epoch, Instance, MemberId, Name};
+use sodality::wire::antigone::Kind;
+use sodality::wire::field::VerifyingKey;
+use sodality::wire::{Edition, Header, System};
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts what this thread allocates.
+struct Counting;
+
+fn count(bytes: usize) {
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+    let _ = BYTES.try_with(|sum| sum.set(sum.get() + bytes));
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { Heap.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { Heap.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { Heap.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations, and their bytes, while `work` runs.
+fn allocations(work: impl FnOnce()) -> (usize, usize) {
+    let before = (COUNT.get(), BYTES.get());
+    work();
+    (COUNT.get() - before.0, BYTES.get() - before.1)
+}
+
+#[test]
+fn the_counter_counts() {
+    let (count, bytes) = allocations(|| drop(std::hint::black_box(vec![0u8; 1000])));
+    assert_eq!((count, bytes), (1, 1000));
+}
+
+fn frame(pool: &mut Pool, length: usize) -> Bytes {
+    let compose = |out: &mut BytesMut| {
+        out.put_bytes(1, length);
+        Ok::<_, ()>(())
+    };
+    pool.compose(length, compose).unwrap()
+}
+
+#[test]
+fn frames_that_are_drained_cost_no_allocation() {
+    let mut out = Outbox::new(&Limits::default());
+    let mut turn = |length: usize| {
+        for _ in 0..8 {
+            let frame = frame(&mut out.pool, length);
+            out.send(Transmit { to: To::Link(Link(1)), frame, class: Class::Data });
+        }
+        while out.pop_frame().is_some() {}
+    };
+    // Both blocks come to be.
+    (0..200).for_each(|_| turn(1400));
+    let (count, _) = allocations(|| (0..10_000).for_each(|round| turn(64 + round % 1400)));
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn frames_that_are_kept_cost_a_block_for_each_64_kib() {
+    let mut pool = Pool::new();
+    let mut kept = Vec::with_capacity(10_000);
+    let (_, bytes) = allocations(|| (0..10_000).for_each(|_| kept.push(frame(&mut pool, 1000))));
+    let written = 10_000 * 1000;
+    assert!(bytes <= written + written / 20, "{bytes} bytes allocated for {written}");
+}
+
+#[test]
+fn data_is_sealed_and_opened_without_an_allocation() {
+    const FRAMES: usize = 500;
+    let suite = aes_128_gcm();
+    let header = Header { system: System::Antigone, edition: Edition::Repaired, suite: suite.id() };
+    let (group, now) = (Instance([1; 16]), Instant::from_micros(1));
+    let mut view = View::new(4, 0);
+    let name = Name::new("ada").unwrap();
+    let change = ChangeRecord::Add { cid: MemberId(1), name, origin_key: VerifyingKey::NONE };
+    let step = view.prepare(&*suite, &group, [change]).unwrap();
+    view.commit(step);
+    for kind in [Kind::Clear, Kind::Integrity, Kind::Confidentiality, Kind::Both] {
+        let base = base(&*suite, group, b"facts", &Key::new(Secret::new(&[7; 32]))).unwrap();
+        let sending = Sending { suite: suite.clone(), header, group, cid: MemberId(1), label: None, origin: None };
+        let forever = Instant::from_micros(u64::MAX);
+        let sealer = sending.sealer(Epoch(1), &base, kind, SealLimits::default(), forever).unwrap();
+        let mut sender = DataSealer::new(sending, sealer);
+        let mut ring = KeyRing::new(4);
+        let keys = EpochKeys::new(Epoch(1), base, Rules { kind, origin: false }, None);
+        assert!(ring.install(keys, Epoch(1), now, Duration::ZERO, Duration::ZERO).current);
+        let members = Members::View(&view);
+        let here = Receiving { suite: &*suite, header, group, own: MemberId(2), members, current: true };
+        let mut pool = Pool::new();
+        // A driver reads into a large buffer and splits frames off.
+        let mut buffer = BytesMut::with_capacity(FRAMES * 300);
+        let mut turn = || {
+            let payload = [5; 100];
+            let write = |out: &mut BytesMut| sender.seal(now, Port::Application, &payload, out);
+            let frame = pool.compose(payload.len() + 100, write).unwrap();
+            buffer.extend_from_slice(&frame);
+            let message = here.open(&mut ring, buffer.split(), now).unwrap();
+            assert_eq!(message.payload, payload[..]);
+        };
+        turn();
+        let (count, _) = allocations(|| (1..FRAMES).for_each(|_| turn()));
+        assert_eq!(count, 0, "{kind:?}");
+    }
+}

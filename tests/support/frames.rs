@@ -1,0 +1,110 @@
+//! One frame of each message, built by hand from typed values; the seal is the identity, tags are filler.
+
+use bytes::BytesMut;
+use sodality::crypto::SuiteId;
+use sodality::error::Failure;
+use sodality::event::{Cause, Causes};
+use sodality::identity::{Epoch, Instance, MemberId, NameRef, Version};
+use sodality::wire::antigone::*;
+use sodality::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey, to_vec};
+use sodality::wire::layout::Recorded;
+use sodality::wire::{Blob, Edition, Field, Header, List, MaybeName, Message, Nested, Rest, System};
+
+const HEADER: Header = Header { system: System::Antigone, edition: Edition::Repaired, suite: SuiteId(1) };
+
+/// So many bytes that count up from `first`.
+fn bytes(first: u8, length: u8) -> Vec<u8> {
+    (0..length).map(|index| first.wrapping_add(index)).collect()
+}
+
+macro_rules! filler {
+    ($type:ident, $first:literal, $length:literal) => {
+        $type::new(&bytes($first, $length)).unwrap()
+    };
+}
+
+fn tag() -> Tag {
+    filler!(Tag, 0xf0, 16)
+}
+
+fn none<T>(make: fn(&[u8]) -> Option<T>) -> T {
+    make(&[]).unwrap()
+}
+
+fn name(text: &'static str) -> NameRef<'static> {
+    NameRef::new(text).unwrap()
+}
+
+fn open<'a, M: Message<'a>>(message: &M) -> Recorded {
+    let mut out = BytesMut::new();
+    message.put_open(HEADER, &mut out);
+    Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
+}
+
+fn tagged<'a, M: Message<'a>>(message: &M) -> Recorded {
+    let mut out = BytesMut::new();
+    message.put_tagged(HEADER, &mut out, |_| Ok::<_, Failure>(tag())).unwrap();
+    Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
+}
+
+fn boxed<'a, 'b, M: Message<'a>>(message: &M, text: &impl Field<'b>) -> Recorded {
+    let mut out = BytesMut::new();
+    message.put_boxed(HEADER, &mut out, |out| text.put(out), |_, _| Ok::<_, Failure>(tag())).unwrap();
+    Recorded { id: M::INFO.id, frame: out.to_vec(), opened: Some(to_vec(text)) }
+}
+
+/// All of them, some messages with more than one.
+pub(crate) fn handmade() -> Vec<Recorded> {
+    let group = Instance(core::array::from_fn(|index| 0xa0 + index as u8));
+    let cid = MemberId(3);
+    let (i0, i1) = (filler!(Nonce, 0x10, 16), filler!(Nonce, 0x20, 16));
+    let share = filler!(Share, 0x30, 32);
+    let status =
+        ChannelStatus { seen: 4, ack: 1, epoch: Epoch(2), view: Version(3), policy: Version(1), answer: true, rseq: 2 };
+
+    let join = tagged(&JoinRequest { app: name("chess"), leader: name("lena"), member: name("ada"), i0, share });
+    let ask = tagged(&KeyRequest { i1, join: Blob(&join.frame) });
+    let key = bytes(0x40, 32);
+    let answer = boxed(&KeyAnswer { i1, status: Status::Vouched }, &Rest::<64>(&key));
+    let offer = Offer::Accept(Accept {
+        group,
+        cid,
+        leader_key: filler!(VerifyingKey, 0x50, 32),
+        policy_version: Version(1),
+        policy: Blob(b"a policy in its canonical form"),
+    });
+    let accept = boxed(&JoinAnswer { i0, i1, share }, &offer);
+
+    let added = Added { cid, name: name("ada"), origin_key: none(VerifyingKey::new) };
+    let removed = Removed { cid: MemberId(2), cause: Cause::Eject, by: MemberId::LEADER };
+    let changes = [Change::Add(added), Change::Remove(removed)];
+    let page = ViewPage {
+        from: Version(1),
+        to: Version(3),
+        digest: filler!(Digest, 0x60, 32),
+        first: true,
+        last: true,
+        changes: List::of(&changes),
+    };
+    let body = LeaderBody::Record(LeaderRecord::View(page));
+    let leader = boxed(&LeaderFrame { group, cid, n: 5 }, &LeaderText { status, body });
+    let body = MemberBody::Record(MemberRecord::Hello(Hello { origin_key: none(VerifyingKey::new) }));
+    let member = boxed(&MemberFrame { group, cid, n: 1 }, &MemberText { status, body });
+
+    let common = to_vec(&Common {
+        epoch: Epoch(2),
+        floor: Epoch(2),
+        causes: Causes::of(Cause::Join).with(Cause::Eject),
+        view: Version(3),
+        view_digest: filler!(Digest, 0x60, 32),
+        policy: Version(1),
+        policy_digest: filler!(Digest, 0x70, 32),
+        delta: Delta::Changes(DeltaChanges { from: Version(1), changes: List::of(&changes) }),
+    });
+    let block = |cid| Block { cid: MemberId(cid), key: filler!(SealedKey, 0x80, 32), tag: tag() };
+    let blocks = [block(1), block(3)];
+    let rekey = open(&Rekey { group, common: Nested::new(&common).unwrap(), blocks: List::of(&blocks) });
+    let content = Content { origin: none(Signature::new), port: 0, payload: Rest(b"hello, all") };
+    let data = Data { group, epoch: Epoch(2), cid, counter: 0, kind: Kind::Confidentiality, label: MaybeName(None) };
+    vec![join, ask, answer, accept, leader, member, rekey, boxed(&data, &content)]
+}
