@@ -22,6 +22,7 @@ pub mod event;
 pub mod group;
 pub mod identity;
 pub mod policy;
+pub mod transfer;
 pub mod ttp;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
