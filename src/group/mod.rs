@@ -10,6 +10,7 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`limits`] | every bound and every default time, in one place |
 
 pub mod channel;
@@ -19,6 +20,7 @@ pub mod keyring;
 pub mod limits;
 pub mod outbox;
 pub mod retry;
+pub mod roles;
 pub mod sealer;
 pub mod timers;
 pub mod view;
@@ -30,6 +32,7 @@ pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};
 pub use limits::Limits;
 pub use outbox::{Outbox, Pool};
 pub use retry::{Backoff, Retry};
+pub use roles::{Convener, Participant};
 pub use sealer::{SealLimits, Sealer};
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
