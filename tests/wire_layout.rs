@@ -11,6 +11,7 @@ use std::path::Path;
 use sodality::wire::Field;
 use sodality::wire::antigone::{Change, MESSAGES};
 use sodality::wire::layout::{Structure, render};
+use sodality::wire::transfer::ObjectMessage;
 
 const SOURCE: &str = "Built by hand, with an identity for a seal and filler for keys, numbers and tags.";
 
@@ -20,7 +21,10 @@ fn the_layout_document_is_current() {
     for info in MESSAGES {
         assert!(frames.iter().any(|frame| frame.id == info.id), "{}: no frame to show", info.id);
     }
-    let structures = [Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE }];
+    let structures = [
+        Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE },
+        Structure { title: "ObjectMessage: the payload of port 1", shape: &ObjectMessage::SHAPE },
+    ];
     let rendered = render(MESSAGES, &structures, SOURCE, &frames).expect("the frames are what they claim to be");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wire-layout.md");
     if std::env::var_os("SODALITY_UPDATE").is_some() {
