@@ -16,7 +16,7 @@ use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side};
 use crate::group::{ChangeRecord, Probes, ViewStep};
-use crate::identity::Version;
+use crate::identity::{MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
@@ -405,6 +405,13 @@ fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Take
         Some(Paged::Part(part)) => return Ok((None, Some(part))),
         Some(Paged::Whole(whole)) => whole,
     };
+    // The leader's own entry must hold the key that the offer named.
+    let forged = |change: &ChangeRecord| {
+        matches!(change, ChangeRecord::Add { cid: MemberId::LEADER, origin_key, .. } if *origin_key != session.leader_key)
+    };
+    if whole.changes.iter().any(forged) {
+        return Err(Reason::Violation);
+    }
     // A delta or a newer page set may have brought it here meanwhile.
     if whole.to <= view.version() {
         return Ok((None, None));
