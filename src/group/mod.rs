@@ -10,9 +10,11 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`allowance`] | a bounded rate |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`limits`] | every bound and every default time, in one place |
 
+pub mod allowance;
 pub mod channel;
 pub mod evidence;
 pub mod jitter;
@@ -26,6 +28,7 @@ pub mod timers;
 pub mod view;
 pub mod window;
 
+pub use allowance::Allowance;
 pub use evidence::Probes;
 pub use jitter::Jitter;
 pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};

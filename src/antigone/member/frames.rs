@@ -359,6 +359,14 @@ impl Member {
     /// Seals and hands out what is owed to the leader. If the suite fails, the debt stays and is tried again an RTO
     /// later.
     pub(super) fn pay(&mut self, now: Instant) -> Option<crate::endpoint::Transmit> {
+        if let Phase::In(session) = &self.phase
+            && session.channel.exhausted()
+        {
+            // One number is left, for the end; then join again, under new keys.
+            if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
+                self.part(session, now, EndReason::Exhausted, Ending::Exhausted);
+            }
+        }
         let (rto, pool) = (self.me.limits.retry.first, &mut self.out.pool);
         let (link, sealed, channel) = match &mut self.phase {
             Phase::In(session) => {
