@@ -10,7 +10,7 @@ use crate::antigone::join::leader::{Offered, PendingId};
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
-use crate::group::{Allowance, Probes};
+use crate::group::{Allowance, Backoff, Probes};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
@@ -111,20 +111,18 @@ impl Leader {
             peer.suspected = false;
         }
         peer.shown = heard.standing;
-        // (6) somebody behind gets its block and the view, at most once an RTO.
+        // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
-        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
-        if behind || unviewed {
-            if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-                peer.block |= behind;
-                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
-                if unviewed && stale_pages && peer.channel.idle() {
-                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
-                }
-                peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
-            }
-        } else {
+        if !behind {
             peer.repeat = None;
+        } else if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
+            peer.block = true;
+            peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
+        }
+        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
+        if unviewed && peer.pages.is_none() && peer.channel.idle() && now >= peer.pages_again {
+            peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+            peer.pages_again = now + limits.retry.first;
         }
         // (7) an answer, at a bounded rate.
         if heard.answer && peer.allowance.take(now) {
@@ -196,6 +194,7 @@ impl Leader {
             alive_as_of: offered.at,
             suspected: false,
             pages: None,
+            pages_again: now,
             answer: false,
             block: false,
             repeat: None,

@@ -265,6 +265,7 @@ impl Leader {
                 peer.first = current;
                 if shows_views {
                     peer.pages = pages(&mut self.station.view, Version(0));
+                    peer.pages_again = now + self.me.limits.retry.first;
                 }
             }
             if (rekeyed || comes) && !peer.waits() {
