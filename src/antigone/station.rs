@@ -15,7 +15,7 @@ use crate::event::{Message, Port};
 use crate::group::channel::Standing;
 use crate::group::keyring::Rules;
 use crate::group::sealer::SealLimits;
-use crate::group::{EpochKeys, Erased, KeyRing, Limits, Pool, View};
+use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Policy, Views};
 use crate::wire::Header;
@@ -43,6 +43,8 @@ pub struct Station {
     pub view: View,
     /// The group keys.
     pub ring: KeyRing,
+    /// The checks that are made.
+    pub checks: Checks,
     sending: Sending,
     early: VecDeque<(Link, BytesMut)>,
     early_bytes: usize,
@@ -51,7 +53,7 @@ pub struct Station {
 }
 
 fingerprint!(Station { group, cid, policy_version, policy_digest, view, ring, sending, early } skip {
-    suite, header, policy, early_bytes, most_early, most_early_bytes,
+    suite, header, policy, checks, early_bytes, most_early, most_early_bytes,
 });
 
 /// Who a participant is in its group.
@@ -93,8 +95,9 @@ impl Station {
             policy,
             policy_version,
             policy_digest,
-            view: View::new(limits.members + 1, history),
-            ring: KeyRing::new(limits.senders),
+            view: View::new(limits.members + 1, history).with_checks(limits.checks),
+            ring: KeyRing::new(limits.senders).with_checks(limits.checks),
+            checks: limits.checks,
             sending,
             early: VecDeque::new(),
             early_bytes: 0,

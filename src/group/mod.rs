@@ -10,9 +10,11 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
 //! | [`limits`] | every bound and every default time, in one place |
 
 pub mod channel;
+pub mod checks;
 pub mod evidence;
 pub mod jitter;
 pub mod keyring;
@@ -24,6 +26,7 @@ pub mod timers;
 pub mod view;
 pub mod window;
 
+pub use checks::{Check, Checks};
 pub use evidence::Probes;
 pub use jitter::Jitter;
 pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};

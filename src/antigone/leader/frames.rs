@@ -10,8 +10,8 @@ use crate::antigone::join::leader::{Offered, PendingId};
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
-use crate::group::Probes;
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::group::{Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
@@ -101,7 +101,8 @@ impl Leader {
         if moved {
             peer.link = Some(link);
         }
-        if let Some(proof) = heard.evidence {
+        let timely = limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             peer.alive_as_of = peer.alive_as_of.max(proof);
             peer.suspected = false;
         }
@@ -149,7 +150,8 @@ impl Leader {
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
-        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records);
+        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records)
+            .with_checks(limits.checks);
         let heard = match channel.hear(&mut frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
