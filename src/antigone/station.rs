@@ -18,7 +18,8 @@ use crate::group::sealer::SealLimits;
 use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Policy, Views};
-use crate::wire::Header;
+use crate::wire::antigone::Data;
+use crate::wire::{Header, Message as _};
 use crate::wire::field::{Digest, VerifyingKey};
 
 /// A participant's part of a group.
@@ -196,14 +197,21 @@ impl Station {
         Ok(())
     }
 
-    /// Whether kept frames wait whose key may be here now.
+    /// Whether kept frames wait whose key is here, or has been here, by now.
     pub fn has_early(&self) -> bool {
-        !self.early.is_empty()
+        self.ripe().is_some()
     }
 
-    /// The oldest kept frame.
+    /// Where the oldest kept frame stands whose key does not have to be waited for any more.
+    fn ripe(&self) -> Option<usize> {
+        let installed = self.ring.installed();
+        let waits = |frame: &BytesMut| Data::parse(frame).is_ok_and(|data| data.message.epoch > installed);
+        self.early.iter().position(|(_, frame)| !waits(frame))
+    }
+
+    /// The oldest kept frame whose key does not have to be waited for any more.
     pub fn take_early(&mut self) -> Option<(Link, BytesMut)> {
-        let (link, frame) = self.early.pop_front()?;
+        let (link, frame) = self.early.remove(self.ripe()?)?;
         self.early_bytes -= frame.len();
         Some((link, frame))
     }

@@ -112,11 +112,7 @@ impl Leader {
         let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
         if behind || unviewed {
             if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-                peer.block |= behind;
-                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
-                if unviewed && stale_pages && peer.channel.idle() {
-                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
-                }
+                super::rekey::owe(peer, &mut self.station.view, behind, unviewed);
                 peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
             }
         } else {
