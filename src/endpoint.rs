@@ -270,6 +270,8 @@ pub enum Due {
     Farewell,
     /// An application's answer is overdue.
     Answer,
+    /// An object is announced, asked for or reported (`transfer`).
+    Object,
 }
 
 /// A protocol object: a leader, a member or a third party. Object safe; the driver needs no type parameter for it.

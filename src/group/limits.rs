@@ -83,9 +83,9 @@ impl Default for Limits {
             answers_per_second: 20,
             lingering: 1024,
             linger: Duration::from_secs(10),
-            lookups: 1024,
-            lookups_per_link: 256,
-            requests_per_second: 100,
+            lookups: 4096,
+            lookups_per_link: 1024,
+            requests_per_second: 1000,
             retry: Retry::default(),
         }
     }

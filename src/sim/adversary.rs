@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::craft::Tables;
 use super::net::InTransit;
 use super::rng::SimRng;
+use super::world::{NodeId, Slot};
 use crate::endpoint::{Instant, Link};
 
 /// What becomes of a frame.
@@ -40,7 +41,6 @@ pub trait Adversary {
 }
 
 /// What an adversary can see and do besides.
-#[derive(Debug)]
 pub struct Net<'a> {
     /// The time.
     pub now: Instant,
@@ -48,7 +48,14 @@ pub struct Net<'a> {
     pub rng: &'a mut SimRng,
     /// The layouts, to take frames apart.
     pub tables: &'a Tables,
+    pub(super) nodes: &'a [Slot],
     pub(super) deeds: Vec<Deed>,
+}
+
+impl fmt::Debug for Net<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").field("now", &self.now).field("deeds", &self.deeds).finish_non_exhaustive()
+    }
 }
 
 /// What an adversary asked for.
@@ -60,6 +67,16 @@ pub(super) enum Deed {
 }
 
 impl Net<'_> {
+    /// The name of a node.
+    pub fn name(&self, node: NodeId) -> &str {
+        self.nodes.get(node.index()).map_or("-", |slot| &slot.name)
+    }
+
+    /// The links of a node: where to inject.
+    pub fn links_of(&self, node: NodeId) -> impl Iterator<Item = Link> {
+        self.nodes.get(node.index()).into_iter().flat_map(|slot| slot.links.iter().copied())
+    }
+
     /// Delivers `bytes` to the holder of `link`, as if they came over it.
     pub fn inject(&mut self, link: Link, bytes: impl Into<Bytes>, after: Duration) {
         self.deeds.push(Deed::Inject { link, bytes: bytes.into(), after });

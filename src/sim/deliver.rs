@@ -67,7 +67,13 @@ impl World {
         let Some(mut adversary) = self.adversary.take() else {
             return self.transit(frame, Duration::ZERO);
         };
-        let mut net = Net { now: self.now, rng: &mut self.adversary_rng, tables: &self.tables, deeds: Vec::new() };
+        let mut net = Net {
+            now: self.now,
+            rng: &mut self.adversary_rng,
+            tables: &self.tables,
+            nodes: &self.nodes,
+            deeds: Vec::new(),
+        };
         let verdict = adversary.on_frame(&frame, &mut net);
         let deeds = net.deeds;
         self.adversary = Some(adversary);
@@ -89,7 +95,13 @@ impl World {
 
     pub(super) fn wake_adversary(&mut self, token: u64) {
         let Some(mut adversary) = self.adversary.take() else { return };
-        let mut net = Net { now: self.now, rng: &mut self.adversary_rng, tables: &self.tables, deeds: Vec::new() };
+        let mut net = Net {
+            now: self.now,
+            rng: &mut self.adversary_rng,
+            tables: &self.tables,
+            nodes: &self.nodes,
+            deeds: Vec::new(),
+        };
         adversary.on_wake(token, &mut net);
         let deeds = net.deeds;
         self.adversary = Some(adversary);

@@ -8,7 +8,7 @@
 //! * [`Adversary`]: sees every frame, with [`craft`] to take frames apart and compose others;
 //! * [`check`]: what must hold after every transition, whatever the network does;
 //! * [`Schedule`]: random faults from a seed; when a run fails, [`Schedule::minimise`] says which of them matter;
-//! * [`search`]: every order of events of a small model;
+//! * [`search()`]: every order of events of a small model;
 //! * [`FailingEntropy`]: randomness that fails at its k-th draw; [`Trace`]: seed in, trace out;
 //! * [`Star`]: a whole Antigone group, ready to run;
 //! * [`toy`]: three endpoints to try it on.
@@ -36,6 +36,7 @@ mod deliver;
 mod drive;
 mod links;
 pub mod net;
+mod nodes;
 pub mod rng;
 pub mod schedule;
 pub mod search;
@@ -52,10 +53,11 @@ pub use adversary::{Adversary, DropMatching, Gang, Mallory, Net, Recorder, Repla
 pub use check::Checker;
 pub use craft::{Draft, Tables};
 pub use net::{Faults, InTransit, LinkConfig, NetStats, WireId};
+pub use nodes::NodeClock;
 pub use rng::{Failing, FailingEntropy, Mixer, SimRng};
 pub use schedule::{Chaos, Op, Schedule, every_failure};
 pub use search::{Bounds, Counterexample, Explored, State, search};
 pub use star::{Star, StarConfig};
 pub use step::{Input, Machine, Observed, Stop, Why};
 pub use trace::Trace;
-pub use world::{Drain, Limits, Moment, Node, NodeClock, NodeId, Route, World};
+pub use world::{Drain, Limits, Moment, Node, NodeId, Route, World};

@@ -7,6 +7,7 @@
 //! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
 //! * [`view`]: changes of the view, the same in both systems;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
+//! * [`transfer`]: the declarations of objects over messages;
 //! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
 //!   the typed decoders against the declarations;
 //! * `strategy` (feature `proptest`): every message as a strategy;
@@ -18,15 +19,16 @@ pub mod antigone;
 mod codes;
 pub mod field;
 pub mod frame;
-pub mod policy;
 #[cfg(any(test, feature = "sim"))]
 pub mod layout;
 #[cfg(any(test, feature = "sim", feature = "proptest"))]
 pub mod mutate;
 mod opaque;
+pub mod policy;
 pub mod shape;
 #[cfg(feature = "proptest")]
 pub mod strategy;
+pub mod transfer;
 pub mod view;
 
 pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};

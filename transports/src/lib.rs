@@ -1,1 +1,41 @@
 //! Adapters that drive Sodality endpoints over real networks.
+//!
+//! * [`driver`]: one task that runs one `Endpoint`, the same for every transport;
+//! * [`transport`]: what a transport and the driver see of each other. It is small: an adapter announces links, feeds
+//!   frames in and takes frames out;
+//! * [`stream`]: frames over any pair of byte streams;
+//! * [`tcp`]: listener and connector over TCP;
+//! * [`clock`]: the clock behind it all.
+//!
+//! An adapter knows frames, links and `LinkInfo`, and nothing of groups, leaders or members.
+//!
+//! ```no_run
+//! # use std::net::SocketAddr;
+//! # use sodality::endpoint::Endpoint;
+//! # use sodality_transports::{driver, tcp};
+//! # async fn example<M: Endpoint + 'static>(member: M, leader: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+//! // A member reaches its leader through a connector …
+//! let connector = tcp::TcpConnector::new(tcp::TcpConfig::default(), move |_peer, _hint| Some(leader));
+//! let (handle, mut events) = driver::spawn(member, driver::Config::default().connector(connector));
+//! // … a leader listens as well: `tcp::listen(handle.uplink(), "127.0.0.1:0", config).await?`.
+//! let now = handle.call(|_member, cx| cx.now).await?;
+//! while let Some(event) = events.recv().await {
+//!     println!("{now:?} {event:?}");
+//! }
+//! handle.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod driver;
+mod queue;
+pub mod report;
+mod run;
+pub mod stream;
+pub mod tcp;
+pub mod transport;
+
+pub use driver::{Config, DriverGone, Events, Handle, spawn};
+pub use transport::{CloseReason, Connector, Incoming, Outgoing, Uplink, Wish};

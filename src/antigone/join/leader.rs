@@ -71,9 +71,8 @@ pub enum Stage {
     Refused(Bytes),
 }
 
-/// An offer on its way.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+/// An offer on its way. Copies share the prepared keys.
+#[derive(Debug, Clone)]
 pub struct Offered {
     /// RA-J2.
     pub frame: Bytes,

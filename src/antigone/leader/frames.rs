@@ -3,14 +3,14 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Allowance, Lingering, Peer};
+use super::peer::{Lingering, Peer};
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::leader::{Offered, PendingId};
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
-use crate::group::Probes;
+use crate::group::{Allowance, Backoff, Probes};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
@@ -86,6 +86,11 @@ impl Leader {
             return Ok(());
         }
         self.hear(now, cid, link, &heard);
+        if self.peers.get(&cid).is_some_and(|peer| peer.channel.exhausted()) {
+            // The numbers of the channel are used up: the member joins again, under new keys.
+            let removal = Removal { cid, cause: Cause::Eject, by: MemberId::LEADER };
+            self.dismiss(cx, now, removal, EndReason::Exhausted)?;
+        }
         Ok(())
     }
 
@@ -106,20 +111,18 @@ impl Leader {
             peer.suspected = false;
         }
         peer.shown = heard.standing;
-        // (6) somebody behind gets its block and the view, at most once an RTO.
+        // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
-        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
-        if behind || unviewed {
-            if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-                peer.block |= behind;
-                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
-                if unviewed && stale_pages && peer.channel.idle() {
-                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
-                }
-                peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
-            }
-        } else {
+        if !behind {
             peer.repeat = None;
+        } else if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
+            peer.block = true;
+            peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
+        }
+        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
+        if unviewed && peer.pages.is_none() && peer.channel.idle() && now >= peer.pages_again {
+            peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+            peer.pages_again = now + limits.retry.first;
         }
         // (7) an answer, at a bounded rate.
         if heard.answer && peer.allowance.take(now) {
@@ -191,6 +194,7 @@ impl Leader {
             alive_as_of: offered.at,
             suspected: false,
             pages: None,
+            pages_again: now,
             answer: false,
             block: false,
             repeat: None,
@@ -208,7 +212,6 @@ impl Leader {
             self.drop_pending(other);
         }
         self.hear(now, cid, link, &heard);
-        self.reconnect();
         Ok(())
     }
 

@@ -136,7 +136,6 @@ impl Leader {
         let turn = self.compute(cx, None, Some(removal), false)?;
         let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
         self.commit(turn, now, None);
-        self.reconnect();
         Ok(peer)
     }
 
@@ -266,6 +265,7 @@ impl Leader {
                 peer.first = current;
                 if shows_views {
                     peer.pages = pages(&mut self.station.view, Version(0));
+                    peer.pages_again = now + self.me.limits.retry.first;
                 }
             }
             if (rekeyed || comes) && !peer.waits() {
@@ -274,5 +274,6 @@ impl Leader {
                 self.work.insert(*cid);
             }
         }
+        self.reconnect();
     }
 }

@@ -50,6 +50,8 @@ fn mallory_replaces_delays_injects_and_closes() {
         0 => Verdict::Replace(Bytes::from_static(&[100])),
         1 => Verdict::Delay(SECOND),
         2 => {
+            assert_eq!((net.name(frame.from), net.name(frame.to)), ("a", "b"));
+            assert!(net.links_of(frame.to).eq([frame.to_link]));
             net.inject(frame.to_link, Bytes::from_static(&[101]), Duration::ZERO);
             Verdict::Pass
         }

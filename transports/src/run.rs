@@ -1,0 +1,394 @@
+//! The loop of a driver.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sodality::endpoint::{Cx, Endpoint, Entropy, Link, Transmit, Wake};
+use sodality::error::Fatal;
+use sodality::event::Event;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::clock::Clock;
+use crate::driver::{Command, End, Finished};
+use crate::queue::{Phase, Pushed, Queues};
+use crate::report::{Notice, Reporter};
+use crate::transport::{CloseReason, Connector, Guard, LinkLimits, Never, OpenRequest, Refused, Uplink, Wish, halves};
+
+/// Calls, new links, and links looked at in one turn; frames taken from one link before the next; frames and events
+/// drained before other tasks get a chance.
+pub(crate) const CALLS_PER_TURN: usize = 16;
+pub(crate) const OPENS_PER_TURN: usize = 4;
+const LINKS_PER_TURN: usize = 16;
+const FRAMES_PER_LINK: usize = 16;
+const DRAIN_BEFORE_YIELD: usize = 256;
+
+/// Longest sleep while a deadline is pending: timers of the runtime stop while the machine is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// After so many timeouts in a row that showed nothing, an endpoint that still wants to be called at once is called at
+/// this interval only (R11). So it is too while it holds events that the application does not take.
+const FRUITLESS: u32 = 64;
+const TICK: Duration = Duration::from_millis(10);
+
+/// After the time limit of a shutdown, how long cut links get to notice.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+pub(crate) struct Driver<M> {
+    pub(crate) machine: M,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Box<dyn Entropy + Send>,
+    pub(crate) commands: mpsc::Receiver<Command<M>>,
+    pub(crate) opens: mpsc::Receiver<OpenRequest>,
+    /// Links with frames to take in, each at most once, in the order in which they are served.
+    pub(crate) ready: mpsc::UnboundedReceiver<Link>,
+    pub(crate) ready_out: mpsc::UnboundedSender<Link>,
+    pub(crate) guards: Option<mpsc::Sender<Never>>,
+    pub(crate) guards_in: mpsc::Receiver<Never>,
+    pub(crate) events: mpsc::Sender<Event>,
+    /// The application does not take its events.
+    pub(crate) paused: bool,
+    pub(crate) links: Links,
+    pub(crate) next_link: u64,
+    pub(crate) max_links: usize,
+    pub(crate) limits: LinkLimits,
+    pub(crate) flush: Duration,
+    pub(crate) connectors: Vec<Box<dyn Connector>>,
+    pub(crate) uplink: Uplink,
+    pub(crate) reporter: Reporter,
+    /// Timeouts in a row that showed nothing.
+    pub(crate) fruitless: u32,
+}
+
+/// What woke the driver.
+enum Woken<M> {
+    Command(Option<Command<M>>),
+    Open(OpenRequest),
+    Ready(Link),
+    Room,
+    Time,
+}
+
+/// Why the loop ends.
+enum Stop<M> {
+    Shutdown(Option<oneshot::Sender<Finished<M>>>),
+    Fatal(Fatal),
+}
+
+impl<M> From<Fatal> for Stop<M> {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
+}
+
+impl<M: Endpoint> Driver<M> {
+    pub(crate) async fn run(mut self) -> End {
+        let stop = loop {
+            if let Err(stop) = self.turn().await {
+                break stop;
+            }
+        };
+        match stop {
+            Stop::Shutdown(reply) => {
+                let finished = self.finish().await;
+                if let Some(reply) = reply {
+                    // The caller may have stopped waiting.
+                    let _ = reply.send(finished);
+                }
+                End::Shutdown
+            }
+            Stop::Fatal(fatal) => {
+                self.flush = Duration::ZERO;
+                self.finish().await;
+                End::Fatal(fatal)
+            }
+        }
+    }
+
+    /// Waits for something, handles a bounded amount of it, then the timer.
+    async fn turn(&mut self) -> Result<(), Stop<M>> {
+        self.drain().await;
+        let mut handled = 0;
+        let mut in_time = false;
+        match self.wait().await {
+            Woken::Command(command) => self.command(command).await?,
+            Woken::Open(request) => self.open(request).await?,
+            Woken::Ready(link) => handled += self.serve(link).await?,
+            Woken::Room => self.paused = false,
+            Woken::Time => in_time = true,
+        }
+        for _ in 0..CALLS_PER_TURN {
+            let Ok(command) = self.commands.try_recv() else { break };
+            handled += 1;
+            self.command(Some(command)).await?;
+        }
+        for _ in 0..OPENS_PER_TURN {
+            if self.paused {
+                break;
+            }
+            let Ok(request) = self.opens.try_recv() else { break };
+            handled += 1;
+            self.open(request).await?;
+        }
+        for _ in 0..LINKS_PER_TURN {
+            if self.paused {
+                break;
+            }
+            let Ok(link) = self.ready.try_recv() else { break };
+            handled += self.serve(link).await?;
+        }
+        if self.lapsed() && (in_time || self.fruitless < FRUITLESS) {
+            self.timeout().await?;
+        }
+        if handled >= FRAMES_PER_LINK {
+            // The adapters' tasks get their turn, and what was queued meanwhile goes out in one write.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Woken<M> {
+        let due = self.due();
+        let Self { commands, opens, ready, events, paused, .. } = self;
+        let reading = !*paused;
+        tokio::select! {
+            biased;
+            command = commands.recv() => Woken::Command(command),
+            Some(link) = ready.recv(), if reading => Woken::Ready(link),
+            Some(request) = opens.recv(), if reading => Woken::Open(request),
+            // An application that dropped its events has room for ever.
+            _ = events.reserve(), if !reading => Woken::Room,
+            () = sleep(due.unwrap_or_default()), if due.is_some() => Woken::Time,
+        }
+    }
+
+    /// How long until `handle_timeout`, never more than [`LONGEST_SLEEP`]; `None` if only an input matters.
+    fn due(&self) -> Option<Duration> {
+        let wait = match self.machine.poll_timeout() {
+            Wake::OnInput => return None,
+            Wake::Now(_) => Duration::ZERO,
+            Wake::At(at, _) => at.since(self.clock.now()),
+        };
+        if wait.is_zero() && self.fruitless >= FRUITLESS {
+            return Some(TICK);
+        }
+        Some(wait.min(LONGEST_SLEEP))
+    }
+
+    fn lapsed(&self) -> bool {
+        match self.machine.poll_timeout() {
+            Wake::OnInput => false,
+            Wake::Now(_) => true,
+            Wake::At(at, _) => at <= self.clock.now(),
+        }
+    }
+
+    async fn timeout(&mut self) -> Result<(), Stop<M>> {
+        self.input(|machine, cx| machine.handle_timeout(cx))?;
+        if self.drain().await || !self.lapsed() {
+            self.fruitless = 0;
+        } else {
+            self.fruitless = self.fruitless.saturating_add(1);
+            if self.fruitless == FRUITLESS && !self.paused {
+                self.reporter.count(|c| &c.spins);
+            }
+        }
+        Ok(())
+    }
+
+    fn input<R>(&mut self, input: impl FnOnce(&mut M, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx { now: self.clock.now(), wall: self.clock.wall(), rng: &mut *self.entropy };
+        input(&mut self.machine, &mut cx)
+    }
+
+    async fn command(&mut self, command: Option<Command<M>>) -> Result<(), Stop<M>> {
+        match command {
+            Some(Command::Call(call)) => {
+                self.input(call);
+                self.fruitless = 0;
+                self.drain().await;
+                Ok(())
+            }
+            Some(Command::Shutdown(reply)) => Err(Stop::Shutdown(Some(reply))),
+            None => Err(Stop::Shutdown(None)),
+        }
+    }
+
+    async fn open(&mut self, request: OpenRequest) -> Result<(), Stop<M>> {
+        let OpenRequest { info, origin, reply } = request;
+        let refusal = match &self.guards {
+            None => Some(Refused::Gone),
+            Some(_) if self.links.0.len() >= self.max_links => Some(Refused::Full),
+            Some(_) => None,
+        };
+        if let Some(why) = refusal {
+            self.reporter.count(|c| &c.links_refused);
+            self.reporter.tell(|| Notice::Refused { origin });
+            // The adapter may have given up.
+            let _ = reply.send(Err(why));
+            return Ok(());
+        }
+        let Some(guard) = self.guards.clone() else { return Ok(()) };
+        let link = Link(self.next_link);
+        self.next_link = self.next_link.saturating_add(1);
+        let queues = Queues::new(link, info, self.limits, self.ready_out.clone());
+        self.links.0.insert(link, queues.clone());
+        self.reporter.count(|c| &c.links_opened);
+        self.reporter.tell(|| Notice::Opened { link, info, origin });
+        self.fruitless = 0;
+        self.input(|machine, cx| machine.handle_link_opened(cx, link, info))?;
+        self.drain().await;
+        // If the adapter has given up, its halves are dropped here and the link closes.
+        let _ = reply.send(Ok(halves(&queues, Guard(guard))));
+        Ok(())
+    }
+
+    /// Takes some frames of one link in. Returns how many.
+    async fn serve(&mut self, link: Link) -> Result<usize, Stop<M>> {
+        let Some(queues) = self.links.0.get(&link).cloned() else { return Ok(0) };
+        for handled in 0..FRAMES_PER_LINK {
+            if self.paused {
+                // Still announced, so that it comes back once the application has made room.
+                self.again(link);
+                return Ok(handled);
+            }
+            let taken = queues.take_in();
+            self.fruitless = 0;
+            if let Some(frame) = taken.frame {
+                self.reporter.count(|c| &c.frames_in);
+                self.input(|machine, cx| machine.handle_frame(cx, link, frame))?;
+                self.drain().await;
+            }
+            if let Some(why) = taken.ended {
+                self.close(&queues, why).await?;
+            }
+            if !taken.more {
+                return Ok(handled + 1);
+            }
+        }
+        self.again(link);
+        Ok(FRAMES_PER_LINK)
+    }
+
+    fn again(&self, link: Link) {
+        // The receiver is in `self`.
+        let _ = self.ready_out.send(link);
+    }
+
+    async fn close(&mut self, queues: &Queues, why: CloseReason) -> Result<(), Stop<M>> {
+        let link = queues.link;
+        if self.links.0.remove(&link).is_some() {
+            self.reporter.count(|c| &c.links_closed);
+            self.reporter.tell(|| Notice::Closed { link, why, dropped: queues.dropped() });
+            self.input(|machine, cx| machine.handle_link_closed(cx, link))?;
+            self.drain().await;
+        }
+        Ok(())
+    }
+
+    /// Moves all frames and, as far as the application has room, all events out of the endpoint. Says whether there
+    /// were any.
+    async fn drain(&mut self) -> bool {
+        let mut moved = 0_usize;
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        loop {
+            let next = self.machine.poll_transmit(&mut Cx { now, wall, rng: &mut *self.entropy });
+            let Some(transmit) = next else { break };
+            self.route(&transmit);
+            moved += 1;
+            if moved.is_multiple_of(DRAIN_BEFORE_YIELD) {
+                tokio::task::yield_now().await;
+            }
+        }
+        loop {
+            let permit = match self.events.try_reserve() {
+                Ok(permit) => Some(permit),
+                Err(mpsc::error::TrySendError::Closed(())) => None,
+                Err(mpsc::error::TrySendError::Full(())) => {
+                    if !self.paused {
+                        self.paused = true;
+                        self.reporter.count(|c| &c.pauses);
+                    }
+                    break;
+                }
+            };
+            let Some(event) = self.machine.poll_event() else { break };
+            moved += 1;
+            let event = match event {
+                Event::LinkWanted { ticket, peer, hint } => {
+                    let wish = Wish { ticket, peer, hint };
+                    let uplink = &self.uplink;
+                    if self.connectors.iter_mut().any(|connector| connector.connect(&wish, uplink)) {
+                        continue;
+                    }
+                    self.reporter.count(|c| &c.wishes_untaken);
+                    Event::LinkWanted { ticket: wish.ticket, peer: wish.peer, hint: wish.hint }
+                }
+                event => event,
+            };
+            if let Some(permit) = permit {
+                permit.send(event);
+            }
+        }
+        moved > 0
+    }
+
+    fn route(&self, transmit: &Transmit) {
+        transmit.to.links().for_each(|link| self.push(link, transmit));
+    }
+
+    fn push(&self, link: Link, transmit: &Transmit) {
+        let Some(queues) = self.links.0.get(&link) else {
+            return self.reporter.count(|c| &c.undeliverable);
+        };
+        match queues.push(&transmit.frame, transmit.class) {
+            Pushed::Queued => self.reporter.count(|c| &c.frames_out),
+            Pushed::Dropped => self.reporter.count(|c| &c.data_dropped),
+            Pushed::Undeliverable => self.reporter.count(|c| &c.undeliverable),
+            Pushed::Overflow => {
+                self.reporter.count(|c| &c.control_overflows);
+                // The endpoint hears of it as of any other end, in its turn.
+                queues.end(CloseReason::Overflow);
+            }
+        }
+    }
+
+    /// Ends everything in order; what does not end in time is cut off.
+    async fn finish(mut self) -> Finished<M> {
+        self.commands.close();
+        self.opens.close();
+        while let Ok(request) = self.opens.try_recv() {
+            // The adapter may have given up.
+            let _ = request.reply.send(Err(Refused::Gone));
+        }
+        self.guards = None;
+        self.connectors.clear();
+        // What is over already has nothing to flush.
+        self.links.0.retain(|_, queues| queues.phase() == Phase::Open);
+        for queues in self.links.0.values() {
+            queues.advance(Phase::Draining);
+        }
+        let mut complete = timeout(self.flush, self.guards_in.recv()).await.is_ok();
+        let unflushed = self.links.0.values().filter(|queues| queues.phase() != Phase::Flushed).count();
+        if !complete {
+            for queues in self.links.0.values() {
+                queues.advance(Phase::Dead);
+            }
+            complete = timeout(CUT_OFF, self.guards_in.recv()).await.is_ok();
+        }
+        Finished { machine: self.machine, unflushed, complete }
+    }
+}
+
+/// The open links. No link outlives its driver, also if its task is aborted or a call panics.
+#[derive(Default)]
+pub(crate) struct Links(BTreeMap<Link, Arc<Queues>>);
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        for queues in self.0.values() {
+            queues.advance(Phase::Dead);
+        }
+    }
+}

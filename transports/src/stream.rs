@@ -1,0 +1,312 @@
+//! Frames over any pair of byte streams: a length of four bytes, big-endian, then so many bytes.
+//!
+//! **Reading.** A length above the link's `max_frame` closes the link before anything is allocated for it (R3), and
+//! the buffer grows no faster than bytes arrive: a peer that announces a long frame and sends nothing costs one block
+//! of 64 KiB. Frames are split off the buffer without a copy and without an allocation each. A peer that does not
+//! finish a frame in time loses its link and nothing else.
+//!
+//! **Writing.** Whatever is queued goes out together, up to 64 KiB a write. Short frames are copied next to one another;
+//! a long one follows from where it lies.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use sodality::endpoint::LinkInfo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::transport::{CloseReason, Guard, Incoming, Outgoing, Refused, Uplink};
+
+/// Bytes in front of each frame.
+pub const PREFIX_BYTES: usize = 4;
+
+/// Most bytes gathered for one write, and the size of a read buffer.
+const BLOCK: usize = 64 << 10;
+
+/// A new block is begun when less than this is left of the old one.
+const LEAST_READ: usize = 4 << 10;
+
+/// Frames of at least so many bytes are written from where they lie.
+const LONG: usize = 16 << 10;
+
+/// After the last frame is written in a shutdown, how long the peer may take to close its side.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How patient a link over a stream is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// Most time from when the driver waits for the rest of a frame to its last byte.
+    pub frame: Duration,
+    /// Most time without any byte between two frames; `None` waits for ever, and leaves it to the endpoint's own
+    /// failure detection.
+    pub idle: Option<Duration>,
+    /// Most time in which the peer takes no byte of what is written.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    /// 30 seconds for a frame, any time between frames, 60 seconds for a write.
+    fn default() -> Self {
+        Self { frame: Duration::from_secs(30), idle: None, write: Duration::from_secs(60) }
+    }
+}
+
+/// Announces a link over `reader` and `writer` and starts its two tasks. Returns once the endpoint knows of it.
+///
+/// # Errors
+/// [`Refused`]: reader and writer are dropped.
+pub async fn attach<R, W>(
+    uplink: &Uplink,
+    reader: R,
+    writer: W,
+    info: LinkInfo,
+    origin: &str,
+    patience: Patience,
+) -> Result<(), Refused>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    attach_with(uplink, reader, writer, info, origin, patience, ()).await
+}
+
+/// As [`attach`], and drops `held` when both tasks have ended.
+pub(crate) async fn attach_with<R, W, H>(
+    uplink: &Uplink,
+    reader: R,
+    writer: W,
+    info: LinkInfo,
+    origin: &str,
+    patience: Patience,
+    held: H,
+) -> Result<(), Refused>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+    H: Send + Sync + 'static,
+{
+    // The prefix has four bytes.
+    let info = LinkInfo { max_frame: info.max_frame.min(u32::MAX as usize), ..info };
+    let guard = uplink.guard().ok_or(Refused::Gone)?;
+    let (incoming, outgoing) = uplink.open(info, origin).await?;
+    let held = Arc::new(held);
+    let (reader_guard, reader_held) = (guard.clone(), held.clone());
+    tokio::spawn(async move {
+        read(reader, incoming, info.max_frame, patience).await;
+        end(reader_held, reader_guard);
+    });
+    tokio::spawn(async move {
+        write(writer, outgoing, patience).await;
+        end(held, guard);
+    });
+    Ok(())
+}
+
+/// The guard goes last: a shutdown returns when nothing is held any more.
+fn end<H>(held: H, guard: Guard) {
+    drop(held);
+    drop(guard);
+}
+
+/// The next whole frame at the front of `buffer`.
+fn split(buffer: &mut BytesMut, max_frame: usize) -> Result<Option<BytesMut>, CloseReason> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let announced = u32::from_be_bytes(*prefix);
+    let length = usize::try_from(announced).unwrap_or(usize::MAX);
+    if length > max_frame {
+        return Err(CloseReason::Oversize { announced: announced.into() });
+    }
+    if buffer.len() - PREFIX_BYTES < length {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length)))
+}
+
+/// Makes room to read into. The buffer at most doubles, so it is never more than twice what has arrived, or a block.
+fn make_room(buffer: &mut BytesMut) {
+    if buffer.capacity() - buffer.len() < LEAST_READ {
+        buffer.reserve(buffer.len().max(BLOCK));
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(mut reader: R, mut incoming: Incoming, max_frame: usize, patience: Patience) {
+    match read_frames(&mut reader, &mut incoming, max_frame, patience).await {
+        Some(why) => incoming.close(why),
+        None => linger(reader, incoming).await,
+    }
+}
+
+/// Reads until the link is over (`None`) or there is a reason to close it.
+async fn read_frames<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    incoming: &mut Incoming,
+    max_frame: usize,
+    patience: Patience,
+) -> Option<CloseReason> {
+    let mut buffer = BytesMut::with_capacity(BLOCK);
+    let mut waiting_since = Instant::now();
+    loop {
+        let mut whole = false;
+        loop {
+            match split(&mut buffer, max_frame) {
+                Ok(Some(frame)) => incoming.feed(frame).await.ok()?,
+                Ok(None) => break,
+                Err(why) => return Some(why),
+            }
+            whole = true;
+        }
+        let between = buffer.is_empty();
+        if whole || between {
+            // Not while frames were waiting to be taken in: that is not the peer's fault.
+            waiting_since = Instant::now();
+        }
+        make_room(&mut buffer);
+        let limit = if between { patience.idle } else { Some(patience.frame) };
+        let read = async {
+            match limit.and_then(|limit| waiting_since.checked_add(limit)) {
+                Some(deadline) => timeout_at(deadline, reader.read_buf(&mut buffer)).await.ok(),
+                None => Some(reader.read_buf(&mut buffer).await),
+            }
+        };
+        let read = tokio::select! {
+            biased;
+            () = incoming.over() => return None,
+            read = read => read,
+        };
+        match read {
+            None if between => return Some(CloseReason::Idle),
+            None => return Some(CloseReason::Stalled),
+            Some(Ok(0)) => return Some(CloseReason::Peer),
+            Some(Ok(_)) => {
+                if between {
+                    waiting_since = Instant::now();
+                }
+            }
+            Some(Err(error)) => return Some(CloseReason::from(&error)),
+        }
+    }
+}
+
+/// Reads and throws away until the own last frames are out and the peer has closed too, or has had time to.
+async fn linger<R: AsyncRead + Unpin>(mut reader: R, incoming: Incoming) {
+    let drained = async {
+        let mut scrap = BytesMut::with_capacity(LEAST_READ);
+        while matches!(reader.read_buf(&mut scrap).await, Ok(1..)) {
+            scrap.clear();
+        }
+    };
+    let enough = async {
+        incoming.flushed().await;
+        sleep(LINGER).await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = enough => {}
+        () = incoming.dead() => {}
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut writer: W, mut outgoing: Outgoing, patience: Patience) {
+    if let Err(why) = write_frames(&mut writer, &mut outgoing, patience).await {
+        outgoing.close(why);
+    }
+}
+
+async fn write_frames<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    outgoing: &mut Outgoing,
+    patience: Patience,
+) -> Result<(), CloseReason> {
+    let mut batch = Vec::new();
+    let mut joined = BytesMut::with_capacity(BLOCK);
+    while outgoing.batch(&mut batch, BLOCK).await {
+        let mut frames = batch.drain(..).peekable();
+        while let Some(frame) = frames.next() {
+            // Queued frames are not longer than `max_frame`, so the length fits.
+            joined.put_u32(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+            let long = frame.len() >= LONG;
+            if !long {
+                joined.put_slice(&frame);
+            }
+            let full = frames.peek().is_none_or(|next| joined.len() + PREFIX_BYTES + next.len() > BLOCK);
+            if long || full {
+                let body = if long { frame } else { Bytes::new() };
+                let put = put(writer, &joined, &body, patience.write);
+                tokio::select! {
+                    biased;
+                    () = outgoing.over() => return Ok(()),
+                    put = put => put?,
+                }
+                joined.clear();
+            }
+        }
+    }
+    // Tells the peer that nothing follows. If it is gone by now there is nothing to say.
+    let _ = timeout(patience.write, async {
+        tokio::select! {
+            () = outgoing.over() => {}
+            _ = writer.shutdown() => {}
+        }
+    })
+    .await;
+    Ok(())
+}
+
+/// Writes both wholly, in one write if the stream takes it.
+async fn put<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    head: &[u8],
+    body: &[u8],
+    patience: Duration,
+) -> Result<(), CloseReason> {
+    let mut both = Buf::chain(head, body);
+    while both.has_remaining() {
+        let mut slices = [IoSlice::new(&[]), IoSlice::new(&[])];
+        let count = both.chunks_vectored(&mut slices);
+        let slices = slices.get(..count).unwrap_or_default();
+        match timeout(patience, writer.write_vectored(slices)).await {
+            Err(_) => return Err(CloseReason::Stalled),
+            Ok(Ok(0)) => return Err(CloseReason::Peer),
+            Ok(Ok(written)) => both.advance(written),
+            Ok(Err(error)) => return Err(CloseReason::from(&error)),
+        }
+    }
+    match timeout(patience, writer.flush()).await {
+        Err(_) => Err(CloseReason::Stalled),
+        Ok(flushed) => flushed.map_err(|error| CloseReason::from(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announced_length_allocates_nothing() {
+        let mut buffer = BytesMut::with_capacity(BLOCK);
+        buffer.put_u32(1 << 20);
+        assert_eq!(split(&mut buffer, 1 << 20), Ok(None));
+        make_room(&mut buffer);
+        assert!(buffer.capacity() <= BLOCK, "{}", buffer.capacity());
+        assert_eq!(split(&mut buffer, (1 << 20) - 1), Err(CloseReason::Oversize { announced: 1 << 20 }));
+    }
+
+    #[test]
+    fn frames_share_a_block() {
+        let mut buffer = BytesMut::with_capacity(BLOCK);
+        for _ in 0..100 {
+            buffer.put_u32(8);
+            buffer.put_slice(b"contents");
+        }
+        let start = buffer.as_ptr() as usize;
+        for index in 0..100 {
+            let frame = split(&mut buffer, 8).unwrap().unwrap();
+            assert_eq!(frame.as_ref(), b"contents");
+            assert_eq!(frame.as_ptr() as usize, start + index * 12 + 4);
+        }
+        assert_eq!(split(&mut buffer, 8), Ok(None));
+    }
+}

@@ -1,0 +1,323 @@
+//! What a transport and the driver see of each other.
+//!
+//! An adapter does three things:
+//!
+//! 1. It announces each link with [`Uplink::open`] and gets two halves. The driver numbers the links.
+//! 2. It feeds what arrives into [`Incoming::feed`], one whole frame a call, and waits where that waits: this is how
+//!    an endpoint, or an application that takes no events, slows its peers down.
+//! 3. It sends what [`Outgoing::next`] or [`Outgoing::batch`] gives, one whole frame each, in order.
+//!
+//! A link ends when either half is closed or dropped, or when the driver ends it: then `feed` fails, `next` gives
+//! `None`, and [`Incoming::over`] and [`Outgoing::over`] tell a task that is waiting for the network. When the driver
+//! shuts down in order, `feed` fails at once while `next` still gives what is queued; an adapter closes its socket
+//! after that and drops the half.
+//!
+//! A channel that many share (multicast) is one link more, with `LinkInfo::shared`; nothing assumes a star. What a
+//! link carries is bounded on both sides by [`LinkLimits`]: an adapter needs no queue of its own.
+//!
+//! An adapter that can reach peers implements [`Connector`] too. Every task of an adapter that is not about one link
+//! (a listener, an attempt to connect) holds a [`Guard`] and ends when [`Uplink::over`] returns, so that a shutdown
+//! can wait for it.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use sodality::endpoint::LinkInfo;
+//! use sodality_transports::transport::{CloseReason, Refused, Uplink};
+//! use tokio::sync::mpsc;
+//!
+//! /// A transport over two channels: all that an adapter must do.
+//! async fn channels(
+//!     uplink: Uplink,
+//!     mut from_peer: mpsc::Receiver<BytesMut>,
+//!     to_peer: mpsc::Sender<BytesMut>,
+//! ) -> Result<(), Refused> {
+//!     let (mut incoming, mut outgoing) = uplink.open(LinkInfo::stream(1 << 16), "two channels").await?;
+//!     tokio::spawn(async move {
+//!         while let Some(frame) = outgoing.next().await {
+//!             if to_peer.send(BytesMut::from(&frame[..])).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     });
+//!     loop {
+//!         let frame = tokio::select! {
+//!             frame = from_peer.recv() => frame,
+//!             () = incoming.over() => return Ok(()),
+//!         };
+//!         let Some(frame) = frame else { break };
+//!         if incoming.feed(frame).await.is_err() {
+//!             return Ok(());
+//!         }
+//!     }
+//!     incoming.close(CloseReason::Peer);
+//!     Ok(())
+//! }
+//! ```
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use sodality::endpoint::{Link, LinkInfo, LinkTicket};
+use sodality::event::Peer;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+pub use crate::queue::LinkLimits;
+use crate::queue::{Phase, Queues};
+use crate::report::{Notice, Reporter};
+
+/// Why a link closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed it.
+    #[error("closed by the peer")]
+    Peer,
+    /// The network gave an error.
+    #[error("network error: {0}")]
+    Io(io::ErrorKind),
+    /// The peer announced a longer frame than the link allows (R3).
+    #[error("the peer announced a frame of {announced} bytes")]
+    Oversize {
+        /// The announced length, in bytes.
+        announced: u64,
+    },
+    /// The peer began a frame and did not finish it in time, or took nothing for too long.
+    #[error("the peer stalled")]
+    Stalled,
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Idle,
+    /// The queue could not hold a frame of class `Control`.
+    #[error("the peer does not keep up with control frames")]
+    Overflow,
+    /// The adapter dropped its half.
+    #[error("dropped by the adapter")]
+    Abandoned,
+}
+
+impl From<&io::Error> for CloseReason {
+    fn from(error: &io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+/// The link takes nothing more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the link is over")]
+pub struct LinkOver;
+
+/// The driver takes no link now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Refused {
+    /// As many links as the configuration allows.
+    #[error("as many links as the configuration allows")]
+    Full,
+    /// The driver is gone or about to go.
+    #[error("the driver is gone")]
+    Gone,
+}
+
+/// Held by each task of an adapter: a shutdown waits until all are dropped.
+#[derive(Clone, Debug)]
+pub struct Guard(#[expect(dead_code, reason = "held for the moment of its drop")] pub(crate) mpsc::Sender<Never>);
+
+/// No value of this type exists.
+#[derive(Debug)]
+pub(crate) enum Never {}
+
+pub(crate) struct OpenRequest {
+    pub(crate) info: LinkInfo,
+    pub(crate) origin: Arc<str>,
+    pub(crate) reply: oneshot::Sender<Result<(Incoming, Outgoing), Refused>>,
+}
+
+/// Where an adapter announces links. Cheap to clone; holding one keeps nothing alive.
+#[derive(Clone)]
+pub struct Uplink {
+    pub(crate) opens: mpsc::Sender<OpenRequest>,
+    pub(crate) guards: mpsc::WeakSender<Never>,
+    pub(crate) reporter: Reporter,
+}
+
+impl fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uplink").field("reporter", &self.reporter).finish_non_exhaustive()
+    }
+}
+
+impl Uplink {
+    /// Announces a link and waits until the endpoint has been told. `origin` is for humans only.
+    ///
+    /// Waits while the driver has stopped reading. If the future is dropped the link closes by itself.
+    ///
+    /// # Errors
+    /// [`Refused`]: close what was to be the link.
+    pub async fn open(&self, info: LinkInfo, origin: &str) -> Result<(Incoming, Outgoing), Refused> {
+        let (reply, answer) = oneshot::channel();
+        let request = OpenRequest { info, origin: Arc::from(origin), reply };
+        self.opens.send(request).await.map_err(|_| Refused::Gone)?;
+        answer.await.unwrap_or(Err(Refused::Gone))
+    }
+
+    /// A guard for a task, or `None` if the driver is gone or about to go: then do not start it.
+    pub fn guard(&self) -> Option<Guard> {
+        if self.opens.is_closed() { None } else { self.guards.upgrade().map(Guard) }
+    }
+
+    /// Returns once the driver is gone or about to go.
+    pub async fn over(&self) {
+        self.opens.closed().await;
+    }
+
+    /// Tells the observer of the driver, if there is one, and counts failed attempts.
+    pub fn notice(&self, notice: &Notice) {
+        if matches!(notice, Notice::Unreachable { .. }) {
+            self.reporter.count(|c| &c.unreachable);
+        }
+        if let Some(observer) = &self.reporter.observer {
+            observer(notice);
+        }
+    }
+}
+
+/// The half of a link into which the adapter feeds what arrives.
+pub struct Incoming {
+    queues: Arc<Queues>,
+    _guard: Guard,
+}
+
+/// The half of a link from which the adapter takes what it sends.
+pub struct Outgoing {
+    queues: Arc<Queues>,
+    _guard: Guard,
+}
+
+pub(crate) fn halves(queues: &Arc<Queues>, guard: Guard) -> (Incoming, Outgoing) {
+    (Incoming { queues: queues.clone(), _guard: guard.clone() }, Outgoing { queues: queues.clone(), _guard: guard })
+}
+
+impl Incoming {
+    /// The link's number.
+    pub fn link(&self) -> Link {
+        self.queues.link
+    }
+
+    /// Hands a whole frame on, and waits while the link's queue is full. If the future is dropped the frame may be
+    /// lost.
+    ///
+    /// # Errors
+    /// [`LinkOver`]: nothing more is taken in on this link.
+    pub async fn feed(&mut self, frame: BytesMut) -> Result<(), LinkOver> {
+        self.queues.feed(frame).await.map_err(|()| LinkOver)
+    }
+
+    /// Returns once nothing more is taken in.
+    pub async fn over(&self) {
+        self.queues.reached(Phase::Draining).await;
+    }
+
+    /// Returns once all that was queued has gone out or never will. A stream reads on until then, and for a moment
+    /// longer: closing it with unread bytes would destroy what is on its way to the peer.
+    pub async fn flushed(&self) {
+        self.queues.reached(Phase::Flushed).await;
+    }
+
+    /// Returns once neither half is of use.
+    pub async fn dead(&self) {
+        self.queues.reached(Phase::Dead).await;
+    }
+
+    /// Closes the link, saying why. What was fed before is still taken in.
+    pub fn close(self, why: CloseReason) {
+        close(&self.queues, why);
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        close(&self.queues, CloseReason::Abandoned);
+    }
+}
+
+/// During a shutdown the end of the incoming half is no end of the outgoing one.
+fn close(queues: &Queues, why: CloseReason) {
+    if queues.phase() == Phase::Open {
+        queues.end(why);
+    }
+}
+
+impl Outgoing {
+    /// The link's number.
+    pub fn link(&self) -> Link {
+        self.queues.link
+    }
+
+    /// The next frame, as soon as there is one; `None` once there will be none. Loses nothing if dropped.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        let mut one = Vec::with_capacity(1);
+        self.batch(&mut one, 0).await;
+        one.pop()
+    }
+
+    /// Appends queued frames to `batch`, as soon as there is one: up to `most_bytes` together, but at least one.
+    /// `false` once there will be none. Loses nothing if dropped.
+    pub async fn batch(&mut self, batch: &mut Vec<Bytes>, most_bytes: usize) -> bool {
+        self.queues.take_out(batch, most_bytes).await
+    }
+
+    /// Returns once the link is over at once, and what is queued is not sent any more.
+    pub async fn over(&self) {
+        self.queues.reached(Phase::Dead).await;
+    }
+
+    /// Closes the link, saying why. What is queued is not sent.
+    pub fn close(self, why: CloseReason) {
+        self.queues.end(why);
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if self.queues.phase() == Phase::Draining && self.queues.nothing_queued() {
+            self.queues.advance(Phase::Flushed);
+        } else if self.queues.phase() != Phase::Flushed {
+            self.queues.end(CloseReason::Abandoned);
+        }
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Incoming").field(&self.queues.link).finish()
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outgoing").field(&self.queues.link).finish()
+    }
+}
+
+/// The endpoint wants a link to a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Names the wish: goes into `LinkInfo::answers`.
+    pub ticket: LinkTicket,
+    /// Whom to reach.
+    pub peer: Peer,
+    /// A communication hint from the policy, or empty.
+    pub hint: Bytes,
+}
+
+/// An adapter that can reach peers.
+///
+/// Called inside the driver's task, in its runtime: it must not block, and starts a task for whatever takes time.
+/// Wishes may repeat; an adapter has at most one attempt for a peer under way and answers the latest ticket.
+pub trait Connector: Send + 'static {
+    /// Begins to reach the peer and returns `true`; or returns `false` if this adapter knows no way, and the next
+    /// connector is asked.
+    fn connect(&mut self, wish: &Wish, uplink: &Uplink) -> bool;
+}
