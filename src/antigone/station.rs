@@ -193,9 +193,9 @@ impl Station {
         Ok(())
     }
 
-    /// Whether kept frames wait whose key may be here now.
-    pub fn has_early(&self) -> bool {
-        !self.early.is_empty()
+    /// How many frames are kept.
+    pub fn early_frames(&self) -> usize {
+        self.early.len()
     }
 
     /// The oldest kept frame.

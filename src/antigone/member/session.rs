@@ -36,8 +36,9 @@ pub(super) struct Session {
     /// When a frame is owed to the leader, and whether it asks for an answer.
     pub(super) owed: Option<Owed>,
     pub(super) poll_at: Option<Instant>,
-    /// Frames that came before their key may open now.
-    pub(super) early: bool,
+    /// How many of the frames that came before their key are to be looked at again. Each is looked at once for each reason
+    /// to: one whose key is still not here goes back to the end, and makes no work (R11).
+    pub(super) early: usize,
 }
 
 fingerprint!(Session {
