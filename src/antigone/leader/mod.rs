@@ -6,6 +6,8 @@
 
 mod frames;
 mod joins;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod output;
 mod peer;
 mod rekey;

@@ -208,7 +208,7 @@ impl Member {
         {
             session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
         }
-        self.install_held(now)?;
+        self.try_install(now);
         self.settle_evidence(now);
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Member {
         for epoch in erased.iter() {
             self.out.event(Event::Erased { epoch });
         }
-        self.install_held(now)?;
+        self.try_install(now);
         if let Phase::In(session) = &mut self.phase
             && session.held.is_some()
         {
@@ -248,6 +248,19 @@ impl Member {
         }
         self.settle_evidence(now);
         Ok(())
+    }
+
+    /// As [`Self::install_held`]. The frame that led here is accepted, so a failure is not its refusal: the block stays held,
+    /// and the next frame of the leader, which is asked for, leads here again.
+    fn try_install(&mut self, now: Instant) {
+        let rto = self.me.limits.retry.first;
+        if self.install_held(now).is_err() {
+            // Nothing in it draws, and the facts were decoded before: only the suite can have failed.
+            self.out.event(Event::Hindered(Failure::Suite));
+            if let Phase::In(session) = &mut self.phase {
+                session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
+            }
+        }
     }
 
     /// Installs the held block if its prerequisites are here: RA §4.4 (4), (5).
@@ -316,7 +329,9 @@ impl Member {
             session.stale = false;
         }
         // What came before the evidence may be opened now.
-        session.early |= session.current() && session.station.has_early();
+        if session.current() {
+            session.early = session.station.has_early();
+        }
         let epoch = session.station.ring.installed();
         if session.behind && !was_behind {
             let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);

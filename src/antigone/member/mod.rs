@@ -11,6 +11,8 @@
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod frames;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod session;
 mod time;
 
