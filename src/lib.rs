@@ -22,8 +22,8 @@ pub mod event;
 pub mod group;
 pub mod identity;
 pub mod policy;
-pub mod transfer;
-pub mod ttp;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod transfer;
+pub mod ttp;
 pub mod wire;

@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, Key, Purpose, Secret, Suite, SuiteError};
-use crate::ttp::schedule::LABEL;
 use crate::identity::Instance;
+use crate::ttp::schedule::LABEL;
 use crate::wire::field::Digest;
 
 /// `TH`: the digest of the question to the third party and of the clear part of the answer to the member.

@@ -289,13 +289,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Failure::Suite`]; also when the numbers are used up (see [`Self::exhausted`]).
-    pub fn seal(
-        &self,
-        pool: &mut Pool,
-        standing: Standing,
-        answer: bool,
-        carry: Carry<'_>,
-    ) -> Result<Sealed, Failure> {
+    pub fn seal(&self, pool: &mut Pool, standing: Standing, answer: bool, carry: Carry<'_>) -> Result<Sealed, Failure> {
         let n = self.sent + 1;
         if n > LAST_NUMBER {
             return Err(Failure::Suite);

@@ -306,13 +306,7 @@ impl Default for Floor {
 impl Floor {
     /// A floor that every policy passes, for groups that protect nothing on purpose.
     pub fn none() -> Self {
-        Self {
-            ephemeral: false,
-            protection: Protection::None,
-            origin: false,
-            detection: false,
-            rekey_on_leave: false,
-        }
+        Self { ephemeral: false, protection: Protection::None, origin: false, detection: false, rekey_on_leave: false }
     }
 
     /// Whether `policy` is good enough.

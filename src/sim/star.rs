@@ -173,7 +173,8 @@ impl Star {
     /// # Errors
     /// As [`Self::add`].
     pub fn add_member(&mut self, world: &mut World, member: &str) -> Result<Node<Member>, Stop> {
-        let machine = member_machine(&self.config, member).map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
+        let machine =
+            member_machine(&self.config, member).map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         let node = world.add(member, machine)?;
         self.members.push(node);
         Ok(node)

@@ -40,13 +40,7 @@ impl Question {
     ///
     /// # Errors
     /// [`Failure::Suite`].
-    pub fn new(
-        suite: &dyn Suite,
-        header: Header,
-        keys: &LeaderKeys,
-        i1: Nonce,
-        join: &[u8],
-    ) -> Result<Self, Failure> {
+    pub fn new(suite: &dyn Suite, header: Header, keys: &LeaderKeys, i1: Nonce, join: &[u8]) -> Result<Self, Failure> {
         let mut out = BytesMut::with_capacity(join.len() + 128);
         let mut digest = None;
         KeyRequest { i1, join: Blob(join) }.put_tagged(header, &mut out, |covered| {

@@ -19,12 +19,12 @@ pub mod antigone;
 mod codes;
 pub mod field;
 pub mod frame;
-pub mod policy;
 #[cfg(any(test, feature = "sim"))]
 pub mod layout;
 #[cfg(any(test, feature = "sim", feature = "proptest"))]
 pub mod mutate;
 mod opaque;
+pub mod policy;
 pub mod shape;
 #[cfg(feature = "proptest")]
 pub mod strategy;

@@ -72,8 +72,7 @@ pub enum Stage {
 }
 
 /// An offer on its way.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+#[derive(Debug, Clone)]
 pub struct Offered {
     /// RA-J2.
     pub frame: Bytes,

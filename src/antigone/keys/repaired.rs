@@ -70,12 +70,7 @@ impl Issue {
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn draw(
-        suite: &dyn Suite,
-        rng: &mut dyn Entropy,
-        group: Instance,
-        facts: Facts<'_>,
-    ) -> Result<Self, Failure> {
+    pub fn draw(suite: &dyn Suite, rng: &mut dyn Entropy, group: Instance, facts: Facts<'_>) -> Result<Self, Failure> {
         let key = Key::new(suite.fresh_secret(rng, suite.sizes().group_key)?);
         let mut common = BytesMut::with_capacity(256);
         Common {
