@@ -378,6 +378,8 @@ pub enum Ending {
     ByLeader(EndReason),
     /// The leader broke the protocol.
     LeaderViolation,
+    /// The numbers of the channel were used up (R16): join again.
+    Exhausted,
     /// Nothing fresh was heard of the leader for too long.
     LeaderLost,
     /// The leader closed its group.

@@ -11,16 +11,26 @@ use std::path::Path;
 use sodality::wire::Field;
 use sodality::wire::antigone::{Change, MESSAGES};
 use sodality::wire::layout::{Structure, render};
+use sodality::wire::policy::PolicyForm;
+use sodality::wire::transfer::ObjectMessage;
 
-const SOURCE: &str = "Built by hand, with an identity for a seal and filler for keys, numbers and tags.";
+const SOURCE: &str = "From a run in the simulator under the suite without security, so that boxes can be read: under the \
+                      others the text is ciphertext of the same length.";
 
 #[test]
 fn the_layout_document_is_current() {
-    let frames = support::frames::handmade();
+    let frames = support::recorded::recorded();
     for info in MESSAGES {
         assert!(frames.iter().any(|frame| frame.id == info.id), "{}: no frame to show", info.id);
     }
-    let structures = [Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE }];
+    let structures = [
+        Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE },
+        Structure {
+            title: "PolicyForm: the policy in RA-J2, and what its digest runs over",
+            shape: &PolicyForm::SHAPE,
+        },
+        Structure { title: "ObjectMessage: the payload of port 1", shape: &ObjectMessage::SHAPE },
+    ];
     let rendered = render(MESSAGES, &structures, SOURCE, &frames).expect("the frames are what they claim to be");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wire-layout.md");
     if std::env::var_os("SODALITY_UPDATE").is_some() {

@@ -6,6 +6,7 @@ pub mod keys;
 pub mod leader;
 pub mod member;
 pub mod membership;
+mod roles;
 pub mod schedule;
 pub mod station;
 

@@ -167,8 +167,8 @@ const RECORD: u8 = 1;
 const END: u8 = 2;
 
 impl Channel {
-    /// A new channel. RA-J2 counts as the leader's frame 0: `offered` is when it was first sent (leader) or received
-    /// an answer to (member: when RA-J1 was sent).
+    /// A new channel. RA-J2 counts as the leader's frame 0: the leader's `probes` hold it as such. At most `capacity`
+    /// records wait.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         side: Side,
@@ -384,3 +384,7 @@ impl Channel {
 fn malformed(_: crate::error::DecodeError) -> Refused {
     Refused::Drop(Reason::Malformed)
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

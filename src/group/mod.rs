@@ -10,8 +10,11 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`allowance`] | a bounded rate |
+//! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`limits`] | every bound and every default time, in one place |
 
+pub mod allowance;
 pub mod channel;
 pub mod evidence;
 pub mod jitter;
@@ -19,17 +22,20 @@ pub mod keyring;
 pub mod limits;
 pub mod outbox;
 pub mod retry;
+pub mod roles;
 pub mod sealer;
 pub mod timers;
 pub mod view;
 pub mod window;
 
+pub use allowance::Allowance;
 pub use evidence::Probes;
 pub use jitter::Jitter;
 pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};
 pub use limits::Limits;
 pub use outbox::{Outbox, Pool};
 pub use retry::{Backoff, Retry};
+pub use roles::{Convener, Participant};
 pub use sealer::{SealLimits, Sealer};
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};

@@ -133,7 +133,7 @@ structure! {
         base: u32,
         /// Whether it lacks all chunks after the bits too.
         rest: bool,
-        /// The chunks that it lacks.
+        /// The chunks that it lacks: the bit of value `1 << j` in byte `i` stands for chunk `base + 8 * i + j`.
         bits: Blob<'a, 0, MAX_WANT_BITS>,
     }
 }

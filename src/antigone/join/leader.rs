@@ -71,7 +71,7 @@ pub enum Stage {
     Refused(Bytes),
 }
 
-/// An offer on its way.
+/// An offer on its way. Copies share the prepared keys.
 #[derive(Debug, Clone)]
 pub struct Offered {
     /// RA-J2.

@@ -3,15 +3,15 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Allowance, Lingering, Peer};
+use super::peer::{Lingering, Peer};
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::leader::{Offered, PendingId};
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
-use crate::group::Probes;
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::group::{Allowance, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
@@ -86,6 +86,11 @@ impl Leader {
             return Ok(());
         }
         self.hear(now, cid, link, &heard);
+        if self.peers.get(&cid).is_some_and(|peer| peer.channel.exhausted()) {
+            // The numbers of the channel are used up: the member joins again, under new keys.
+            let removal = Removal { cid, cause: Cause::Eject, by: MemberId::LEADER };
+            self.dismiss(cx, now, removal, EndReason::Exhausted)?;
+        }
         Ok(())
     }
 
@@ -208,7 +213,6 @@ impl Leader {
             self.drop_pending(other);
         }
         self.hear(now, cid, link, &heard);
-        self.reconnect();
         Ok(())
     }
 

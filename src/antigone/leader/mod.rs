@@ -320,9 +320,10 @@ impl Leader {
         }
     }
 
-    /// Builds the set of everybody's links anew.
+    /// Builds the set of everybody's links anew. Who waits for its rekey could open nothing yet.
     fn reconnect(&mut self) {
-        let links: BTreeSet<Link> = self.peers.values().filter_map(|peer| peer.link).collect();
+        let present = self.peers.values().filter(|peer| !peer.waits());
+        let links: BTreeSet<Link> = present.filter_map(|peer| peer.link).collect();
         self.everybody = links.into_iter().collect::<Vec<_>>().into();
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
-use crate::group::Backoff;
 use crate::group::channel::{Channel, Standing};
+use crate::group::{Allowance, Backoff};
 use crate::identity::{Epoch, Name};
 use crate::wire::field::VerifyingKey;
 
@@ -32,7 +32,7 @@ pub(super) struct Peer {
     pub(super) block: bool,
     /// When block or view are repeated, while it does not show them.
     pub(super) repeat: Option<Backoff>,
-    /// Answers are given at a bounded rate: how many may be given now, in thousandths, and since when.
+    /// Answers are given at a bounded rate.
     pub(super) allowance: Allowance,
 }
 
@@ -71,37 +71,6 @@ impl Peer {
     /// Whether something is to be sent to it.
     pub(super) fn is_owed(&self) -> bool {
         self.answer || self.block || (self.pages.is_some() && self.channel.idle())
-    }
-}
-
-/// A token bucket: so many a second, and as many at once (RA §4.2 (7)).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
-    thousandths: u64,
-    at: Instant,
-    rate: u64,
-}
-
-fingerprint!(Allowance { thousandths, at, rate });
-
-impl Allowance {
-    pub(super) fn new(rate: u32, now: Instant) -> Self {
-        let rate = u64::from(rate);
-        Self { thousandths: rate * 1000, at: now, rate }
-    }
-
-    /// Takes one, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.since(self.at).as_micros().min(1_000_000) as u64 * self.rate / 1000;
-        if gained > 0 {
-            self.thousandths = (self.thousandths + gained).min(self.rate * 1000);
-            self.at = now;
-        }
-        if self.thousandths < 1000 {
-            return false;
-        }
-        self.thousandths -= 1000;
-        true
     }
 }
 

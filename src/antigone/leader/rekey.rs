@@ -136,7 +136,6 @@ impl Leader {
         let turn = self.compute(cx, None, Some(removal), false)?;
         let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
         self.commit(turn, now, None);
-        self.reconnect();
         Ok(peer)
     }
 
@@ -274,5 +273,6 @@ impl Leader {
                 self.work.insert(*cid);
             }
         }
+        self.reconnect();
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side};
 use crate::group::{ChangeRecord, Probes, ViewStep};
-use crate::identity::Version;
+use crate::identity::{MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
@@ -359,6 +359,14 @@ impl Member {
     /// Seals and hands out what is owed to the leader. If the suite fails, the debt stays and is tried again an RTO
     /// later.
     pub(super) fn pay(&mut self, now: Instant) -> Option<crate::endpoint::Transmit> {
+        if let Phase::In(session) = &self.phase
+            && session.channel.exhausted()
+        {
+            // One number is left, for the end; then join again, under new keys.
+            if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
+                self.part(session, now, EndReason::Exhausted, Ending::Exhausted);
+            }
+        }
         let (rto, pool) = (self.me.limits.retry.first, &mut self.out.pool);
         let (link, sealed, channel) = match &mut self.phase {
             Phase::In(session) => {
@@ -405,6 +413,11 @@ fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Take
         Some(Paged::Part(part)) => return Ok((None, Some(part))),
         Some(Paged::Whole(whole)) => whole,
     };
+    // The leader's own entry must hold the key that the offer named.
+    let forged = |change: &ChangeRecord| matches!(change, ChangeRecord::Add { cid: MemberId::LEADER, origin_key, .. } if *origin_key != session.leader_key);
+    if whole.changes.iter().any(forged) {
+        return Err(Reason::Violation);
+    }
     // A delta or a newer page set may have brought it here meanwhile.
     if whole.to <= view.version() {
         return Ok((None, None));

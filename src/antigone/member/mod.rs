@@ -26,7 +26,7 @@ use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, 
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
 use crate::group::{Backoff, Jitter, Limits, Outbox, View};
-use crate::identity::{Epoch, MemberId, Name};
+use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};
 use crate::ttp::schedule::MemberKeys;
 use crate::wire::{Edition, Header, System};
@@ -250,6 +250,11 @@ impl Member {
     /// The policy of the group.
     pub fn policy(&self) -> Option<&Policy> {
         self.session().map(|session| &session.station.policy)
+    }
+
+    /// The group instance.
+    pub fn group(&self) -> Option<Instance> {
+        self.session().map(|session| session.station.group)
     }
 
     /// The own member number.

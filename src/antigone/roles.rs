@@ -1,0 +1,79 @@
+//! The two machines as what both systems share.
+
+use super::{Leader, Member};
+use crate::endpoint::Cx;
+use crate::error::CommandError;
+use crate::event::{Port, Ticket};
+use crate::group::View;
+use crate::group::roles::{Convener, Participant};
+use crate::identity::{Epoch, Instance, MemberId};
+
+impl Participant for Member {
+    fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        Self::send(self, cx, port, payload)
+    }
+
+    fn max_message(&self) -> usize {
+        Self::max_message(self)
+    }
+
+    fn group(&self) -> Option<Instance> {
+        Self::group(self)
+    }
+
+    fn cid(&self) -> Option<MemberId> {
+        Self::cid(self)
+    }
+
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn view(&self) -> Option<&View> {
+        Self::view(self)
+    }
+
+    fn is_current(&self) -> bool {
+        Self::is_current(self)
+    }
+}
+
+impl Participant for Leader {
+    fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        Self::send(self, cx, port, payload)
+    }
+
+    fn max_message(&self) -> usize {
+        Self::max_message(self)
+    }
+
+    fn group(&self) -> Option<Instance> {
+        Some(Self::group(self))
+    }
+
+    fn cid(&self) -> Option<MemberId> {
+        Some(MemberId::LEADER)
+    }
+
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn view(&self) -> Option<&View> {
+        Some(Self::view(self))
+    }
+
+    fn is_current(&self) -> bool {
+        true
+    }
+}
+
+impl Convener for Leader {
+    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
+        Self::admit(self, cx, ticket, admit)
+    }
+
+    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::rekey(self, cx)
+    }
+}

@@ -1,0 +1,51 @@
+//! What the machines of both systems have in common, as two small traits: an application that only talks needs no more
+//! of either.
+
+use super::view::View;
+use crate::endpoint::{Cx, Endpoint};
+use crate::error::CommandError;
+use crate::event::{Port, Ticket};
+use crate::identity::{Epoch, Instance, MemberId};
+
+/// Somebody in a group: a member, or the leader, who is a member too.
+pub trait Participant: Endpoint {
+    /// Sends a message to the group, best effort. What is longer than [`Self::max_message`] goes through
+    /// [`crate::transfer`].
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError>;
+
+    /// The longest payload, in bytes; 0 outside a group.
+    fn max_message(&self) -> usize;
+
+    /// The group instance, if in one.
+    fn group(&self) -> Option<Instance>;
+
+    /// The own number, if in a group.
+    fn cid(&self) -> Option<MemberId>;
+
+    /// The installed epoch, 0 for none.
+    fn epoch(&self) -> Epoch;
+
+    /// Who is in the group, as far as the policy shows it.
+    fn view(&self) -> Option<&View>;
+
+    /// Whether [`Self::send`] would find a current key.
+    fn is_current(&self) -> bool;
+}
+
+/// Somebody who convenes a group.
+pub trait Convener: Participant {
+    /// Answers [`crate::event::Event::AdmissionWanted`].
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError>;
+
+    /// Changes the group key as soon as the policy allows.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
+}
