@@ -126,6 +126,7 @@ fingerprint!(Pendings { table } skip { next });
 
 /// What RA-J1 leads to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Request {
     /// A new pending join; the one that it replaces in a full table.
     New(Pending, Option<PendingId>),
@@ -221,7 +222,8 @@ impl Pendings {
         let of_link = |pending: &Pending| pending.link == link;
         let of_name = |pending: &Pending| pending.name == *name;
         let all = |_: &Pending| true;
-        let budgets: [(&dyn Fn(&Pending) -> bool, usize); 4] = [
+        type Among<'a> = &'a dyn Fn(&Pending) -> bool;
+        let budgets: [(Among<'_>, usize); 4] = [
             (&both, 1),
             (&of_link, limits.pending_joins_per_link),
             (&of_name, limits.pending_joins_per_name),
