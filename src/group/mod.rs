@@ -10,6 +10,7 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`wish`] | a link that is wanted, and told again until one answers |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`limits`] | every bound and every default time, in one place |
 
@@ -25,6 +26,7 @@ pub mod sealer;
 pub mod timers;
 pub mod view;
 pub mod window;
+pub mod wish;
 
 pub use evidence::Probes;
 pub use jitter::Jitter;
@@ -37,6 +39,7 @@ pub use sealer::{SealLimits, Sealer};
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
 pub use window::Window;
+pub use wish::Wish;
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -67,6 +67,8 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
     }
     if from.0 > 0
         && let Some(changes) = view.since(from)
+        // Nobody refuses a roster within the limits; a longer list of changes would be.
+        && changes.len() <= view.members().len()
     {
         return Some(Pages::new(changes.into(), from, to, digest));
     }

@@ -5,6 +5,7 @@ use crate::antigone::join::leader::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
 use crate::event::Event;
 use crate::identity::MemberId;
+use crate::policy::Views;
 
 /// The most deadlines that one call serves.
 const AT_ONCE: usize = 256;
@@ -67,7 +68,7 @@ impl Leader {
         self.timers.set(Timer::Question(id), Some(due));
         match self.third_party {
             Some(link) => self.out.send(control(link, question)),
-            None => self.want_third_party(),
+            None => self.want_third_party(now),
         }
     }
 
@@ -86,7 +87,8 @@ impl Leader {
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
     fn repeat(&mut self, now: Instant, cid: MemberId) {
-        let current = self.issue.epoch();
+        let (current, version) = (self.issue.epoch(), self.station.view.version());
+        let shows_views = self.station.policy.views != Views::Hidden;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.channel.repeat_at().is_some_and(|at| at <= now) {
             peer.channel.repeated(now, &mut self.jitter);
@@ -99,6 +101,10 @@ impl Leader {
             if behind {
                 peer.block = true;
                 repeat.again(now, &mut self.jitter);
+                // It may have the block and hold it for want of the view: that the block comes again does not help it.
+                if shows_views && peer.shown.view < version && peer.may_fetch(version) {
+                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+                }
             } else {
                 peer.repeat = None;
             }

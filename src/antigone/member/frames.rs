@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Session};
+use super::session::{Evidence, Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
@@ -43,7 +43,7 @@ impl Member {
             code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
             code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
             code if code == Rekey::INFO.code => self.on_rekey(now, frame),
-            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame, true),
             _ => Err(Reason::Misdirected),
         }
     }
@@ -56,6 +56,7 @@ impl Member {
         let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
             Answer::Refused(why) => {
                 self.phase = Phase::Idle;
+                self.wanted.close();
                 self.out.event(Event::JoinRefused(why));
                 return Ok(());
             }
@@ -204,9 +205,20 @@ impl Member {
         {
             session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
         }
-        self.install_held(now)?;
+        self.try_install(now);
         self.settle_evidence(now);
         Ok(())
+    }
+
+    /// Installs the held block if it can be. A failing suite leaves it held, and it is tried again with the next answer
+    /// of the leader, which is asked for an RTO later.
+    fn try_install(&mut self, now: Instant) {
+        let installed = self.install_held(now);
+        let at = now + self.me.limits.retry.first;
+        if let (Err(_), Phase::In(session)) = (installed, &mut self.phase) {
+            session.owed = Some(Owed { at, ask: true });
+            self.out.event(Event::Hindered(Failure::Suite));
+        }
     }
 
     /// The leader broke the protocol: say so, and leave.
@@ -234,9 +246,10 @@ impl Member {
         for epoch in erased.iter() {
             self.out.event(Event::Erased { epoch });
         }
-        self.install_held(now)?;
+        self.try_install(now);
         if let Phase::In(session) = &mut self.phase
             && session.held.is_some()
+            && session.owed.is_none_or(|owed| !owed.ask)
         {
             // Prerequisites are missing: ask for them.
             session.ask(now);
@@ -311,7 +324,7 @@ impl Member {
             session.stale = false;
         }
         // What came before the evidence may be opened now.
-        session.early |= session.current() && session.station.has_early();
+        session.early |= session.current() && !was_current && session.station.has_early();
         let epoch = session.station.ring.installed();
         if session.behind && !was_behind {
             let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);
@@ -326,19 +339,22 @@ impl Member {
         }
     }
 
-    /// RA §5, receiver.
-    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+    /// RA §5, receiver. With `keeps`, what came before its key waits for it.
+    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
+        let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
-        // behind still delivers what opens.
-        let current = session.evidence.current_as_of.is_some() && !session.stale;
+        // behind still delivers what opens. The timer may be late, after a suspension above all: the time decides.
+        let stale = session.stale || session.outdated(rto, now);
+        let current = session.evidence.current_as_of.is_some() && !stale;
         let parsed = Data::parse(&frame).map_err(|_| Reason::Malformed)?.message;
         let (group, epoch, cid) = (parsed.group, parsed.epoch, parsed.cid);
         let station = &mut session.station;
-        let unseen = epoch > station.ring.installed() || (!current && !session.stale);
+        let unseen = epoch > station.ring.installed() || (!current && !stale);
         if group == station.group && cid != station.cid && unseen {
-            // Its key, or the evidence for it, may be on its way.
-            return station.keep_early(link, frame);
+            // Its key, or the evidence for it, may be on its way. What has waited once and is early still is dropped:
+            // anybody can write it.
+            return if keeps { station.keep_early(link, frame) } else { Err(Reason::EarlyEpoch) };
         }
         let checked = station.check(now, frame, current)?;
         let message = station.deliver(checked)?;
