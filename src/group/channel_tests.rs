@@ -12,7 +12,8 @@ use crate::wire::antigone::{End, Hello, LeaderBody, MemberBody, MemberRecord};
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
 
-const RETRY: Retry = Retry { first: core::time::Duration::from_millis(500), ceiling: core::time::Duration::from_secs(8) };
+const RETRY: Retry =
+    Retry { first: core::time::Duration::from_millis(500), ceiling: core::time::Duration::from_secs(8) };
 
 fn at(millis: u64) -> Instant {
     Instant::from_micros(millis * 1000)

@@ -84,7 +84,15 @@ impl ThirdParty {
     /// A third party under this suite.
     pub fn new(suite: Arc<dyn Suite>, limits: Limits) -> Self {
         let out = Outbox::new(&limits);
-        Self { suite, limits, links: BTreeMap::new(), lookups: BTreeMap::new(), next_ticket: 1, budgets: BTreeMap::new(), out }
+        Self {
+            suite,
+            limits,
+            links: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            next_ticket: 1,
+            budgets: BTreeMap::new(),
+            out,
+        }
     }
 
     fn header(&self) -> Header {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
-use crate::group::{Allowance, Backoff};
 use crate::group::channel::{Channel, Standing};
+use crate::group::{Allowance, Backoff};
 use crate::identity::{Epoch, Name};
 use crate::wire::field::VerifyingKey;
 
