@@ -42,6 +42,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // A few hundred of them.
 enum Machine {
     Third(ThirdParty),
     Leader(Leader),
@@ -459,8 +460,7 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
         *policy = Policy { detection: None, views: Views::WithEachKey, rekey_on: Causes::NONE, ..Policy::default() };
     };
     play(&catcher, policy(lax), &["m1"], |world, star| star.join_all(world, MINUTE));
-    let samples = std::mem::take(&mut catcher.borrow_mut().samples);
-    samples
+    catcher.take().samples
 }
 
 fn mutants(sample: &Sample, other: &[u8], tables: &Tables, rng: &mut u64) -> Vec<Vec<u8>> {
