@@ -1,4 +1,5 @@
 //! Whole sessions of the repaired Antigone in the simulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use core::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::checks::Checks;
 use super::retry::Retry;
 
 /// Bounds of one machine. What reaches a bound is refused or dropped and counted; nothing grows beyond it.
@@ -59,6 +60,9 @@ pub struct Limits {
 
     /// The pace of repetition (RTO and its ceiling).
     pub retry: Retry,
+
+    /// The checks that are made: all of them. Only the test kit can leave one out.
+    pub checks: Checks,
 }
 
 impl Default for Limits {
@@ -87,6 +91,7 @@ impl Default for Limits {
             lookups_per_link: 1024,
             requests_per_second: 1000,
             retry: Retry::default(),
+            checks: Checks::ALL,
         }
     }
 }

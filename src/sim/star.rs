@@ -96,7 +96,7 @@ pub fn member_machine(config: &StarConfig, member: &str) -> Result<Member, Comma
         name: name(member),
         key: long_term_key(&*config.suite, member),
         floor: config.floor.clone(),
-        limits: config.limits.clone(),
+        limits: config.limits,
     })
 }
 
@@ -112,7 +112,7 @@ pub fn leader_machine(config: &StarConfig, cx: &mut Cx<'_>) -> Result<Leader, Co
         key: long_term_key(&*config.suite, LEADER),
         policy: config.policy.clone(),
         access: config.access.clone(),
-        limits: config.limits.clone(),
+        limits: config.limits,
     };
     Leader::open(config, cx)
 }
@@ -145,11 +145,8 @@ impl Star {
     /// # Errors
     /// As [`Self::add`].
     pub fn with_names(world: &mut World, config: StarConfig, members: &[String]) -> Result<Self, Stop> {
-        for table in [crate::wire::antigone::MESSAGES] {
-            world.tables().add(table);
-        }
         let suite = config.suite.clone();
-        let third_party = world.add("ttp", ThirdParty::new(suite.clone(), config.limits.clone()))?;
+        let third_party = world.add("ttp", ThirdParty::new(suite.clone(), config.limits))?;
         world.set_app(third_party, move |machine: &mut ThirdParty, cx, moment| {
             if let Moment::Event(Event::LookupWanted { ticket, leader, member }) = moment {
                 // Full or failing: the leader asks again.
@@ -207,8 +204,7 @@ impl Star {
             let joined = world.with(*member, |member, cx| member.join(cx))?;
             joined.map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         }
-        let star = &*self;
-        world.eventually(time, "everybody has joined and agrees", |world| star.converged(world))?;
+        world.eventually(time, "everybody has joined and agrees", |world| self.converged(world))?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Suite};
 use crate::endpoint::{Entropy, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Refusal, Ticket};
+use crate::group::checks::Check;
 use crate::group::jitter::Jitter;
 use crate::group::limits::Limits;
 use crate::group::retry::Backoff;
@@ -125,6 +126,7 @@ fingerprint!(Pendings { table } skip { next });
 
 /// What RA-J1 leads to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Request {
     /// A new pending join; the one that it replaces in a full table.
     New(Pending, Option<PendingId>),
@@ -220,18 +222,22 @@ impl Pendings {
         let of_link = |pending: &Pending| pending.link == link;
         let of_name = |pending: &Pending| pending.name == *name;
         let all = |_: &Pending| true;
-        let budgets: [(&dyn Fn(&Pending) -> bool, usize); 4] = [
+        type Among<'a> = &'a dyn Fn(&Pending) -> bool;
+        let budgets: [(Among<'_>, usize); 4] = [
             (&both, 1),
             (&of_link, limits.pending_joins_per_link),
             (&of_name, limits.pending_joins_per_name),
             (&all, limits.pending_joins),
         ];
+        let guarded = limits.checks.on(Check::PendingGuard);
         for (counts, limit) in budgets {
             let held: Vec<_> = self.table.iter().filter(|(_, pending)| counts(pending)).collect();
             if held.len() >= limit {
                 let oldest = held.iter().min_by_key(|(id, pending)| (pending.since, **id));
                 return match oldest {
-                    Some((id, pending)) if now.since(pending.since) >= limits.pending_guard => Ok(Some(**id)),
+                    Some((id, pending)) if !guarded || now.since(pending.since) >= limits.pending_guard => {
+                        Ok(Some(**id))
+                    }
                     _ => Err(Reason::Budget),
                 };
             }

@@ -11,7 +11,7 @@ use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
-use crate::group::{Allowance, Backoff, Probes};
+use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
@@ -106,20 +106,21 @@ impl Leader {
         if moved {
             peer.link = Some(link);
         }
-        if let Some(proof) = heard.evidence {
+        let timely = limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             peer.alive_as_of = peer.alive_as_of.max(proof);
             peer.suspected = false;
         }
         peer.shown = heard.standing;
         // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
-        if !behind {
+        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
+        if !behind && !unviewed {
             peer.repeat = None;
         } else if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-            peer.block = true;
+            peer.block |= behind;
             peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
         }
-        let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
         if unviewed && peer.pages.is_none() && peer.channel.idle() && now >= peer.pages_again {
             peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
             peer.pages_again = now + limits.retry.first;
@@ -152,7 +153,8 @@ impl Leader {
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
-        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records);
+        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records)
+            .with_checks(limits.checks);
         let heard = match channel.hear(&mut frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),

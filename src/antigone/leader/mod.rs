@@ -186,7 +186,7 @@ impl Leader {
         let changes = station.view.commit(step);
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
-        // Itself: events add up to the view, as they do for members.
+        // The view is what its events add up to, here as at a member.
         out.burst(changes.iter().map(crate::group::ViewChange::to_event));
         Ok(Self {
             me: Me { suite, app, name, keys, access, limits },

@@ -15,8 +15,8 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side};
-use crate::group::{ChangeRecord, Probes, ViewStep};
-use crate::identity::{MemberId, Version};
+use crate::group::{ChangeRecord, Check, Probes, ViewStep};
+use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
@@ -66,7 +66,9 @@ impl Member {
             self.fail_join(JoinFailure::Ended(EndReason::Protocol));
             return Ok(());
         };
-        if let Err(shortfall) = me.floor.admits(&policy) {
+        if let Err(shortfall) = me.floor.admits(&policy)
+            && me.limits.checks.on(Check::PolicyFloor)
+        {
             self.fail_join(JoinFailure::BelowFloor(shortfall));
             return Ok(());
         }
@@ -101,7 +103,8 @@ impl Member {
         let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let identity = Identity { group, cid, name: me.name.clone(), origin };
         let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
-        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
+        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records)
+            .with_checks(me.limits.checks);
         let mut hello = BytesMut::with_capacity(64);
         MemberBody::Record(MemberRecord::Hello(Hello { origin_key })).put(&mut hello);
         channel.queue(hello.freeze());
@@ -121,7 +124,7 @@ impl Member {
             stale: false,
             owed: None,
             poll_at,
-            early: 0,
+            early: false,
         };
         session.ask(now);
         Ok(session)
@@ -182,7 +185,8 @@ impl Member {
         }
         let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
         session.evidence.newest = Some(heard.standing);
-        if let Some(proof) = heard.evidence {
+        let timely = self.me.limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
         }
         if heard.answer {
@@ -223,7 +227,8 @@ impl Member {
         let station = &session.station;
         let installed = match &session.held {
             Some(held) => held.facts()?.epoch,
-            None => station.ring.installed(),
+            None if self.me.limits.checks.on(Check::NewerEpoch) => station.ring.installed(),
+            None => Epoch(0),
         };
         let key = session.channel.opening_key();
         let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
@@ -285,7 +290,7 @@ impl Member {
         // Nothing can fail from here on.
         session.held = None;
         let erased = session.station.install(keys, floor, now);
-        session.early = session.station.early_frames();
+        session.early = session.station.has_early();
         session.ask(now);
         self.out.event(Event::Installed { epoch, causes });
         for epoch in erased.iter() {
@@ -325,7 +330,7 @@ impl Member {
         }
         // What came before the evidence may be opened now.
         if session.current() {
-            session.early = session.station.early_frames();
+            session.early = session.station.has_early();
         }
         let epoch = session.station.ring.installed();
         if session.behind && !was_behind {

@@ -21,7 +21,7 @@ impl Member {
                 repeat.earlier(Wake::At(asking.until, Due::JoinExpiry))
             }
             Phase::In(session) => {
-                if session.early > 0 {
+                if session.early {
                     return Wake::Now(Due::EarlyFrames);
                 }
                 let linked = |at: Option<Instant>| if session.link.is_some() { at } else { None };
@@ -121,21 +121,23 @@ impl Member {
     fn open_early(&mut self, now: Instant) {
         for _ in 0..EARLY_AT_ONCE {
             let Phase::In(session) = &mut self.phase else { return };
-            if session.early == 0 || session.evidence.current_as_of.is_none() {
-                session.early = 0;
+            if !session.early || session.evidence.current_as_of.is_none() {
+                session.early = false;
                 return;
             }
             if !self.out.room(0, 2) {
                 return;
             }
             let Some((link, frame)) = session.station.take_early() else {
-                session.early = 0;
+                session.early = false;
                 return;
             };
-            session.early -= 1;
+            let kept = session.station.has_early();
             if let Err(why) = self.on_data(now, link, frame) {
                 self.out.reject(link, why);
             }
+            let Phase::In(session) = &mut self.phase else { return };
+            session.early = kept;
         }
     }
 }
