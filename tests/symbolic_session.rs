@@ -19,7 +19,8 @@ use sodality::wire::Guard;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const SEED: u64 = 21;
-const TEXTS: [&[u8]; 3] = [b"a payload that nobody may see", b"what the leader has to say here", b"and what is said after a leave"];
+const TEXTS: [&[u8]; 3] =
+    [b"a payload that nobody may see", b"what the leader has to say here", b"and what is said after a leave"];
 
 /// Joins, talk both ways, a leave, talk.
 fn talk(world: &mut World, star: &Star) -> Result<(), Stop> {
@@ -174,8 +175,10 @@ impl Heard {
     /// The exponents among them: those whose share stands in a frame.
     fn exponents(&self) -> Vec<Vec<u8>> {
         let of = |secret: &Vec<u8>| {
-            let agreed = self.secrets.iter().filter_map(|other| self.world.term(other)).filter(|term| term.kind == "agree");
-            let shares: Vec<_> = agreed.flat_map(|term| term.fields).filter_map(|share| self.world.term(&share)).collect();
+            let agreed =
+                self.secrets.iter().filter_map(|other| self.world.term(other)).filter(|term| term.kind == "agree");
+            let shares: Vec<_> =
+                agreed.flat_map(|term| term.fields).filter_map(|share| self.world.term(&share)).collect();
             shares.iter().any(|share| share.fields[0] == *secret)
         };
         self.drawn().into_iter().filter(of).collect()
@@ -195,7 +198,12 @@ fn public_frames_give_nothing_away() {
         for text in TEXTS {
             assert_eq!(attacker.reads(text), readable, "{what}");
         }
-        println!("{what}: {} frames, {} boxes, {} secrets, none derivable", heard.frames.len(), attacker.boxes.len(), heard.secrets.len());
+        println!(
+            "{what}: {} frames, {} boxes, {} secrets, none derivable",
+            heard.frames.len(),
+            attacker.boxes.len(),
+            heard.secrets.len()
+        );
         assert!(heard.secrets.len() > 30 && attacker.boxes.len() > 20);
     }
 }
@@ -239,10 +247,10 @@ fn the_attacker_can_read_what_it_has_keys_for() {
 
 /// Two sessions over bad links, in which people crash, come back, take over, leave and return; then the leader dies and a
 /// second instance of the group begins under the same long-term keys.
-fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> Result<World, (Stop, World)> {
+fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> World {
     let mut world = World::new(seed);
     world.trace_mut().keep(200);
-    let outcome = (|| {
+    let mut run = || -> Result<(), Stop> {
         let faults = Faults { corrupt: 0, ..Faults::HARSH };
         let link = LinkConfig::DATAGRAM.max_frame(65_536).faults(faults);
         let star = Star::add(&mut world, StarConfig { link, policy, ..StarConfig::new(suite) }, 3)?;
@@ -280,11 +288,12 @@ fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> Result<World, (
             }
         }
         Ok(())
-    })();
-    match outcome {
-        Ok(()) => Ok(world),
-        Err(stop) => Err((stop, world)),
+    };
+    let outcome = run();
+    if let Err(stop) = outcome {
+        panic!("{stop}\n{}", world.trace().tail(80));
     }
+    world
 }
 
 #[test]
@@ -293,15 +302,18 @@ fn no_number_is_used_twice_for_different_things() {
         let id = suite.id();
         for (seed, policy) in (30..).zip(every_protection()) {
             let record = Recording::new(suite.clone());
-            let world = eventful(record.suite(), seed, policy).unwrap_or_else(|(stop, world)| {
-                panic!("{id:?}: {stop}\n{}", world.trace().tail(80));
-            });
+            let world = eventful(record.suite(), seed, policy);
             assert_eq!(record.violations(), [], "{id:?}, seed {seed}");
-            let takeovers = world.nodes().flat_map(|node| world.events(node)).filter(|event| {
-                matches!(event, Event::MemberRemoved { cause: sodality::event::Cause::Takeover, .. })
-            });
+            let takeovers = world
+                .nodes()
+                .flat_map(|node| world.events(node))
+                .filter(|event| matches!(event, Event::MemberRemoved { cause: sodality::event::Cause::Takeover, .. }));
             let takeovers = takeovers.count();
-            println!("{id:?}, seed {seed}: {} boxes, {takeovers} notices of takeovers, {:?}", record.boxes(), world.net_stats());
+            println!(
+                "{id:?}, seed {seed}: {} boxes, {takeovers} notices of takeovers, {:?}",
+                record.boxes(),
+                world.net_stats()
+            );
             assert!(record.boxes() > 100 && takeovers > 0 && world.net_stats().lost > 20);
         }
     }
