@@ -1,6 +1,8 @@
 //! The adversary against joins of the repaired edition: swapped names, forged answers, floods, and who is not let in. Each
 //! attack by its id, the reason by which it is refused, and, where a check can be left out, that it wins without it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
 #[path = "scene/mod.rs"]
 mod scene;
 

@@ -2,6 +2,8 @@
 //! reason by which it is refused, and that nothing but counters has changed (S10). Where a check can be left out, the
 //! attack wins without it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
 #[path = "scene/mod.rs"]
 mod scene;
 

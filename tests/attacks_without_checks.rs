@@ -1,6 +1,8 @@
 //! What each check is there for: with it the attack is refused, without it the attack wins. The checks of joins, of the
 //! channel, of epochs and of numbers are in the tests of the attacks themselves.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
 #[path = "scene/mod.rs"]
 mod scene;
 
