@@ -60,3 +60,20 @@ fn a_session_under_each_protection() {
         }
     }
 }
+
+#[test]
+fn a_member_fetches_a_change_that_does_not_fit_a_key() {
+    // A batch of joins makes more changes than `common` has room for: who is in already must ask for them.
+    let mut world = World::new(3);
+    let names: Vec<String> = (1..=40).map(|n| format!("m{n}")).collect();
+    let config = StarConfig::new(chacha20_poly1305());
+    let mut star = Star::with_names(&mut world, config, &names[..1]).unwrap();
+    star.join_all(&mut world, MINUTE).unwrap();
+    for name in &names[1..] {
+        star.add_member(&mut world, name).unwrap();
+    }
+    star.join_always(&mut world).unwrap_or_else(|stop| panic!("{stop:?}"));
+    world.eventually(Duration::from_secs(10), "all agree", |world| star.converged(world)).unwrap();
+    assert_eq!(world.get(star.leader).unwrap().view().members().len(), 41);
+    assert_eq!(world.get(star.leader).unwrap().epoch().0, 3, "one epoch for the batch");
+}

@@ -12,10 +12,12 @@
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
 //! | [`allowance`] | a bounded rate |
 //! | [`roles`] | the two traits that the machines of both systems share |
+//! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
 //! | [`limits`] | every bound and every default time, in one place |
 
 pub mod allowance;
 pub mod channel;
+pub mod checks;
 pub mod evidence;
 pub mod jitter;
 pub mod keyring;
@@ -29,6 +31,7 @@ pub mod view;
 pub mod window;
 
 pub use allowance::Allowance;
+pub use checks::{Check, Checks};
 pub use evidence::Probes;
 pub use jitter::Jitter;
 pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};

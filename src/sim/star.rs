@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::event::{Event, Peer, Port};
 use crate::group::Limits;
 use crate::identity::Name;
-use crate::policy::{Floor, Policy};
+use crate::policy::{Floor, Policy, Views};
 use crate::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 
 /// What a group is made of.
@@ -71,8 +71,8 @@ pub const APP: &str = "sim";
 /// The key that `name` shares with the third party in simulations.
 pub fn long_term_key(suite: &dyn Suite, name: &str) -> Key<role::LongTerm> {
     let length = suite.sizes().long_term;
-    let bytes: Vec<u8> = name.bytes().chain(core::iter::repeat(0x5a)).take(length).collect();
-    Key::new(Secret::new(&bytes))
+    let mut bytes: Vec<u8> = name.bytes().chain(core::iter::repeat(0x5a)).take(length).collect();
+    Key::new(Secret::take(&mut bytes))
 }
 
 fn name(text: &str) -> Name {
@@ -209,9 +209,10 @@ impl Star {
     }
 
     /// Whether all members that are up and not on their way out are joined, current, and agree with the leader on
-    /// epoch and view.
+    /// epoch and view (where the policy shows views).
     pub fn converged(&self, world: &World) -> bool {
         let Some(leader) = world.get(self.leader) else { return false };
+        let hidden = leader.policy().views == Views::Hidden;
         let mut present = 1;
         let agree = self.members.iter().filter_map(|member| world.get(*member)).all(|member| {
             if member.is_idle() {
@@ -220,9 +221,10 @@ impl Star {
             present += 1;
             member.is_current()
                 && member.epoch() == leader.epoch()
-                && member.view().is_some_and(|view| {
-                    view.version() == leader.view().version() && view.digest() == leader.view().digest()
-                })
+                && (hidden
+                    || member.view().is_some_and(|view| {
+                        view.version() == leader.view().version() && view.digest() == leader.view().digest()
+                    }))
         });
         agree && leader.view().members().len() == present
     }

@@ -13,6 +13,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Suite};
 use crate::endpoint::{Entropy, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Refusal, Ticket};
+use crate::group::checks::Check;
 use crate::group::jitter::Jitter;
 use crate::group::limits::Limits;
 use crate::group::retry::Backoff;
@@ -228,12 +229,15 @@ impl Pendings {
             (&of_name, limits.pending_joins_per_name),
             (&all, limits.pending_joins),
         ];
+        let guarded = limits.checks.on(Check::PendingGuard);
         for (counts, limit) in budgets {
             let held: Vec<_> = self.table.iter().filter(|(_, pending)| counts(pending)).collect();
             if held.len() >= limit {
                 let oldest = held.iter().min_by_key(|(id, pending)| (pending.since, **id));
                 return match oldest {
-                    Some((id, pending)) if now.since(pending.since) >= limits.pending_guard => Ok(Some(**id)),
+                    Some((id, pending)) if !guarded || now.since(pending.since) >= limits.pending_guard => {
+                        Ok(Some(**id))
+                    }
                     _ => Err(Reason::Budget),
                 };
             }

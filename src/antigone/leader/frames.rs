@@ -11,7 +11,7 @@ use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
-use crate::group::{Allowance, Probes};
+use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
@@ -106,25 +106,24 @@ impl Leader {
         if moved {
             peer.link = Some(link);
         }
-        if let Some(proof) = heard.evidence {
+        let timely = limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             peer.alive_as_of = peer.alive_as_of.max(proof);
             peer.suspected = false;
         }
         peer.shown = heard.standing;
-        // (6) somebody behind gets its block and the view, at most once an RTO.
+        // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
         let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
-        if behind || unviewed {
-            if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-                peer.block |= behind;
-                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
-                if unviewed && stale_pages && peer.channel.idle() {
-                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
-                }
-                peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
-            }
-        } else {
+        if !behind && !unviewed {
             peer.repeat = None;
+        } else if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
+            peer.block |= behind;
+            peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
+        }
+        if unviewed && peer.pages.is_none() && peer.channel.idle() && now >= peer.pages_again {
+            peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+            peer.pages_again = now + limits.retry.first;
         }
         // (7) an answer, at a bounded rate.
         if heard.answer && peer.allowance.take(now) {
@@ -154,7 +153,8 @@ impl Leader {
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
-        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records);
+        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records)
+            .with_checks(limits.checks);
         let heard = match channel.hear(&mut frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
@@ -196,6 +196,7 @@ impl Leader {
             alive_as_of: offered.at,
             suspected: false,
             pages: None,
+            pages_again: now,
             answer: false,
             block: false,
             repeat: None,

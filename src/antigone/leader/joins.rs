@@ -10,6 +10,7 @@ use crate::crypto::keys::role;
 use crate::endpoint::{Cx, Instant, Link, LinkTicket};
 use crate::error::Reason;
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
+use crate::group::Check;
 use crate::identity::MemberId;
 use crate::ttp::exchange::Verdict;
 use crate::wire::Message as _;
@@ -19,7 +20,7 @@ impl Leader {
     /// RA §4.1, "L on RA-J1".
     pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
-        if !info.proven || info.shared {
+        if (!info.proven || info.shared) && self.me.limits.checks.on(Check::ProvenLink) {
             return Err(Reason::Unproven);
         }
         let desk = Self::desk(&self.me, self.station.header);

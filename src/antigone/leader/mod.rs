@@ -6,6 +6,8 @@
 
 mod frames;
 mod joins;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod output;
 mod peer;
 mod rekey;
@@ -181,9 +183,11 @@ impl Leader {
         let own = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
-        station.view.commit(step);
+        let changes = station.view.commit(step);
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
+        // The view is what its events add up to, here as at a member.
+        out.burst(changes.iter().map(crate::group::ViewChange::to_event));
         Ok(Self {
             me: Me { suite, app, name, keys, access, limits },
             out,

@@ -26,11 +26,13 @@ pub(super) struct Peer {
     pub(super) suspected: bool,
     /// Pages of the view that it still has to get.
     pub(super) pages: Option<Pages>,
+    /// From when on it may be given pages again, should it still show an older view: at most once an RTO.
+    pub(super) pages_again: Instant,
     /// A frame without a record is owed: an answer.
     pub(super) answer: bool,
     /// Its key block is owed.
     pub(super) block: bool,
-    /// When block or view are repeated, while it does not show them.
+    /// When the block is repeated, while it does not show the epoch.
     pub(super) repeat: Option<Backoff>,
     /// Answers are given at a bounded rate.
     pub(super) allowance: Allowance,
@@ -46,6 +48,7 @@ fingerprint!(Peer {
     alive_as_of,
     suspected,
     pages,
+    pages_again,
     answer,
     block,
     repeat,

@@ -73,6 +73,15 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
     Some(Pages::new(Arc::clone(&view.roster()), Version(0), to, digest))
 }
 
+/// Somebody is behind with the key or with the view: it is owed what it lacks.
+pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool) {
+    peer.block |= behind;
+    let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < view.version());
+    if unviewed && stale_pages && peer.channel.idle() {
+        peer.pages = pages(view, peer.shown.view);
+    }
+}
+
 /// Who goes, why, and who asked for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Removal {
@@ -265,6 +274,7 @@ impl Leader {
                 peer.first = current;
                 if shows_views {
                     peer.pages = pages(&mut self.station.view, Version(0));
+                    peer.pages_again = now + self.me.limits.retry.first;
                 }
             }
             if (rekeyed || comes) && !peer.waits() {

@@ -15,8 +15,8 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side};
-use crate::group::{ChangeRecord, Probes, ViewStep};
-use crate::identity::{MemberId, Version};
+use crate::group::{ChangeRecord, Check, Probes, ViewStep};
+use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
@@ -66,7 +66,9 @@ impl Member {
             self.fail_join(JoinFailure::Ended(EndReason::Protocol));
             return Ok(());
         };
-        if let Err(shortfall) = me.floor.admits(&policy) {
+        if let Err(shortfall) = me.floor.admits(&policy)
+            && me.limits.checks.on(Check::PolicyFloor)
+        {
             self.fail_join(JoinFailure::BelowFloor(shortfall));
             return Ok(());
         }
@@ -101,7 +103,8 @@ impl Member {
         let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let identity = Identity { group, cid, name: me.name.clone(), origin };
         let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
-        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
+        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records)
+            .with_checks(me.limits.checks);
         let mut hello = BytesMut::with_capacity(64);
         MemberBody::Record(MemberRecord::Hello(Hello { origin_key })).put(&mut hello);
         channel.queue(hello.freeze());
@@ -182,7 +185,8 @@ impl Member {
         }
         let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
         session.evidence.newest = Some(heard.standing);
-        if let Some(proof) = heard.evidence {
+        let timely = self.me.limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
         }
         if heard.answer {
@@ -204,7 +208,7 @@ impl Member {
         {
             session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
         }
-        self.install_held(now)?;
+        self.try_install(now);
         self.settle_evidence(now);
         Ok(())
     }
@@ -223,7 +227,8 @@ impl Member {
         let station = &session.station;
         let installed = match &session.held {
             Some(held) => held.facts()?.epoch,
-            None => station.ring.installed(),
+            None if self.me.limits.checks.on(Check::NewerEpoch) => station.ring.installed(),
+            None => Epoch(0),
         };
         let key = session.channel.opening_key();
         let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
@@ -234,7 +239,7 @@ impl Member {
         for epoch in erased.iter() {
             self.out.event(Event::Erased { epoch });
         }
-        self.install_held(now)?;
+        self.try_install(now);
         if let Phase::In(session) = &mut self.phase
             && session.held.is_some()
         {
@@ -243,6 +248,19 @@ impl Member {
         }
         self.settle_evidence(now);
         Ok(())
+    }
+
+    /// As [`Self::install_held`]. The frame that led here is accepted, so a failure is not its refusal: the block stays held,
+    /// and the next frame of the leader, which is asked for, leads here again.
+    fn try_install(&mut self, now: Instant) {
+        let rto = self.me.limits.retry.first;
+        if self.install_held(now).is_err() {
+            // Nothing in it draws, and the facts were decoded before: only the suite can have failed.
+            self.out.event(Event::Hindered(Failure::Suite));
+            if let Phase::In(session) = &mut self.phase {
+                session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
+            }
+        }
     }
 
     /// Installs the held block if its prerequisites are here: RA §4.4 (4), (5).
@@ -311,7 +329,9 @@ impl Member {
             session.stale = false;
         }
         // What came before the evidence may be opened now.
-        session.early |= session.current() && session.station.has_early();
+        if session.current() {
+            session.early = session.station.has_early();
+        }
         let epoch = session.station.ring.installed();
         if session.behind && !was_behind {
             let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);

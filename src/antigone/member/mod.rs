@@ -11,6 +11,8 @@
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod frames;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod session;
 mod time;
 
@@ -367,7 +369,7 @@ impl Endpoint for Member {
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        self.out.tick(cx.now);
+        let now = self.out.tick(cx.now);
         self.links.remove(&link);
         let other = self.usable_link();
         let (slot, hint) = match &mut self.phase {
@@ -376,12 +378,23 @@ impl Endpoint for Member {
             Phase::Ending(farewell) => (&mut farewell.link, Bytes::new()),
             Phase::Idle => return Ok(()),
         };
-        if *slot == Some(link) {
-            *slot = other;
+        if *slot != Some(link) {
+            return Ok(());
+        }
+        *slot = other;
+        if other.is_none() {
             // Without room for the wish now, the next timeout repeats it.
-            if slot.is_none() && self.out.room(0, 1) {
+            if self.out.room(0, 1) {
                 self.want_link(hint);
             }
+            return Ok(());
+        }
+        // The leader learns of the other link by a frame that comes over it (RA §4.3).
+        match &mut self.phase {
+            Phase::Asking(asking) => asking.backoff.hurry(now),
+            Phase::In(session) => session.ask(now),
+            Phase::Ending(farewell) => farewell.owed = Some(now),
+            Phase::Idle => {}
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use crate::antigone::membership::Assembly;
 use crate::antigone::station::Station;
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending};
-use crate::group::Backoff;
 use crate::group::channel::{Channel, Standing};
+use crate::group::{Backoff, Check};
 use crate::policy::Views;
 use crate::wire::Field;
 use crate::wire::antigone::{End, MemberBody};
@@ -94,6 +94,9 @@ impl crate::fingerprint::Fingerprint for Evidence {
 impl Session {
     /// The staleness bound `T_max`, if the policy has one (S8).
     pub(super) fn staleness(&self, rto: Duration) -> Option<Duration> {
+        if !self.station.checks.on(Check::Staleness) {
+            return None;
+        }
         self.station.policy.detection.map(|detection| detection.staleness(rto))
     }
 
@@ -106,7 +109,7 @@ impl Session {
     pub(super) fn judge(&mut self) -> bool {
         let Some(newest) = self.evidence.newest else { return false };
         let own = self.station.standing();
-        self.behind = newest.epoch > own.epoch;
+        self.behind = newest.epoch > own.epoch && self.station.checks.on(Check::EchoEpoch);
         let viewed = self.station.policy.views != Views::Exact || newest.view == own.view;
         let holds = self.station.ring.current_epoch().is_some();
         if !holds || newest.epoch.0 == 0 || self.behind || newest.policy != own.policy || !viewed {
