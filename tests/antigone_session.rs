@@ -77,3 +77,11 @@ fn a_member_fetches_a_change_that_does_not_fit_a_key() {
     assert_eq!(world.get(star.leader).unwrap().view().members().len(), 41);
     assert_eq!(world.get(star.leader).unwrap().epoch().0, 3, "one epoch for the batch");
 }
+
+#[test]
+fn many_join_at_once_and_the_change_fits_in_no_key_frame() {
+    let mut world = World::new(3);
+    let star = Star::add(&mut world, StarConfig::new(aes_128_gcm()), 40).unwrap();
+    star.join_all(&mut world, MINUTE).unwrap_or_else(|stop| panic!("{stop:?}\n{}", world.trace().tail(40)));
+    assert_eq!(world.get(star.leader).unwrap().view().members().len(), 41);
+}
