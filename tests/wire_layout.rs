@@ -25,7 +25,10 @@ fn the_layout_document_is_current() {
     }
     let structures = [
         Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE },
-        Structure { title: "PolicyForm: the policy in RA-J2, and what its digest runs over", shape: &PolicyForm::SHAPE },
+        Structure {
+            title: "PolicyForm: the policy in RA-J2, and what its digest runs over",
+            shape: &PolicyForm::SHAPE,
+        },
         Structure { title: "ObjectMessage: the payload of port 1", shape: &ObjectMessage::SHAPE },
     ];
     let rendered = render(MESSAGES, &structures, SOURCE, &frames).expect("the frames are what they claim to be");

@@ -406,9 +406,7 @@ fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Take
         Some(Paged::Whole(whole)) => whole,
     };
     // The leader's own entry must hold the key that the offer named.
-    let forged = |change: &ChangeRecord| {
-        matches!(change, ChangeRecord::Add { cid: MemberId::LEADER, origin_key, .. } if *origin_key != session.leader_key)
-    };
+    let forged = |change: &ChangeRecord| matches!(change, ChangeRecord::Add { cid: MemberId::LEADER, origin_key, .. } if *origin_key != session.leader_key);
     if whole.changes.iter().any(forged) {
         return Err(Reason::Violation);
     }
