@@ -183,8 +183,15 @@ impl Leader {
         }
         let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
         if self.peers.len() >= limits.members || (live.is_some() && !self.station.policy.takeover) {
+            // Nobody is admitted, and the newcomer is told: end(busy).
+            let mut channel = channel;
+            channel.commit(&heard);
+            let backoff = Some(Backoff::start(limits.retry, now, &mut self.jitter));
+            let body = super::rekey::end_body(EndReason::Busy, MemberId::LEADER);
+            let until = now + limits.linger;
             self.drop_pending(id);
-            return Err(Reason::Budget);
+            self.linger(cid, Lingering { channel, link: Some(link), body, backoff, owed: true, until });
+            return Ok(());
         }
         let peer = Peer {
             name: name.clone(),
