@@ -81,7 +81,7 @@ impl Leader {
         if heard.body == Body::End {
             let mut peer = self.remove(cx, now, Removal { cid, cause: Cause::Leave, by: cid })?;
             peer.channel.commit(&heard);
-            peer.link = Some(link);
+            peer.link = self.own_link(link).or(peer.link);
             self.see_off(cid, peer, EndReason::Left, cid, None, now);
             return Ok(());
         }
@@ -92,6 +92,11 @@ impl Leader {
             self.dismiss(cx, now, removal, EndReason::Exhausted)?;
         }
         Ok(())
+    }
+
+    /// `link`, unless it is shared: what is for one peer never goes there (RA §4.2).
+    fn own_link(&self, link: Link) -> Option<Link> {
+        self.links.get(&link).filter(|info| !info.shared).map(|_| link)
     }
 
     /// Takes in an authentic frame of a live member: steps (1) to (7).
@@ -175,7 +180,9 @@ impl Leader {
                 return Err(Reason::Violation);
             }
         };
-        let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
+        let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
+        let name = pending.name.clone();
+        let own = self.own_link(link).or(self.own_link(pending.link));
         let signs = self.station.policy.origin;
         if hello.origin_key.is_empty() == signs {
             self.drop_pending(id);
@@ -190,13 +197,13 @@ impl Leader {
             let body = super::rekey::end_body(EndReason::Busy, MemberId::LEADER);
             let until = now + limits.linger;
             self.drop_pending(id);
-            self.linger(cid, Lingering { channel, link: Some(link), body, backoff, owed: true, until });
+            self.linger(cid, Lingering { channel, link: own, body, backoff, owed: true, until });
             return Ok(());
         }
         let peer = Peer {
             name: name.clone(),
             origin_key: hello.origin_key,
-            link: Some(link),
+            link: own,
             channel,
             first: Epoch(0),
             shown: Standing::default(),
@@ -226,6 +233,7 @@ impl Leader {
 
     /// A frame of somebody whose channel has ended.
     fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
         let heard = match lingering.channel.hear(&mut frame) {
             Ok(heard) => heard,
@@ -233,7 +241,7 @@ impl Leader {
             Err(Refused::Violation) => return Err(Reason::Violation),
         };
         lingering.channel.commit(&heard);
-        lingering.link = Some(link);
+        lingering.link = own.or(lingering.link);
         if heard.body == Body::End {
             // The peer knows: no more repeats of ours. One that asks gets one answer.
             lingering.backoff = None;
