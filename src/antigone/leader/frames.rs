@@ -180,7 +180,9 @@ impl Leader {
                 return Err(Reason::Violation);
             }
         };
-        let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
+        let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
+        let name = pending.name.clone();
+        let own = self.own_link(link).or(pending.link.and_then(|link| self.own_link(link)));
         let signs = self.station.policy.origin;
         if hello.origin_key.is_empty() == signs || !self.may_stand(heard.standing) {
             self.drop_pending(id);
@@ -194,7 +196,7 @@ impl Leader {
         let mut peer = Peer {
             name: name.clone(),
             origin_key: hello.origin_key,
-            link: self.own_link(link),
+            link: own,
             channel,
             first: Epoch(0),
             shown: Standing::default(),
@@ -212,7 +214,7 @@ impl Leader {
             self.drop_pending(id);
             let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
             self.see_off(cid, peer, EndReason::Busy, MemberId::LEADER, Some(backoff), now);
-            return Err(Reason::Budget);
+            return Ok(());
         }
         // Computed: from here on the member is there, with or without its rekey.
         let older: alloc::vec::Vec<_> = self

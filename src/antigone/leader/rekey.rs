@@ -4,7 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::peer::{Lingering, Peer};
 use super::{Leader, Timer};
@@ -81,6 +81,13 @@ pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool
     if unviewed && peer.may_fetch(view.version()) {
         peer.pages = pages(view, peer.shown.view);
     }
+}
+
+/// The end of a channel, as a body.
+pub(super) fn end_body(reason: EndReason, by: MemberId) -> Bytes {
+    let mut body = BytesMut::with_capacity(16);
+    LeaderBody::End(End { reason, by }).put(&mut body);
+    body.freeze()
 }
 
 /// Who goes, why, and who asked for it.
@@ -173,11 +180,10 @@ impl Leader {
         backoff: Option<Backoff>,
         now: Instant,
     ) {
-        let mut body = BytesMut::with_capacity(16);
-        LeaderBody::End(End { reason, by }).put(&mut body);
-        let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
-        self.linger(cid, Lingering { channel, link, body: body.freeze(), backoff, owed: true, until });
+        let body = end_body(reason, by);
+        let until = now + self.me.limits.linger;
+        self.linger(cid, Lingering { channel, link, body, backoff, owed: true, until });
     }
 
     /// The epoch that is due by plan.

@@ -50,7 +50,9 @@ impl Member {
 
     /// RA §4.1, "A on RA-J2".
     fn on_answer(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
-        let Phase::Asking(Asking { attempt, until, .. }) = &self.phase else { return Err(Reason::Unknown) };
+        let Phase::Asking(Asking { attempt, until, link: asked_on, .. }) = &self.phase else {
+            return Err(Reason::Unknown);
+        };
         let (until, me) = (*until, &self.me);
         let suite = &*me.suite;
         let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
@@ -78,6 +80,9 @@ impl Member {
             self.fail_join(JoinFailure::LinkTooSmall);
             return Ok(());
         }
+        // What is for the leader alone never goes over a shared link (RA §4.2).
+        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let link = if shared { *asked_on } else { Some(link) };
         let session = self.open_session(cx, now, link, until, policy, accepted)?;
         self.phase = Phase::In(session.into());
         Ok(())
@@ -87,7 +92,7 @@ impl Member {
         &mut self,
         cx: &mut Cx<'_>,
         now: Instant,
-        link: Link,
+        link: Option<Link>,
         until: Instant,
         policy: Policy,
         accepted: Accepted,
@@ -114,7 +119,7 @@ impl Member {
         let mut session = Session {
             station,
             channel,
-            link: Some(link),
+            link,
             leader_key,
             joined: false,
             until,
