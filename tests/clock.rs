@@ -34,7 +34,9 @@ fn finish<T>(world: &World, outcome: Result<T, Stop>) -> T {
 
 fn clock_back(world: &World, star: &Star) -> u64 {
     let members: u64 = star.members.iter().filter_map(|member| world.get(*member)).map(|m| m.stats().clock_back).sum();
-    members + world.get(star.leader).unwrap().stats().clock_back + world.get(star.third_party).unwrap().stats().clock_back
+    members
+        + world.get(star.leader).unwrap().stats().clock_back
+        + world.get(star.third_party).unwrap().stats().clock_back
 }
 
 #[test]

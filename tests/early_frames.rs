@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sodality::crypto::chacha20_poly1305;
 use sodality::sim::star::{Star, StarConfig};
-use sodality::sim::{DropMatching, Draft, InTransit, Stop, Tables, World};
+use sodality::sim::{Draft, DropMatching, InTransit, Stop, Tables, World};
 use sodality::wire::shape::Content;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -174,7 +174,11 @@ fn spread(world: &mut World, star: &Star, from: usize, others: &[usize], text: &
 }
 
 /// Three join, talk; one leaves, comes back; the key is changed; another leaves.
-fn session(world: &mut World, suites: &Suites, arm: impl FnOnce(&mut World, &Star) -> Result<(), Stop>) -> Result<Star, Stop> {
+fn session(
+    world: &mut World,
+    suites: &Suites,
+    arm: impl FnOnce(&mut World, &Star) -> Result<(), Stop>,
+) -> Result<Star, Stop> {
     world.trace_mut().keep(400);
     world.add_checker(EpochsGrow::default());
     world.add_checker(ViewsAgree::default());
@@ -205,7 +209,11 @@ fn session(world: &mut World, suites: &Suites, arm: impl FnOnce(&mut World, &Sta
     Ok(star)
 }
 
-fn run(suites: &Suites, seen: &Rc<RefCell<BTreeMap<String, usize>>>, arm: impl FnOnce(&mut World, &Star) -> Result<(), Stop>) -> World {
+fn run(
+    suites: &Suites,
+    seen: &Rc<RefCell<BTreeMap<String, usize>>>,
+    arm: impl FnOnce(&mut World, &Star) -> Result<(), Stop>,
+) -> World {
     let mut world = World::new(SEED);
     world.add_checker(Unchanged { seen: seen.clone(), ..Unchanged::default() });
     if let Err(stop) = session(&mut world, suites, arm) {
@@ -235,7 +243,10 @@ fn the_suite_fails_at_every_call() {
         }
         all += calls;
     }
-    let hit: Vec<_> = Call::ALL.iter().map(|call| (*call, counted.0.iter().map(|suite| suite.calls_of(*call)).sum::<usize>())).collect();
+    let hit: Vec<_> = Call::ALL
+        .iter()
+        .map(|call| (*call, counted.0.iter().map(|suite| suite.calls_of(*call)).sum::<usize>()))
+        .collect();
     println!("{all} calls in all: {hit:?}\nseen: {:?}", seen.borrow());
     assert!(all >= 300, "a whole session makes more calls than {all}");
     let never: Vec<_> = hit.iter().filter(|(_, count)| *count == 0).map(|(call, _)| *call).collect();

@@ -27,8 +27,8 @@ use sodality::identity::{MemberId, Name};
 use sodality::policy::{Policy, Protection, Views};
 use sodality::sim::star::{self, LEADER, Star, StarConfig};
 use sodality::sim::{
-    Checker, DropMatching, Draft, Gang, InTransit, Input, LinkConfig, Moment, Observed, ReplayAll, SimRng, Stop, Tables,
-    World, shared,
+    Checker, Draft, DropMatching, Gang, InTransit, Input, LinkConfig, Moment, Observed, ReplayAll, SimRng, Stop,
+    Tables, World, shared,
 };
 use sodality::ttp::ThirdParty;
 use sodality::wire::frame::HEADER_BYTES;
@@ -219,30 +219,41 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
         world.run_for(SECOND * 8)
     });
     // Answers are lost, so requests come again.
-    for ids in [&[("RA-T1", 2)][..], &[("RA-T2", 2)], &[("RA-J2", 2)], &[("RA-CM", 3)], &[("RA-R", 2)], &[("RA-CL", 3)]] {
+    for ids in [&[("RA-T1", 2)][..], &[("RA-T2", 2)], &[("RA-J2", 2)], &[("RA-CM", 3)], &[("RA-R", 2)], &[("RA-CL", 3)]]
+    {
         play(&catcher, nothing, &["m1"], |world, star| {
             world.set_adversary(lose(ids));
             star.join_all(world, MINUTE)
         });
     }
     // The application takes its time to decide.
-    play(&catcher, |config| config.access = Access::Ask, &["m1"], |world, star| {
-        world.set_adversary(ReplayAll { after: Duration::from_millis(600), times: 2 });
-        join(world, star, 0)?;
-        world.run_for(SECOND * 2)?;
-        let asked = world.events(star.leader).iter().find_map(|event| match event {
-            Event::AdmissionWanted { ticket, .. } => Some(*ticket),
-            _ => None,
-        });
-        world.with(star.leader, |leader, cx| leader.admit(cx, asked.unwrap(), true))?.unwrap();
-        world.run_for(SECOND * 4)
-    });
+    play(
+        &catcher,
+        |config| config.access = Access::Ask,
+        &["m1"],
+        |world, star| {
+            world.set_adversary(ReplayAll { after: Duration::from_millis(600), times: 2 });
+            join(world, star, 0)?;
+            world.run_for(SECOND * 2)?;
+            let asked = world.events(star.leader).iter().find_map(|event| match event {
+                Event::AdmissionWanted { ticket, .. } => Some(*ticket),
+                _ => None,
+            });
+            world.with(star.leader, |leader, cx| leader.admit(cx, asked.unwrap(), true))?.unwrap();
+            world.run_for(SECOND * 4)
+        },
+    );
     // Nobody is on the list.
-    play(&catcher, |config| config.access = Access::List(BTreeSet::new()), &["m1"], |world, star| {
-        world.set_adversary(Gang(vec![Box::new(lose(&[("RA-J2", 1)]))]));
-        join(world, star, 0)?;
-        world.run_for(SECOND * 4)
-    });
+    play(
+        &catcher,
+        |config| config.access = Access::List(BTreeSet::new()),
+        &["m1"],
+        |world, star| {
+            world.set_adversary(Gang(vec![Box::new(lose(&[("RA-J2", 1)]))]));
+            join(world, star, 0)?;
+            world.run_for(SECOND * 4)
+        },
+    );
     // The third party's database is slow; it does not know everybody.
     play(&catcher, nothing, &["m1", "stranger"], |world, star| {
         let waiting = shared(Vec::new());
@@ -315,9 +326,7 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
         world.run_for(SECOND * 6)?;
         star.say(world, 1, b"before")?.unwrap();
         let leaver = star.members[0].id;
-        let from = move |frame: &InTransit, tables: &Tables| {
-            frame.from == leaver && tables.id(&frame.bytes) == "RA-CM"
-        };
+        let from = move |frame: &InTransit, tables: &Tables| frame.from == leaver && tables.id(&frame.bytes) == "RA-CM";
         world.with(star.leader, |leader, cx| leader.rekey(cx))?.unwrap();
         world.with(star.members[0], |member, cx| member.leave(cx))?.unwrap();
         star.say(world, 1, b"after")?.unwrap();
@@ -522,7 +531,11 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
             count.why.insert(*why);
             if machine.digest(now) != digest {
                 assert!(authentic, "a refused frame that nobody sealed has changed the state: {}", tell());
-                assert!(ends(&state, *why, &machine, mutant, tables), "a refused frame has changed the state: {}", tell());
+                assert!(
+                    ends(&state, *why, &machine, mutant, tables),
+                    "a refused frame has changed the state: {}",
+                    tell()
+                );
                 count.ended += 1;
             } else {
                 let (frames, later) = drain(&mut machine, now, &mut rng);
@@ -548,7 +561,10 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
     for wait in [0, 1_000, 600_000, 20_000_000] {
         at = at + Duration::from_micros(wait);
         if wait == 1_000 {
-            machine.end().handle_frame(&mut Cx::new(at, &mut rng), sample.link, BytesMut::from(&*sample.frame)).unwrap();
+            machine
+                .end()
+                .handle_frame(&mut Cx::new(at, &mut rng), sample.link, BytesMut::from(&*sample.frame))
+                .unwrap();
         }
         machine.end().handle_timeout(&mut Cx::new(at, &mut rng)).unwrap();
         drain(&mut machine, at, &mut rng);
@@ -562,7 +578,8 @@ fn ends(before: &str, why: Reason, machine: &Machine, mutant: &[u8], tables: &Ta
     match (machine, why) {
         // RA §4.2 (0): end(protocol).
         (Machine::Member(_), Reason::Violation) => {
-            ["M confirming", "M held", "M paging", "M in", "M stale", "M behind"].contains(&before) && after == "M ending"
+            ["M confirming", "M held", "M paging", "M in", "M stale", "M behind"].contains(&before)
+                && after == "M ending"
         }
         (Machine::Leader(_), Reason::Violation) => matches!(
             (before, &*after),
@@ -613,7 +630,10 @@ fn a_refused_frame_changes_nothing_but_counters() {
             assert_eq!(ready.digest(sample.at), digest, "copies share nothing that changes");
         }
     }
-    println!("{:<7}{:<38}{:>8}{:>8}{:>10}{:>9}{:>10}{:>9}{:>7}", "", "", "mutants", "parsed", "authentic", "refused", "authentic", "accepted", "ended");
+    println!(
+        "{:<7}{:<38}{:>8}{:>8}{:>10}{:>9}{:>10}{:>9}{:>7}",
+        "", "", "mutants", "parsed", "authentic", "refused", "authentic", "accepted", "ended"
+    );
     for ((id, state), c) in &table {
         println!(
             "{id:<7}{state:<38}{:>8}{:>8}{:>10}{:>9}{:>10}{:>9}{:>7}  {:?}",

@@ -19,7 +19,8 @@ use sodality::wire::Guard;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const SEED: u64 = 21;
-const TEXTS: [&[u8]; 3] = [b"a payload that nobody may see", b"what the leader has to say here", b"and what is said after a leave"];
+const TEXTS: [&[u8]; 3] =
+    [b"a payload that nobody may see", b"what the leader has to say here", b"and what is said after a leave"];
 
 /// Joins, talk both ways, a leave, talk.
 fn talk(world: &mut World, star: &Star) -> Result<(), Stop> {
@@ -174,8 +175,10 @@ impl Heard {
     /// The exponents among them: those whose share stands in a frame.
     fn exponents(&self) -> Vec<Vec<u8>> {
         let of = |secret: &Vec<u8>| {
-            let agreed = self.secrets.iter().filter_map(|other| self.world.term(other)).filter(|term| term.kind == "agree");
-            let shares: Vec<_> = agreed.flat_map(|term| term.fields).filter_map(|share| self.world.term(&share)).collect();
+            let agreed =
+                self.secrets.iter().filter_map(|other| self.world.term(other)).filter(|term| term.kind == "agree");
+            let shares: Vec<_> =
+                agreed.flat_map(|term| term.fields).filter_map(|share| self.world.term(&share)).collect();
             shares.iter().any(|share| share.fields[0] == *secret)
         };
         self.drawn().into_iter().filter(of).collect()
@@ -195,7 +198,12 @@ fn public_frames_give_nothing_away() {
         for text in TEXTS {
             assert_eq!(attacker.reads(text), readable, "{what}");
         }
-        println!("{what}: {} frames, {} boxes, {} secrets, none derivable", heard.frames.len(), attacker.boxes.len(), heard.secrets.len());
+        println!(
+            "{what}: {} frames, {} boxes, {} secrets, none derivable",
+            heard.frames.len(),
+            attacker.boxes.len(),
+            heard.secrets.len()
+        );
         assert!(heard.secrets.len() > 30 && attacker.boxes.len() > 20);
     }
 }
@@ -297,11 +305,16 @@ fn no_number_is_used_twice_for_different_things() {
                 panic!("{id:?}: {stop}\n{}", world.trace().tail(80));
             });
             assert_eq!(record.violations(), [], "{id:?}, seed {seed}");
-            let takeovers = world.nodes().flat_map(|node| world.events(node)).filter(|event| {
-                matches!(event, Event::MemberRemoved { cause: sodality::event::Cause::Takeover, .. })
-            });
+            let takeovers = world
+                .nodes()
+                .flat_map(|node| world.events(node))
+                .filter(|event| matches!(event, Event::MemberRemoved { cause: sodality::event::Cause::Takeover, .. }));
             let takeovers = takeovers.count();
-            println!("{id:?}, seed {seed}: {} boxes, {takeovers} notices of takeovers, {:?}", record.boxes(), world.net_stats());
+            println!(
+                "{id:?}, seed {seed}: {} boxes, {takeovers} notices of takeovers, {:?}",
+                record.boxes(),
+                world.net_stats()
+            );
             assert!(record.boxes() > 100 && takeovers > 0 && world.net_stats().lost > 20);
         }
     }

@@ -19,8 +19,8 @@ use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Policy, Views};
 use crate::wire::antigone::Data;
-use crate::wire::{Header, Message as _};
 use crate::wire::field::{Digest, VerifyingKey};
+use crate::wire::{Header, Message as _};
 
 /// A participant's part of a group.
 #[derive(Debug)]

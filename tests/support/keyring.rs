@@ -89,9 +89,8 @@ impl Keyring {
         let base = self.book().derived.get(key).cloned();
         let sender = number(&draft.clear, "cid").map(MemberId);
         let derived = match (base, sender, kind_of(draft)) {
-            (Some(base), Some(cid), Some(kind)) => {
-                data_key(&*self.inner, &Key::new(Secret::new(&base)), kind, cid).map(|key| key.secret().expose().to_vec())
-            }
+            (Some(base), Some(cid), Some(kind)) => data_key(&*self.inner, &Key::new(Secret::new(&base)), kind, cid)
+                .map(|key| key.secret().expose().to_vec()),
             _ => Err(SuiteError),
         };
         derived.unwrap_or_else(|_| key.to_vec())
