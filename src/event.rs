@@ -12,7 +12,8 @@ use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The machine needs a link to `peer`. Open one and announce it with `LinkInfo::answers` set to `ticket`.
+    /// The machine needs a link to `peer`. Open one and announce it with `LinkInfo::answers` set to `ticket`. It comes
+    /// again, with the same ticket, while no link answers: attempts may be given up without telling the machine.
     LinkWanted {
         /// Names this wish.
         ticket: LinkTicket,

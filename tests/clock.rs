@@ -94,7 +94,7 @@ fn time_that_goes_back_is_held_and_counted() {
         world.run_for(SECOND * 2)?;
         for round in 0..20u32 {
             for node in world.nodes().collect::<Vec<_>>() {
-                world.shift_clock(node, -400_000)?;
+                world.shift_clock(node, -1_500_000)?;
             }
             star.say(&mut world, 0, format!("round {round}").as_bytes())?.unwrap();
             world.run_for(SECOND)?;

@@ -1,6 +1,8 @@
 //! Whatever the network does: nothing bad happens; and once it stops, all live members come to one view and one epoch
 //! within a stated time, and data flow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
 #[path = "star/mod.rs"]
 mod star;
 

@@ -1,6 +1,8 @@
 //! Groups under every class of view, with and without a rekey on join, failure detection and signed origin: under faults,
 //! with joins, leaves, crashes and data, every checker on; then all agree and all hear all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
 #[path = "star/mod.rs"]
 mod star;
 

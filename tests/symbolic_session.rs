@@ -247,10 +247,10 @@ fn the_attacker_can_read_what_it_has_keys_for() {
 
 /// Two sessions over bad links, in which people crash, come back, take over, leave and return; then the leader dies and a
 /// second instance of the group begins under the same long-term keys.
-fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> Result<World, (Stop, World)> {
+fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> World {
     let mut world = World::new(seed);
     world.trace_mut().keep(200);
-    let outcome = (|| {
+    let mut run = || -> Result<(), Stop> {
         let faults = Faults { corrupt: 0, ..Faults::HARSH };
         let link = LinkConfig::DATAGRAM.max_frame(65_536).faults(faults);
         let star = Star::add(&mut world, StarConfig { link, policy, ..StarConfig::new(suite) }, 3)?;
@@ -288,11 +288,12 @@ fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> Result<World, (
             }
         }
         Ok(())
-    })();
-    match outcome {
-        Ok(()) => Ok(world),
-        Err(stop) => Err((stop, world)),
+    };
+    let outcome = run();
+    if let Err(stop) = outcome {
+        panic!("{stop}\n{}", world.trace().tail(80));
     }
+    world
 }
 
 #[test]
@@ -301,9 +302,7 @@ fn no_number_is_used_twice_for_different_things() {
         let id = suite.id();
         for (seed, policy) in (30..).zip(every_protection()) {
             let record = Recording::new(suite.clone());
-            let world = eventful(record.suite(), seed, policy).unwrap_or_else(|(stop, world)| {
-                panic!("{id:?}: {stop}\n{}", world.trace().tail(80));
-            });
+            let world = eventful(record.suite(), seed, policy);
             assert_eq!(record.violations(), [], "{id:?}, seed {seed}");
             let takeovers = world
                 .nodes()

@@ -152,7 +152,7 @@ impl Model {
         let now = Instant::from_micros(1_000_000);
         let mut opening = root.fork(0x1ead);
         let mut leader = star::leader_machine(&config, &mut Cx::new(now, &mut opening))?;
-        let third_party = ThirdParty::new(config.suite.clone(), config.limits.clone());
+        let third_party = ThirdParty::new(config.suite.clone(), config.limits);
         let mut machines = Vec::new();
         for n in 0..members {
             machines.push(star::member_machine(&config, &format!("m{}", n + 1))?);

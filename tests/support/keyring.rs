@@ -22,8 +22,17 @@ struct Book {
     boxes: BTreeMap<Vec<u8>, (Vec<u8>, BoxNumber)>,
     macs: BTreeMap<Vec<u8>, Vec<u8>>,
     signatures: BTreeMap<Vec<u8>, Vec<u8>>,
-    derived: BTreeMap<Vec<u8>, Vec<u8>>,
+    derived: BTreeMap<Vec<u8>, Derived>,
+    /// What boxes held, by tag.
+    texts: BTreeMap<Vec<u8>, Vec<u8>>,
     verified: usize,
+}
+
+/// Where a secret comes from.
+#[derive(Clone)]
+struct Derived {
+    prk: Vec<u8>,
+    info: Vec<Vec<u8>>,
 }
 
 /// The suite. Clones share what they remember.
@@ -86,7 +95,7 @@ impl Keyring {
 
     /// The key of what another sender, or another protection, of the same epoch would be sealed under.
     fn data_key(&self, key: &[u8], draft: &Draft) -> Vec<u8> {
-        let base = self.book().derived.get(key).cloned();
+        let base = self.book().derived.get(key).map(|derived| derived.prk.clone());
         let sender = number(&draft.clear, "cid").map(MemberId);
         let derived = match (base, sender, kind_of(draft)) {
             (Some(base), Some(cid), Some(kind)) => data_key(&*self.inner, &Key::new(Secret::new(&base)), kind, cid)
@@ -109,8 +118,11 @@ impl Keyring {
                     "RA-D" => number(&draft.clear, "counter")?,
                     _ => number_then.counter,
                 };
-                let is_data = draft.info.id == "RA-D";
-                let key = if is_data { self.data_key(key, draft) } else { key.clone() };
+                let key = match draft.info.id {
+                    "RA-D" => self.data_key(key, draft),
+                    "RA-T2" => self.answer_key(key, draft)?,
+                    _ => key.clone(),
+                };
                 let aead = self.inner.aead(&Secret::new(&key)).ok()?;
                 let sealing = BoxNumber { counter, ..*number_then };
                 match kind_of(draft) {
@@ -124,6 +136,14 @@ impl Keyring {
                 }
             }
         }
+    }
+
+    /// The key of an answer of the third party with another status (I-3).
+    fn answer_key(&self, key: &[u8], draft: &Draft) -> Option<Vec<u8>> {
+        let Derived { prk, mut info } = self.book().derived.get(key).cloned()?;
+        *info.get_mut(2)? = draft.clear.find("status")?.to_bytes();
+        let info: Vec<&[u8]> = info.iter().map(|part| &**part).collect();
+        self.inner.expand(&Secret::new(&prk), &info, Purpose::Aead).ok().map(|key| key.expose().to_vec())
     }
 
     /// Key blocks of a changed rekey, sealed anew with the group keys that they held (RA §2, §4.4).
@@ -164,7 +184,7 @@ impl Keyring {
 
     /// What a box held that was sealed with this tag (length in front).
     fn block_key(&self, tag: &[u8]) -> Option<Vec<u8>> {
-        self.book().derived.get(&[b"text of ", tag.get(2..)?].concat()).cloned()
+        self.book().texts.get(tag.get(2..)?).cloned()
     }
 
     /// A signature by the same key as `signature`, over other bytes.
@@ -235,7 +255,8 @@ impl Suite for Keyring {
 
     fn expand(&self, prk: &Secret, info: &[&[u8]], purpose: Purpose) -> Result<Secret, SuiteError> {
         let out = self.inner.expand(prk, info, purpose)?;
-        self.book().derived.insert(out.expose().to_vec(), prk.expose().to_vec());
+        let derived = Derived { prk: prk.expose().to_vec(), info: info.iter().map(|part| part.to_vec()).collect() };
+        self.book().derived.insert(out.expose().to_vec(), derived);
         Ok(out)
     }
 
@@ -297,7 +318,7 @@ impl Aead for RingAead {
         let clear = text.to_vec();
         let tag = self.inner.seal(number, ad, text)?;
         let mut book = self.ring.book();
-        book.derived.insert([b"text of ", tag.as_bytes()].concat(), clear);
+        book.texts.insert(tag.as_bytes().to_vec(), clear);
         book.boxes.insert(tag.as_bytes().to_vec(), (self.key.expose().to_vec(), number));
         Ok(tag)
     }

@@ -5,6 +5,7 @@
 //!   frames in and takes frames out;
 //! * [`stream`]: frames over any pair of byte streams;
 //! * [`tcp`]: listener and connector over TCP;
+//! * [`objects`]: objects (files, states) over a driven participant;
 //! * [`clock`]: the clock behind it all.
 //!
 //! An adapter knows frames, links and `LinkInfo`, and nothing of groups, leaders or members.
@@ -30,6 +31,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod objects;
 mod queue;
 pub mod report;
 mod run;

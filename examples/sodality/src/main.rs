@@ -1,1 +1,72 @@
-fn main() {}
+//! The program `sodality`: secure groups from the command line.
+#![forbid(unsafe_code)]
+
+mod demo;
+mod exit;
+mod files;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit status:
+  0    all went well
+  1    the group failed: somebody did not get what was sent, or nothing moved any more
+  2    the command line is wrong
+  3    the file to send cannot be used
+  4    the folder for what is received cannot be used, or has such a file already
+  130  interrupted (Ctrl-C)";
+
+/// Secure groups on the command line.
+#[derive(Debug, Parser)]
+#[command(name = "sodality", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows a whole group at work on this machine: a third party, a leader and three members, joined by nothing but
+    /// TCP over loopback. A file goes to everybody, a member leaves, the key changes, and an eavesdropper on one of the
+    /// links tells what it saw.
+    #[command(after_help = EXIT_CODES)]
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct DemoArgs {
+    /// The file to send; a text of 2 MiB, made for the purpose, if none is named
+    file: Option<PathBuf>,
+    /// Where received files go, in a folder for each receiver; a new temporary folder if none is named
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace files of the same name in that folder
+    #[arg(long)]
+    force: bool,
+    /// Print JSON, a line for each thing that happens
+    #[arg(long)]
+    json: bool,
+    /// Print the summary only
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    let Args { command: Command::Demo(args) } = Args::parse();
+    let style = match (args.json, args.quiet) {
+        (true, _) => demo::Style::Json,
+        (_, true) => demo::Style::Quiet,
+        _ => demo::Style::Human,
+    };
+    let options = demo::Options { file: args.file, out: args.out, force: args.force, style };
+    match demo::main(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("sodality: {failed}");
+            ExitCode::from(failed.code())
+        }
+    }
+}

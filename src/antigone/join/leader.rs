@@ -39,8 +39,8 @@ impl crate::fingerprint::Fingerprint for PendingId {
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub struct Pending {
-    /// Where it came from.
-    pub link: Link,
+    /// Where it came from; none once that link is closed.
+    pub link: Option<Link>,
     /// Who asks.
     pub name: Name,
     /// RA-J1 as it came.
@@ -128,8 +128,8 @@ fingerprint!(Pendings { table } skip { next });
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Request {
-    /// A new pending join; the one that it replaces in a full table.
-    New(Pending, Option<PendingId>),
+    /// A new pending join; those that it replaces where a budget is full.
+    New(Pending, Vec<PendingId>),
     /// A duplicate: repeat what was sent for it.
     Repeat(PendingId, Repeat),
 }
@@ -185,7 +185,8 @@ impl Pendings {
         let name = request.member.to_name();
         for (id, pending) in &self.table {
             if pending.name == name && pending.i0 == request.i0 {
-                if *pending.request != *frame || pending.link != link {
+                // Whose link has closed may ask again over another (R40).
+                if *pending.request != *frame || pending.link.is_some_and(|of| of != link) {
                     return Err(Reason::Replayed);
                 }
                 if now.since(pending.answered) < limits.retry.first {
@@ -203,7 +204,7 @@ impl Pendings {
         let i1 = fresh_nonce(desk.suite, rng).map_err(|error| Reason::from(Failure::from(error)))?;
         let question = Question::new(desk.suite, desk.header, desk.keys, i1, frame).map_err(Reason::from)?;
         let pending = Pending {
-            link,
+            link: Some(link),
             name,
             request: Bytes::copy_from_slice(frame),
             i0: request.i0,
@@ -217,9 +218,9 @@ impl Pendings {
     }
 
     /// Budgets (4): where one is full, the oldest that has had its protected time goes, else the newcomer.
-    fn make_room(&self, limits: &Limits, now: Instant, link: Link, name: &Name) -> Result<Option<PendingId>, Reason> {
-        let both = |pending: &Pending| pending.link == link && pending.name == *name;
-        let of_link = |pending: &Pending| pending.link == link;
+    fn make_room(&self, limits: &Limits, now: Instant, link: Link, name: &Name) -> Result<Vec<PendingId>, Reason> {
+        let both = |pending: &Pending| pending.link == Some(link) && pending.name == *name;
+        let of_link = |pending: &Pending| pending.link == Some(link);
         let of_name = |pending: &Pending| pending.name == *name;
         let all = |_: &Pending| true;
         type Among<'a> = &'a dyn Fn(&Pending) -> bool;
@@ -230,35 +231,32 @@ impl Pendings {
             (&all, limits.pending_joins),
         ];
         let guarded = limits.checks.on(Check::PendingGuard);
+        let mut replaced = Vec::new();
         for (counts, limit) in budgets {
-            let held: Vec<_> = self.table.iter().filter(|(_, pending)| counts(pending)).collect();
-            if held.len() >= limit {
-                let oldest = held.iter().min_by_key(|(id, pending)| (pending.since, **id));
-                return match oldest {
-                    Some((id, pending)) if !guarded || now.since(pending.since) >= limits.pending_guard => {
-                        Ok(Some(**id))
-                    }
-                    _ => Err(Reason::Budget),
-                };
+            let held = || self.table.iter().filter(|(id, pending)| counts(pending) && !replaced.contains(*id));
+            if held().count() >= limit {
+                let oldest = held().min_by_key(|(id, pending)| (pending.since, **id));
+                match oldest.filter(|(_, pending)| !guarded || now.since(pending.since) >= limits.pending_guard) {
+                    Some((id, _)) => replaced.push(*id),
+                    None => return Err(Reason::Budget),
+                }
             }
         }
-        Ok(None)
+        Ok(replaced)
     }
 
     /// Enters a new pending join.
-    pub fn insert(&mut self, pending: Pending, replaced: Option<PendingId>) -> PendingId {
-        if let Some(replaced) = replaced {
-            self.table.remove(&replaced);
-        }
+    pub fn insert(&mut self, pending: Pending) -> PendingId {
         let id = PendingId(self.next);
         self.next += 1;
         self.table.insert(id, pending);
         id
     }
 
-    /// Something was sent for it.
-    pub fn touch(&mut self, id: PendingId, now: Instant) {
+    /// Something was sent for it, or is being sent over `link`, from which it was asked for.
+    pub fn touch(&mut self, id: PendingId, now: Instant, link: Link) {
         if let Some(pending) = self.table.get_mut(&id) {
+            pending.link = Some(link);
             pending.answered = now;
         }
     }
@@ -311,9 +309,16 @@ impl Pendings {
         self.table.retain(|id, pending| pending.name != *name || *id > than);
     }
 
-    /// Drops what came over a link that is closed, but for offers: `hello` may come over another.
-    pub fn link_closed(&mut self, link: Link) {
-        self.table.retain(|_, pending| pending.link != link || matches!(pending.stage, Stage::Offered(_)));
+    /// What came over a link that is closed and must go: all but offers, since `hello` may come over another.
+    pub fn link_closed(&mut self, link: Link) -> Vec<PendingId> {
+        let mut gone = Vec::new();
+        for (id, pending) in self.table.iter_mut().filter(|(_, pending)| pending.link == Some(link)) {
+            match pending.stage {
+                Stage::Offered(_) => pending.link = None,
+                _ => gone.push(*id),
+            }
+        }
+        gone
     }
 
     /// Pending joins by age.

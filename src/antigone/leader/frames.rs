@@ -64,24 +64,15 @@ impl Leader {
             Err(Refused::Violation) => return self.cut_off(cx, now, cid),
         };
         let body = frame.get(heard.range.clone()).unwrap_or_default();
-        let own = Standing {
-            epoch: self.issue.epoch(),
-            view: self.station.view.version(),
-            policy: self.station.policy_version,
-        };
-        let shown = heard.standing;
-        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record)
-            && shown.epoch <= own.epoch
-            && shown.view <= own.view
-            && shown.policy <= own.policy;
-        if !sound {
+        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record);
+        if !sound || !self.may_stand(heard.standing) {
             // The only record of a member here is `hello`, which came with the first frame.
             return self.cut_off(cx, now, cid);
         }
         if heard.body == Body::End {
             let mut peer = self.remove(cx, now, Removal { cid, cause: Cause::Leave, by: cid })?;
             peer.channel.commit(&heard);
-            peer.link = Some(link);
+            peer.link = self.own_link(link).or(peer.link);
             self.see_off(cid, peer, EndReason::Left, cid, None, now);
             return Ok(());
         }
@@ -94,22 +85,36 @@ impl Leader {
         Ok(())
     }
 
+    /// Whether a member may have what it says it has: nothing newer than the leader's own (RA §4.2 (0)).
+    fn may_stand(&self, shown: Standing) -> bool {
+        shown.epoch <= self.issue.epoch()
+            && shown.view <= self.station.view.version()
+            && shown.policy <= self.station.policy_version
+    }
+
+    /// `link`, if it can be that of one member: a shared one never is (RA §4.2).
+    fn own_link(&self, link: Link) -> Option<Link> {
+        self.links.get(&link).filter(|info| !info.shared).map(|_| link)
+    }
+
     /// Takes in an authentic frame of a live member: steps (1) to (7).
     fn hear(&mut self, now: Instant, cid: MemberId, link: Link, heard: &Heard) {
         let limits = &self.me.limits;
-        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let own_link = self.own_link(link);
         let (current, version) = (self.issue.epoch(), self.station.view.version());
         let shows_views = self.station.policy.views != Views::Hidden;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
-        let moved = !shared && peer.link != Some(link);
+        let moved = own_link.is_some() && peer.link != own_link;
         if moved {
-            peer.link = Some(link);
+            peer.link = own_link;
         }
         let timely = limits.checks.on(Check::EvidenceTime);
         if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             peer.alive_as_of = peer.alive_as_of.max(proof);
-            peer.suspected = false;
+            // An echo that comes late is no sign of life now.
+            let silence = self.station.policy.detection.map(|detection| detection.silence(limits.retry.first));
+            peer.suspected &= silence.is_some_and(|silence| now >= peer.alive_as_of + silence);
         }
         peer.shown = heard.standing;
         // (6) somebody behind gets its block and the view, each at most once an RTO.
@@ -121,7 +126,7 @@ impl Leader {
             peer.block |= behind;
             peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
         }
-        if unviewed && peer.pages.is_none() && peer.channel.idle() && now >= peer.pages_again {
+        if unviewed && peer.may_fetch(version) && now >= peer.pages_again {
             peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
             peer.pages_again = now + limits.retry.first;
         }
@@ -177,19 +182,19 @@ impl Leader {
         };
         let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
         let signs = self.station.policy.origin;
-        if hello.origin_key.is_empty() == signs {
+        if hello.origin_key.is_empty() == signs || !self.may_stand(heard.standing) {
             self.drop_pending(id);
             return Err(Reason::Violation);
         }
         let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
-        if self.peers.len() >= limits.members || (live.is_some() && !self.station.policy.takeover) {
-            self.drop_pending(id);
-            return Err(Reason::Budget);
-        }
-        let peer = Peer {
+        let busy = match live {
+            Some(_) => !self.station.policy.takeover,
+            None => self.peers.len() >= limits.members,
+        };
+        let mut peer = Peer {
             name: name.clone(),
             origin_key: hello.origin_key,
-            link: Some(link),
+            link: self.own_link(link),
             channel,
             first: Epoch(0),
             shown: Standing::default(),
@@ -202,6 +207,13 @@ impl Leader {
             repeat: None,
             allowance: Allowance::new(limits.answers_per_second, now),
         };
+        if busy {
+            peer.channel.commit(&heard);
+            self.drop_pending(id);
+            let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+            self.see_off(cid, peer, EndReason::Busy, MemberId::LEADER, Some(backoff), now);
+            return Err(Reason::Budget);
+        }
         // Computed: from here on the member is there, with or without its rekey.
         let older: alloc::vec::Vec<_> = self
             .pendings
@@ -219,6 +231,7 @@ impl Leader {
 
     /// A frame of somebody whose channel has ended.
     fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
         let heard = match lingering.channel.hear(&mut frame) {
             Ok(heard) => heard,
@@ -226,7 +239,7 @@ impl Leader {
             Err(Refused::Violation) => return Err(Reason::Violation),
         };
         lingering.channel.commit(&heard);
-        lingering.link = Some(link);
+        lingering.link = own.or(lingering.link);
         if heard.body == Body::End {
             // The peer knows: no more repeats of ours. One that asks gets one answer.
             lingering.backoff = None;

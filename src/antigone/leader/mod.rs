@@ -24,10 +24,10 @@ use crate::antigone::keys::Issue;
 use crate::antigone::station::{Identity, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
-use crate::group::{Jitter, Limits, Outbox, Timers, View};
+use crate::group::{Jitter, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
@@ -79,7 +79,7 @@ pub struct Leader {
     jitter: Jitter,
     links: BTreeMap<Link, LinkInfo>,
     third_party: Option<Link>,
-    wanted: Option<LinkTicket>,
+    wanted: Wish,
     next_ticket: u64,
     station: Station,
     leader_key: VerifyingKey,
@@ -194,7 +194,7 @@ impl Leader {
             jitter: Jitter::new(u64::from_be_bytes(seed)),
             links: BTreeMap::new(),
             third_party: None,
-            wanted: None,
+            wanted: Wish::new(),
             next_ticket: 1,
             station,
             leader_key,
@@ -267,7 +267,7 @@ impl Leader {
                 Ok(()) => {}
                 Err(Reason::Entropy) => return Err(Failure::Entropy.into()),
                 Err(Reason::Suite) => return Err(Failure::Suite.into()),
-                Err(_) => drop(self.pendings.remove(id)),
+                Err(_) => self.drop_pending(id),
             }
         }
         Ok(())
@@ -343,8 +343,7 @@ impl Endpoint for Leader {
             return Ok(());
         }
         self.links.insert(link, info);
-        if info.answers.is_some() && info.answers == self.wanted {
-            self.wanted = None;
+        if self.wanted.answered(info.answers) {
             self.third_party = Some(link);
             // Questions that waited for the link go out now.
             let waiting: Vec<_> = self.pendings.iter().map(|(id, _)| id).collect();
@@ -363,7 +362,9 @@ impl Endpoint for Leader {
         if self.third_party == Some(link) {
             self.third_party = None;
         }
-        self.pendings.link_closed(link);
+        for id in self.pendings.link_closed(link) {
+            self.drop_pending(id);
+        }
         let mut moved = false;
         for peer in self.peers.values_mut().filter(|peer| peer.link == Some(link)) {
             peer.link = None;

@@ -6,7 +6,7 @@ use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
 use crate::group::channel::{Channel, Standing};
 use crate::group::{Allowance, Backoff};
-use crate::identity::{Epoch, Name};
+use crate::identity::{Epoch, Name, Version};
 use crate::wire::field::VerifyingKey;
 
 /// A live member.
@@ -69,6 +69,11 @@ impl Peer {
     /// Whether it waits for the rekey that its admission makes: until then it is in no view and gets no key.
     pub(super) fn waits(&self) -> bool {
         self.first.0 == 0
+    }
+
+    /// Whether pages that lead to `version` may be begun: none that do are under way.
+    pub(super) fn may_fetch(&self, version: Version) -> bool {
+        self.channel.idle() && self.pages.as_ref().is_none_or(|pages| pages.to() < version)
     }
 
     /// Whether something is to be sent to it.

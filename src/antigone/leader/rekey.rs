@@ -67,6 +67,8 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
     }
     if from.0 > 0
         && let Some(changes) = view.since(from)
+        // Nobody refuses a roster within the limits; a longer list of changes would be.
+        && changes.len() <= view.members().len()
     {
         return Some(Pages::new(changes.into(), from, to, digest));
     }
@@ -76,8 +78,7 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
 /// Somebody is behind with the key or with the view: it is owed what it lacks.
 pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool) {
     peer.block |= behind;
-    let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < view.version());
-    if unviewed && stale_pages && peer.channel.idle() {
+    if unviewed && peer.may_fetch(view.version()) {
         peer.pages = pages(view, peer.shown.view);
     }
 }

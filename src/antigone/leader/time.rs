@@ -68,7 +68,7 @@ impl Leader {
         self.timers.set(Timer::Question(id), Some(due));
         match self.third_party {
             Some(link) => self.out.send(control(link, question)),
-            None => self.want_third_party(),
+            None => self.want_third_party(now),
         }
     }
 

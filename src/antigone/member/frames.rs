@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Session};
+use super::session::{Evidence, Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
@@ -43,7 +43,7 @@ impl Member {
             code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
             code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
             code if code == Rekey::INFO.code => self.on_rekey(now, frame),
-            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame, true),
             _ => Err(Reason::Misdirected),
         }
     }
@@ -56,6 +56,7 @@ impl Member {
         let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
             Answer::Refused(why) => {
                 self.phase = Phase::Idle;
+                self.wanted.close();
                 self.out.event(Event::JoinRefused(why));
                 return Ok(());
             }
@@ -213,6 +214,17 @@ impl Member {
         Ok(())
     }
 
+    /// Installs the held block if it can be. A failing suite leaves it held, and it is tried again with the next answer
+    /// of the leader, which is asked for an RTO later.
+    fn try_install(&mut self, now: Instant) {
+        let installed = self.install_held(now);
+        let at = now + self.me.limits.retry.first;
+        if let (Err(_), Phase::In(session)) = (installed, &mut self.phase) {
+            session.owed = Some(Owed { at, ask: true });
+            self.out.event(Event::Hindered(Failure::Suite));
+        }
+    }
+
     /// The leader broke the protocol: say so, and leave.
     fn break_off(&mut self, now: Instant) -> Result<(), Reason> {
         if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
@@ -242,25 +254,13 @@ impl Member {
         self.try_install(now);
         if let Phase::In(session) = &mut self.phase
             && session.held.is_some()
+            && session.owed.is_none_or(|owed| !owed.ask)
         {
             // Prerequisites are missing: ask for them.
             session.ask(now);
         }
         self.settle_evidence(now);
         Ok(())
-    }
-
-    /// As [`Self::install_held`]. The frame that led here is accepted, so a failure is not its refusal: the block stays held,
-    /// and the next frame of the leader, which is asked for, leads here again.
-    fn try_install(&mut self, now: Instant) {
-        let rto = self.me.limits.retry.first;
-        if self.install_held(now).is_err() {
-            // Nothing in it draws, and the facts were decoded before: only the suite can have failed.
-            self.out.event(Event::Hindered(Failure::Suite));
-            if let Phase::In(session) = &mut self.phase {
-                session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
-            }
-        }
     }
 
     /// Installs the held block if its prerequisites are here: RA §4.4 (4), (5).
@@ -346,19 +346,22 @@ impl Member {
         }
     }
 
-    /// RA §5, receiver.
-    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+    /// RA §5, receiver. With `keeps`, what came before its key waits for it.
+    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
+        let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
-        // behind still delivers what opens.
-        let current = session.evidence.current_as_of.is_some() && !session.stale;
+        // behind still delivers what opens. The timer may be late, after a suspension above all: the time decides.
+        let stale = session.stale || session.outdated(rto, now);
+        let current = session.evidence.current_as_of.is_some() && !stale;
         let parsed = Data::parse(&frame).map_err(|_| Reason::Malformed)?.message;
         let (group, epoch, cid) = (parsed.group, parsed.epoch, parsed.cid);
         let station = &mut session.station;
-        let unseen = epoch > station.ring.installed() || (!current && !session.stale);
+        let unseen = epoch > station.ring.installed() || (!current && !stale);
         if group == station.group && cid != station.cid && unseen {
-            // Its key, or the evidence for it, may be on its way.
-            return station.keep_early(link, frame);
+            // Its key, or the evidence for it, may be on its way. What has waited once and is early still is dropped:
+            // anybody can write it.
+            return if keeps { station.keep_early(link, frame) } else { Err(Reason::EarlyEpoch) };
         }
         let checked = station.check(now, frame, current)?;
         let message = station.deliver(checked)?;

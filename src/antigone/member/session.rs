@@ -100,6 +100,12 @@ impl Session {
         self.station.policy.detection.map(|detection| detection.staleness(rto))
     }
 
+    /// Whether the evidence that the key here is current is too old at `now`.
+    pub(super) fn outdated(&self, rto: Duration, now: Instant) -> bool {
+        let bound = self.staleness(rto);
+        bound.is_some_and(|bound| self.evidence.current_as_of.is_some_and(|since| now >= since + bound))
+    }
+
     /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
     pub(super) fn current(&self) -> bool {
         self.evidence.current_as_of.is_some() && !self.behind && !self.stale

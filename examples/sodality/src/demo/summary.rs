@@ -1,0 +1,295 @@
+//! The closing summary: who got what, what it cost, and what the eavesdropper saw.
+
+use std::path::Path;
+
+use bytes::BytesMut;
+use sodality::antigone::Member;
+use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
+use sodality::event::Event;
+use sodality::policy::Policy;
+use sodality_transports::clock::Clock;
+
+use super::party::{Account, short};
+use super::tap::{NEEDLE, Seen, clear_fields};
+use super::timeline::{Fields, Printer, bytes};
+use super::{LATE_FILE, LEADER, LEAVER, TAPPED};
+use crate::exit::Failed;
+
+/// All that is known in the end.
+pub(crate) struct Finale {
+    /// How it went for each party.
+    pub(crate) accounts: Vec<Account>,
+    /// What the eavesdropper's record shows.
+    pub(crate) seen: Seen,
+    /// How many pieces of known plaintexts were searched for in it.
+    pub(crate) pieces: usize,
+    /// How many the same search finds in the plaintexts themselves.
+    pub(crate) control: u64,
+}
+
+/// The policy in one line.
+pub(crate) fn policy_line(policy: &Policy) -> String {
+    let detection = policy.detection.map_or_else(
+        || "failures go unnoticed".to_owned(),
+        |detection| format!("polls each {:?}, {} misses are a failure", detection.period, detection.misses),
+    );
+    let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
+    format!(
+        "policy: protection {:?}, {}origin, views {:?}, {}new key on {}; grace {:?}, settle {:?}; {detection}",
+        policy.protection,
+        if policy.origin { "signed " } else { "unsigned " },
+        policy.views,
+        if policy.ephemeral { "forward secrecy, " } else { "" },
+        causes.join("/"),
+        policy.grace,
+        policy.settle,
+    )
+}
+
+/// What became of the frames that somebody without a key was given.
+#[derive(Debug, Default)]
+struct Tried {
+    frames: u64,
+    opened: u64,
+    why: String,
+}
+
+/// Hands recorded frames to the machine of who left, as if it still listened on the wire.
+fn try_keyless(machine: &mut Member, frames: &[Vec<u8>]) -> Tried {
+    let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
+    let mut tried = Tried::default();
+    let link = Link(u64::MAX);
+    let mut cx = Cx::new(clock.now(), &mut rng);
+    // What it answers to that, or fails with, would show below: nothing would be refused.
+    let _ = machine.handle_link_opened(&mut cx, link, LinkInfo::stream(1 << 20));
+    while machine.poll_event().is_some() {}
+    for frame in frames {
+        tried.frames += 1;
+        let _ = machine.handle_frame(&mut cx, link, BytesMut::from(frame.as_slice()));
+        while let Some(event) = machine.poll_event() {
+            match event {
+                Event::Data(_) => tried.opened += 1,
+                Event::Rejected { why, .. } => tried.why = why.to_string(),
+                _ => {}
+            }
+        }
+    }
+    tried
+}
+
+/// Prints it, and says whether all is as it should be.
+pub(crate) fn print(
+    printer: &mut Printer,
+    mut finale: Finale,
+    file: &str,
+    size: u64,
+    out: &Path,
+) -> Result<(), Failed> {
+    let mut wrong = receivers(printer, &finale, file);
+    parties(printer, &finale);
+    wrong.extend(eavesdropper(printer, &finale));
+    wrong.extend(leaver(printer, &mut finale));
+    printer.heading("Result");
+    let good = wrong.is_empty();
+    let text = if good {
+        let out = out.display();
+        format!("  {file} ({}) is the same in {out}/{LEADER}, {out}/{LEAVER} and {out}/{TAPPED}", bytes(size))
+    } else {
+        "  Something is wrong: see above.".to_owned()
+    };
+    let fields = vec![("ok", good.into()), ("out", out.display().to_string().into())];
+    printer.closing("result", &text, &fields);
+    match wrong.into_iter().next() {
+        None => Ok(()),
+        Some(why) => Err(Failed::Group(why)),
+    }
+}
+
+fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> {
+    printer.heading("What arrived");
+    let mut wrong = Vec::new();
+    let header =
+        format!("  {:<9} {:<24} {:>12} {:>10} {:>10}  {:<9}", "receiver", "file", "bytes", "time", "MB/s", "sha-256");
+    if !printer.is_json() {
+        printer.closing("", &header, &Fields::new());
+    }
+    let sent: Vec<_> = finale.accounts.iter().flat_map(|account| &account.sent).collect();
+    for (name, _, digest) in &sent {
+        let wanted: &[&str] =
+            if *name == LATE_FILE && *name != file { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
+        for who in wanted {
+            let arrival = finale
+                .accounts
+                .iter()
+                .filter(|account| account.name == *who)
+                .flat_map(|account| &account.arrivals)
+                .find(|arrival| arrival.file == *name);
+            let Some(arrival) = arrival else {
+                wrong.push(format!("{who} did not get {name}"));
+                continue;
+            };
+            let ok = arrival.hash_ok && arrival.digest == *digest;
+            if !ok {
+                wrong.push(format!("{who} has another {name} than was sent"));
+            }
+            let seconds = arrival.micros as f64 / 1e6;
+            let rate = arrival.size as f64 / seconds.max(1e-6) / 1e6;
+            let verdict = if ok { "hash ok" } else { "HASH WRONG" };
+            let text = format!(
+                "  {who:<9} {name:<24} {:>12} {seconds:>8.3} s {rate:>10.1}  {verdict} {}…",
+                arrival.size,
+                short(&arrival.digest)
+            );
+            let fields = vec![
+                ("receiver", (*who).into()),
+                ("file", (&**name).into()),
+                ("bytes", arrival.size.into()),
+                ("micros", arrival.micros.into()),
+                ("hash_ok", ok.into()),
+                ("sha256", (&*arrival.digest).into()),
+            ];
+            printer.closing("arrival", &text, &fields);
+        }
+    }
+    let mains = finale.accounts.iter().flat_map(|account| &account.arrivals).filter(|arrival| arrival.file == file);
+    let (total, slowest) =
+        mains.fold((0, 0), |(total, slowest), arrival| (total + arrival.size, slowest.max(arrival.micros)));
+    if slowest > 0 {
+        let rate = total as f64 / (slowest as f64 / 1e6) / 1e6;
+        let text = format!("  goodput of {file} to all receivers together: {rate:.1} MB/s");
+        printer.closing("goodput", &text, &vec![("bytes", total.into()), ("micros", slowest.into())]);
+    }
+    wrong
+}
+
+fn parties(printer: &mut Printer, finale: &Finale) {
+    printer.heading("What it took");
+    if !printer.is_json() {
+        let header = format!(
+            "  {:<12} {:>9} {:>10} {:>8} {:>9} {:>8} {:>8}  epochs",
+            "party", "frames in", "frames out", "sealed", "delivered", "relayed", "refused"
+        );
+        printer.closing("", &header, &Fields::new());
+    }
+    for account in &finale.accounts {
+        let (stats, driver) = (&account.stats, &account.driver);
+        let epochs: Vec<_> = account.epochs.iter().map(u64::to_string).collect();
+        let text = format!(
+            "  {:<12} {:>9} {:>10} {:>8} {:>9} {:>8} {:>8}  {}",
+            account.name,
+            driver.frames_in,
+            driver.frames_out,
+            stats.sealed,
+            stats.delivered,
+            stats.relayed,
+            stats.rejections(),
+            if epochs.is_empty() { "-".to_owned() } else { epochs.join(" ") }
+        );
+        let fields = vec![
+            ("party", (&*account.name).into()),
+            ("frames_in", driver.frames_in.into()),
+            ("frames_out", driver.frames_out.into()),
+            ("dropped", driver.data_dropped.into()),
+            ("sealed", stats.sealed.into()),
+            ("delivered", stats.delivered.into()),
+            ("relayed", stats.relayed.into()),
+            ("refused", stats.rejections().into()),
+            ("epochs", epochs.join(" ").into()),
+        ];
+        printer.closing("party", &text, &fields);
+        if driver.data_dropped > 0 {
+            let text = format!("  {:<12} {} frames found a full queue and were sent again", "", driver.data_dropped);
+            printer.closing("dropped", &text, &vec![("frames", driver.data_dropped.into())]);
+        }
+    }
+}
+
+fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
+    let seen = &finale.seen;
+    printer.heading(&format!("What eve saw between {TAPPED} and {LEADER}"));
+    let text = format!("  {} in {} frames, all recorded", bytes(seen.bytes), seen.frames);
+    printer.closing("record", &text, &vec![("bytes", seen.bytes.into()), ("frames", seen.frames.into())]);
+    for ((id, up), kind) in &seen.kinds {
+        let way = if *up { "to the leader" } else { "to the member" };
+        let clear = clear_fields(id).join(", ");
+        let text = format!(
+            "  {id:<6} {way:<14} {:>6} frames {:>11}, {:>5.1} % sealed; in clear: {clear}",
+            kind.frames,
+            bytes(kind.bytes),
+            100.0 * kind.sealed as f64 / (kind.bytes as f64).max(1.0)
+        );
+        let fields = vec![
+            ("id", (*id).into()),
+            ("to_leader", (*up).into()),
+            ("frames", kind.frames.into()),
+            ("bytes", kind.bytes.into()),
+            ("sealed", kind.sealed.into()),
+            ("clear", clear.into()),
+        ];
+        printer.closing("seen", &text, &fields);
+    }
+    if seen.strange > 0 {
+        let text = format!("  {} frames are no messages of Antigone", seen.strange);
+        printer.closing("strange", &text, &vec![("frames", seen.strange.into())]);
+    }
+    let epochs: Vec<_> = seen
+        .epochs
+        .iter()
+        .map(|(epoch, (frames, size))| format!("{frames} frames, {}, in epoch {epoch}", bytes(*size)))
+        .collect();
+    let senders: Vec<_> = seen.senders.iter().map(u64::to_string).collect();
+    let text = format!("  data: {}; from the members with the numbers {}", epochs.join("; "), senders.join(", "));
+    printer.closing("data", &text, &vec![("epochs", epochs.join("; ").into()), ("senders", senders.join(" ").into())]);
+    for (word, places) in &seen.words {
+        let places: Vec<_> = places.iter().map(|(id, count)| format!("{count} × {id}")).collect();
+        let text = format!("  the name \"{word}\" stands in clear: {}", places.join(", "));
+        printer.closing("name", &text, &vec![("name", (&**word).into()), ("places", places.join(", ").into())]);
+    }
+    let mut wrong = Vec::new();
+    let verdict = match (seen.found, finale.control) {
+        (0, 1..) => "none occurs in the record",
+        (0, 0) => "but the search does not work",
+        _ => "SOME OCCUR IN THE RECORD",
+    };
+    let text = format!(
+        "  searched for {} pieces of {NEEDLE} bytes of what was sent: {verdict} (in the plaintexts: {} hits)",
+        finale.pieces, finale.control
+    );
+    let fields = vec![
+        ("pieces", (finale.pieces as u64).into()),
+        ("found", seen.found.into()),
+        ("control", finale.control.into()),
+    ];
+    printer.closing("search", &text, &fields);
+    if seen.found > 0 || finale.control == 0 {
+        wrong.push("plaintext is in the eavesdropper's record, or the search for it does not work".to_owned());
+    }
+    let text = "  So eve knows who talks to whom, when, and how much; not what is said.";
+    printer.closing("hidden", text, &vec![("visible", "names, numbers, epochs, sizes, times".into())]);
+    wrong
+}
+
+fn leaver(printer: &mut Printer, finale: &mut Finale) -> Vec<String> {
+    printer.heading(&format!("What {LEAVER} can read after the leave"));
+    let Some(account) = finale.accounts.iter_mut().find(|account| account.name == LEAVER) else { return Vec::new() };
+    let last = account.epochs.last().copied().unwrap_or(0);
+    let latest = finale.seen.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
+    let tried = account.left.as_mut().map(|machine| try_keyless(machine, &finale.seen.latest)).unwrap_or_default();
+    let text = format!(
+        "  its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({})",
+        tried.frames, tried.opened, tried.why
+    );
+    let fields = vec![
+        ("last_epoch", last.into()),
+        ("epoch", latest.into()),
+        ("frames", tried.frames.into()),
+        ("opened", tried.opened.into()),
+        ("why", tried.why.clone().into()),
+    ];
+    printer.closing("keyless", &text, &fields);
+    let mut wrong = Vec::new();
+    if tried.opened > 0 || tried.frames == 0 || latest <= last {
+        wrong.push(format!("{LEAVER} can read what was sent after it left, or that was not tried"));
+    }
+    wrong
+}

@@ -1,0 +1,343 @@
+//! An eavesdropper on one link: a proxy over loopback that copies bytes both ways and records them, and what can be told
+//! from the record without any key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sodality::wire::antigone::MESSAGES;
+use sodality::wire::frame::HEADER_BYTES;
+use sodality::wire::shape::Content;
+use sodality::wire::{MessageInfo, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::files::Folder;
+
+/// Bytes copied at once.
+const BLOCK: usize = 64 << 10;
+/// Blocks that wait to be written to the record. The link waits for a full record: nothing is missing from it.
+const WAITING: usize = 64;
+
+/// What was copied: the direction (towards the leader or from it), and the bytes.
+type Copied = (bool, Vec<u8>);
+
+/// A tap at work.
+pub(crate) struct Tap {
+    /// Where the member connects to.
+    pub(crate) address: SocketAddr,
+    recorder: JoinHandle<io::Result<()>>,
+    record: Record,
+}
+
+/// The record: a temporary folder with a file for each direction, removed with this.
+pub(crate) struct Record {
+    folder: PathBuf,
+}
+
+impl Record {
+    fn path(&self, up: bool) -> PathBuf {
+        self.folder.join(if up { "to-the-leader" } else { "from-the-leader" })
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // There is nobody to tell.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Tap {
+    /// Begins to listen, for one link after the other, on the way to `leader`.
+    pub(crate) async fn start(leader: SocketAddr, stop: watch::Receiver<bool>) -> io::Result<Self> {
+        let folder = Folder::temporary().map_err(|failed| io::Error::other(failed.to_string()))?;
+        let record = Record { folder };
+        let mut files = [
+            BufWriter::new(File::create_new(record.path(false))?),
+            BufWriter::new(File::create_new(record.path(true))?),
+        ];
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (copies, mut copied) = mpsc::channel::<Copied>(WAITING);
+        let recorder = tokio::task::spawn_blocking(move || {
+            while let Some((up, bytes)) = copied.blocking_recv() {
+                if let Some(file) = files.get_mut(usize::from(up)) {
+                    file.write_all(&bytes)?;
+                }
+            }
+            files.iter_mut().try_for_each(Write::flush)
+        });
+        tokio::spawn(relay(listener, leader, copies, stop));
+        Ok(Self { address, recorder, record })
+    }
+
+    /// Waits until all is recorded.
+    pub(crate) async fn finish(self) -> io::Result<Record> {
+        self.recorder.await.map_err(io::Error::other)??;
+        Ok(self.record)
+    }
+}
+
+async fn relay(
+    listener: TcpListener,
+    leader: SocketAddr,
+    copies: mpsc::Sender<Copied>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let member = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((member, _)) = member else { continue };
+        let Ok(leader) = TcpStream::connect(leader).await else { continue };
+        // Without it the link is slower, and works.
+        let _ = (member.set_nodelay(true), leader.set_nodelay(true));
+        let ((from_member, to_member), (from_leader, to_leader)) = (member.into_split(), leader.into_split());
+        let link = async {
+            tokio::join!(
+                copy(true, from_member, to_leader, copies.clone()),
+                copy(false, from_leader, to_member, copies.clone())
+            )
+        };
+        tokio::select! {
+            _ = link => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn copy(up: bool, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, copies: mpsc::Sender<Copied>) {
+    let mut block = vec![0; BLOCK];
+    while let Ok(length @ 1..) = from.read(&mut block).await {
+        let piece = block.get(..length).unwrap_or_default();
+        if copies.send((up, piece.to_vec())).await.is_err() || to.write_all(piece).await.is_err() {
+            break;
+        }
+    }
+    // The other side hears that nothing follows.
+    let _ = to.shutdown().await;
+}
+
+/// The frames of one kind in one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Kind {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    /// Of these bytes, those in boxes.
+    pub(crate) sealed: u64,
+}
+
+/// What the record shows.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// By message id and direction (towards the leader or from it).
+    pub(crate) kinds: BTreeMap<(&'static str, bool), Kind>,
+    /// Frames that are no message of Antigone.
+    pub(crate) strange: u64,
+    /// Frames and bytes in all, lengths in front included.
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    /// Data frames by epoch: how many, and bytes.
+    pub(crate) epochs: BTreeMap<u64, (u64, u64)>,
+    /// Numbers of members that sent data.
+    pub(crate) senders: BTreeSet<u64>,
+    /// In which kinds of frames each of the words that were searched for occurs in clear, and how often.
+    pub(crate) words: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// How many times a piece of the known plaintexts was found, and how many pieces were searched for.
+    pub(crate) found: u64,
+    /// Data frames of the latest epoch, some of them.
+    pub(crate) latest: Vec<Vec<u8>>,
+}
+
+/// How many frames of the latest epoch are kept.
+const KEPT: usize = 32;
+
+/// Takes the record apart. May block.
+pub(crate) fn read(record: &Record, words: &[String], needles: &Needles) -> io::Result<Seen> {
+    let mut seen = Seen::default();
+    for up in [true, false] {
+        let mut stream = BufReader::with_capacity(BLOCK, File::open(record.path(up))?);
+        let mut scan = needles.scan();
+        while let Some(frame) = next_frame(&mut stream)? {
+            seen.frames += 1;
+            seen.bytes += frame.len() as u64 + 4;
+            // As it went over the wire, so that nothing is missed where frames meet.
+            scan.feed(&u32::try_from(frame.len()).unwrap_or(u32::MAX).to_be_bytes());
+            scan.feed(&frame);
+            take_apart(frame, up, words, &mut seen);
+        }
+        seen.found += scan.found;
+    }
+    Ok(seen)
+}
+
+fn next_frame(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut prefix = [0; 4];
+    match stream.read_exact(&mut prefix) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let length = u64::from(u32::from_be_bytes(prefix));
+    let mut frame = Vec::new();
+    stream.take(length).read_to_end(&mut frame)?;
+    // A frame that was cut off at the end of the link is none.
+    Ok((frame.len() as u64 == length).then_some(frame))
+}
+
+fn declared(frame: &[u8]) -> Option<&'static MessageInfo> {
+    let code = frame.get(HEADER_BYTES - 1)?;
+    MESSAGES.iter().copied().find(|info| info.code == *code)
+}
+
+fn number(value: Option<&Value>) -> Option<u64> {
+    match &value?.content {
+        Content::Leaf(bytes) => bytes.as_slice().try_into().ok().map(u64::from_be_bytes),
+        _ => None,
+    }
+}
+
+fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
+    let Some((info, parts)) = declared(&frame).and_then(|info| Some((info, info.dissect(&frame).ok()?))) else {
+        seen.strange += 1;
+        return;
+    };
+    let kind = seen.kinds.entry((info.id, up)).or_default();
+    kind.frames += 1;
+    kind.bytes += frame.len() as u64;
+    kind.sealed += parts.text.len() as u64;
+    let clear = frame.get(parts.clear.range.clone()).unwrap_or_default();
+    for word in words {
+        let count = clear.windows(word.len().max(1)).filter(|piece| *piece == word.as_bytes()).count() as u64;
+        if count > 0 {
+            *seen.words.entry(word.clone()).or_default().entry(info.id).or_default() += count;
+        }
+    }
+    if info.id == "RA-D" {
+        let epoch = number(parts.clear.find("epoch")).unwrap_or(0);
+        seen.senders.extend(number(parts.clear.find("cid")));
+        if seen.epochs.last_key_value().is_none_or(|(latest, _)| *latest < epoch) {
+            seen.latest.clear();
+        }
+        let tally = seen.epochs.entry(epoch).or_default();
+        tally.0 += 1;
+        tally.1 += frame.len() as u64;
+        let latest = seen.epochs.last_key_value().is_some_and(|(latest, _)| *latest == epoch);
+        if latest && seen.latest.len() < KEPT {
+            seen.latest.push(frame);
+        }
+    }
+}
+
+/// The names of a message's clear fields, in their order.
+pub(crate) fn clear_fields(id: &str) -> Vec<&'static str> {
+    let info = MESSAGES.iter().find(|info| info.id == id);
+    match info.map(|info| info.clear) {
+        Some(sodality::wire::Shape::Struct(fields)) => fields.iter().map(|field| field.name).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Bytes of each piece of plaintext that is searched for: long enough that none occurs by chance.
+pub(crate) const NEEDLE: usize = 24;
+
+/// Pieces of known plaintexts.
+#[derive(Debug, Default)]
+pub(crate) struct Needles {
+    pieces: Vec<[u8; NEEDLE]>,
+    /// For each pair of first bytes whether a piece begins so: most places are passed over at once.
+    first: Vec<bool>,
+}
+
+impl Needles {
+    /// With these pieces.
+    pub(crate) fn new(mut pieces: Vec<[u8; NEEDLE]>) -> Self {
+        pieces.sort_unstable();
+        pieces.dedup();
+        let mut first = vec![false; 1 << 16];
+        for piece in &pieces {
+            if let Some(mark) = first.get_mut(pair(piece)) {
+                *mark = true;
+            }
+        }
+        Self { pieces, first }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Looks for them in a stream.
+    pub(crate) fn scan(&self) -> Scan<'_> {
+        Scan { needles: self, tail: Vec::new(), found: 0 }
+    }
+}
+
+fn pair(bytes: &[u8]) -> usize {
+    match bytes {
+        [a, b, ..] => usize::from(u16::from_be_bytes([*a, *b])),
+        _ => 0,
+    }
+}
+
+/// A search through a stream that comes in pieces.
+pub(crate) struct Scan<'a> {
+    needles: &'a Needles,
+    tail: Vec<u8>,
+    /// How many places hold one of the needles.
+    pub(crate) found: u64,
+}
+
+impl Scan<'_> {
+    /// The next bytes of the stream.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        for place in self.tail.windows(NEEDLE) {
+            let may = self.needles.first.get(pair(place)).is_some_and(|mark| *mark);
+            if may && self.needles.pieces.binary_search_by(|piece| piece.as_slice().cmp(place)).is_ok() {
+                self.found += 1;
+            }
+        }
+        let keep = self.tail.len().min(NEEDLE - 1);
+        self.tail.drain(..self.tail.len() - keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needles_are_found_across_the_pieces_of_a_stream() {
+        let text: Vec<u8> = (0..200u8).collect();
+        let needles =
+            Needles::new(vec![text[50..50 + NEEDLE].try_into().unwrap(), text[100..100 + NEEDLE].try_into().unwrap()]);
+        for cut in 1..200 {
+            let mut scan = needles.scan();
+            text.chunks(cut).for_each(|piece| scan.feed(piece));
+            assert_eq!(scan.found, 2, "cut into pieces of {cut}");
+        }
+        let mut scan = needles.scan();
+        scan.feed(&[0; 500]);
+        assert_eq!(scan.found, 0);
+    }
+
+    #[test]
+    fn a_cut_frame_at_the_end_is_none() {
+        let mut stream: &[u8] = &[0, 0, 0, 2, 7, 7, 0, 0, 0, 9, 1];
+        assert_eq!(next_frame(&mut stream).unwrap().unwrap(), [7, 7]);
+        assert!(next_frame(&mut stream).unwrap().is_none());
+    }
+
+    #[test]
+    fn clear_fields_are_those_of_the_declarations() {
+        assert_eq!(clear_fields("RA-J1"), ["app", "leader", "member", "i0", "share"]);
+    }
+}

@@ -1,0 +1,291 @@
+//! What happened, as it happens: lines for people, bars where there is a terminal, or JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sodality::endpoint::Instant;
+use sodality_transports::clock::Clock;
+use tokio::sync::mpsc;
+
+use super::Style;
+
+/// The value of a field.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+pub(crate) type Fields = Vec<(&'static str, Value)>;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// To whom.
+    pub(crate) who: String,
+    /// What.
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// Something to tell: its kind and fields for machines, its text for people.
+    Told { kind: &'static str, text: String, fields: Fields },
+    /// A file on its way to somebody.
+    Progress { file: String, have: u64, size: u64 },
+}
+
+/// Where a party tells what happens to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Teller {
+    who: String,
+    lines: mpsc::Sender<Line>,
+}
+
+impl Teller {
+    pub(crate) fn new(who: &str, lines: mpsc::Sender<Line>) -> Self {
+        Self { who: who.to_owned(), lines }
+    }
+
+    async fn send(&self, what: What) {
+        // Without a printer there is nobody to tell.
+        let _ = self.lines.send(Line { who: self.who.clone(), what }).await;
+    }
+
+    pub(crate) async fn tell(&self, kind: &'static str, text: impl Into<String>, fields: Fields) {
+        self.send(What::Told { kind, text: text.into(), fields }).await;
+    }
+
+    pub(crate) async fn progress(&self, file: &str, have: u64, size: u64) {
+        self.send(What::Progress { file: file.to_owned(), have, size }).await;
+    }
+}
+
+/// Characters that could mean something to a terminal become harmless ones.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// `text` as JSON, quotes included.
+fn quote(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => {
+                // Writing into a string does not fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn json(at: Duration, who: &str, kind: &str, fields: &Fields) -> String {
+    let mut out = format!("{{\"t\":{:.6},\"who\":{},\"what\":{}", at.as_secs_f64(), quote(who), quote(kind));
+    for (name, value) in fields {
+        let value = match value {
+            Value::Text(text) => quote(text),
+            Value::Number(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+        };
+        // As above.
+        let _ = write!(out, ",{}:{value}", quote(name));
+    }
+    out.push('}');
+    out
+}
+
+/// A bar, or where there is no terminal the next quarter that is told.
+struct Way {
+    bar: Option<ProgressBar>,
+    quarter: u64,
+}
+
+/// Prints lines to the standard output.
+pub(crate) struct Printer {
+    style: Style,
+    bars: Option<MultiProgress>,
+    colour: bool,
+    width: usize,
+    clock: Clock,
+    start: Instant,
+    ways: BTreeMap<(String, String), Way>,
+    /// The standard output is gone: nothing more is printed.
+    gone: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(style: Style) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let bars =
+            (terminal && style == Style::Human).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout()));
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let clock = Clock::new();
+        let colour = terminal && !plain && style != Style::Json;
+        Self { style, bars, colour, width: 6, clock, start: clock.now(), ways: BTreeMap::new(), gone: false }
+    }
+
+    /// Whether machines read it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.style == Style::Json
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now().since(self.start)
+    }
+
+    fn put(&mut self, line: &str) {
+        if self.gone {
+            return;
+        }
+        let put = match &self.bars {
+            Some(bars) => bars.suspend(|| writeln!(io::stdout().lock(), "{line}")),
+            None => writeln!(io::stdout().lock(), "{line}"),
+        };
+        // A reader that went away (`| head`) is no reason to stop the group.
+        self.gone = put.is_err();
+    }
+
+    /// Prints a line of the timeline.
+    pub(crate) fn line(&mut self, line: &Line) {
+        match &line.what {
+            What::Told { kind, text, fields } => self.told(&line.who, kind, text, fields),
+            What::Progress { file, have, size } => self.progress(&line.who, file, *have, *size),
+        }
+    }
+
+    fn told(&mut self, who: &str, kind: &str, text: &str, fields: &Fields) {
+        let at = self.now();
+        match self.style {
+            Style::Quiet => {}
+            Style::Json => self.put(&json(at, who, kind, fields)),
+            Style::Human => {
+                let (at, who, text) = (at.as_secs_f64(), printable(who), printable(text));
+                let (dim, bold, plain) = self.paint();
+                let width = self.width;
+                self.put(&format!("{dim}{at:>8.3} s{plain}  {bold}{who:<width$}{plain}  {text}"));
+            }
+        }
+    }
+
+    fn paint(&self) -> (&'static str, &'static str, &'static str) {
+        if self.colour { ("\u{1b}[2m", "\u{1b}[1m", "\u{1b}[0m") } else { ("", "", "") }
+    }
+
+    fn progress(&mut self, who: &str, file: &str, have: u64, size: u64) {
+        let key = (who.to_owned(), file.to_owned());
+        let quarters = have.saturating_mul(4).checked_div(size).unwrap_or(4);
+        let way = self.ways.entry(key).or_insert_with(|| {
+            let bar = self.bars.as_ref().map(|bars| {
+                let bar = bars.add(ProgressBar::new(size));
+                let style = ProgressStyle::with_template(
+                    "            {prefix:<6}  [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec}",
+                );
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+                bar.set_prefix(printable(who));
+                bar
+            });
+            Way { bar, quarter: 1 }
+        });
+        if let Some(bar) = &way.bar {
+            bar.set_position(have);
+            if have >= size {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        match self.style {
+            Style::Json => {
+                let fields = vec![("file", file.into()), ("have", have.into()), ("size", size.into())];
+                self.told(who, "progress", "", &fields);
+            }
+            // The last quarter is told by what follows.
+            Style::Human if quarters >= way.quarter && quarters < 4 => {
+                way.quarter = quarters + 1;
+                let text = format!("has {} % of {file}", quarters * 25);
+                self.told(who, "progress", &text, &Fields::new());
+            }
+            Style::Human | Style::Quiet => {}
+        }
+    }
+
+    /// Prints what belongs to the summary.
+    pub(crate) fn closing(&mut self, kind: &'static str, text: &str, fields: &Fields) {
+        match self.style {
+            Style::Json => {
+                let at = self.now();
+                self.put(&json(at, "summary", kind, fields));
+            }
+            Style::Human | Style::Quiet => self.put(&printable(text)),
+        }
+    }
+
+    /// Prints the heading of a part of the summary.
+    pub(crate) fn heading(&mut self, text: &str) {
+        if self.style != Style::Json {
+            let (_, bold, plain) = self.paint();
+            self.put("");
+            self.put(&format!("{bold}{text}{plain}"));
+        }
+    }
+
+    /// Ends the bars: whatever is left of them goes.
+    pub(crate) fn clear(&mut self) {
+        for way in self.ways.values() {
+            if let Some(bar) = &way.bar {
+                bar.finish_and_clear();
+            }
+        }
+        self.ways.clear();
+    }
+}
