@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 assert_eq!((member.cid, why), (EVE, Reason::Unknown));
                 println!("  {:?} has no block: {why}", member.cid);
                 // Another's block under her own number does not open either: it is bound to the key and the number.
-                let stolen: Vec<_> = blocks.iter().take(1).map(|block| Block { cid: EVE, ..block.clone() }).collect();
+                let stolen: Vec<_> = blocks.iter().take(1).map(|block| Block { cid: EVE, ..*block }).collect();
                 let stolen = receive(&*suite, header, member, &framed(&second, header, &stolen)?).map(|_| ());
                 assert_eq!(stolen, Err(Reason::Forged));
                 println!("  {:?} with {ADA:?}'s block: {}", member.cid, verdict(&stolen));

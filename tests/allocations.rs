@@ -1,6 +1,6 @@
 //! Output is composed, data is sealed and opened, and windows move without an allocation a frame; nor does a whole group
 //! allocate for a message on its way from a member over the leader to the others.
-#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "rustcrypto")]
 
 use std::alloc::{GlobalAlloc, Layout, System as Heap};

@@ -1,4 +1,5 @@
 //! What a hostile network, a late timer, and a link that cannot be had must not do to a whole group.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use core::time::Duration;
 

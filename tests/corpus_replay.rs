@@ -20,8 +20,10 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 
+type Target = Box<dyn Fn(&[u8]) -> bool>;
+
 /// What a target does with an input; the answer says whether the input got past the first check.
-fn target(name: &str) -> Box<dyn Fn(&[u8]) -> bool> {
+fn target(name: &str) -> Target {
     match name {
         "decode_antigone" => Box::new(|bytes| exercise_decoders(bytes) > 0),
         "member" => machine::<Member>(),
@@ -31,7 +33,7 @@ fn target(name: &str) -> Box<dyn Fn(&[u8]) -> bool> {
     }
 }
 
-fn machine<M: Subject>() -> Box<dyn Fn(&[u8]) -> bool> {
+fn machine<M: Subject>() -> Target {
     let scene = Scene::<M>::new().unwrap();
     assert!(scene.snapshots() > 2 && scene.frames() > 0, "{} {}", scene.snapshots(), scene.frames());
     Box::new(move |bytes| scene.play(bytes) > 0)

@@ -250,7 +250,7 @@ fn the_attacker_can_read_what_it_has_keys_for() {
 fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> World {
     let mut world = World::new(seed);
     world.trace_mut().keep(200);
-    let mut run = || -> Result<(), Stop> {
+    let run = || -> Result<(), Stop> {
         let faults = Faults { corrupt: 0, ..Faults::HARSH };
         let link = LinkConfig::DATAGRAM.max_frame(65_536).faults(faults);
         let star = Star::add(&mut world, StarConfig { link, policy, ..StarConfig::new(suite) }, 3)?;
