@@ -243,7 +243,8 @@ async fn conduct(
         needles.map_err(|error| Failed::Input(format!("{}: cannot be read ({error})", load.name)))?;
 
     let name = |text: &str| Name::new(text).map_err(|error| group(&error));
-    let common = Common { suite: suite.clone(), app: name("sodality-demo")?, leader: name(LEADER)? };
+    let common =
+        Common { suite: suite.clone(), app: name("sodality-demo")?, leader: name(LEADER)?, settle: policy.settle };
     let mut registry = BTreeMap::new();
     for who in [LEADER, SENDER, LEAVER, TAPPED] {
         registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);

@@ -59,6 +59,8 @@ pub(crate) struct Common {
     pub(crate) suite: Arc<dyn Suite>,
     pub(crate) app: Name,
     pub(crate) leader: Name,
+    /// `settle` of the policy.
+    pub(crate) settle: Duration,
 }
 
 /// A file that arrived.
@@ -317,7 +319,9 @@ struct Person<M> {
     offered: BTreeMap<ObjectId, String>,
     /// The file after the leave is on offer.
     late: bool,
-    /// Somebody was there and has gone.
+    /// In the group.
+    joined: bool,
+    /// Somebody has been there.
     met: bool,
     account: Account,
 }
@@ -359,6 +363,7 @@ impl<M: Leave + 'static> Person<M> {
             awaited: BTreeMap::new(),
             offered: BTreeMap::new(),
             late: false,
+            joined: false,
             met: false,
             account,
         }
@@ -396,6 +401,8 @@ impl<M: Leave + 'static> Person<M> {
                     vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
                 self.tell.tell("joined", said, fields).await;
                 self.epoch(epoch);
+                self.joined = true;
+                self.gathered().await?;
             }
             Event::JoinRefused(why) => return Err(format!("{} may not join: {why:?}", self.account.name)),
             Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
@@ -500,13 +507,18 @@ impl<M: Leave + 'static> Person<M> {
 
     /// Everybody is there: the sender begins.
     async fn gathered(&mut self) -> Result<(), String> {
-        let Part::Sends { group: wanted, .. } = self.part else { return Ok(()) };
+        let Part::Sends { group: wanted, file: Some(_) } = self.part else { return Ok(()) };
+        if !self.joined {
+            return Ok(());
+        }
         let here = self.handle.call(|machine, _| machine.view().map_or(0, |view| view.members().len()));
         if here.await.map_err(text)? < wanted {
             return Ok(());
         }
         let Part::Sends { file, .. } = &mut self.part else { return Ok(()) };
         let Some(file) = file.take() else { return Ok(()) };
+        // For so long sending stays with the old key, which the newest members never had: they would miss what is sent.
+        sleep(self.common.settle).await;
         self.offer(file).await
     }
 
