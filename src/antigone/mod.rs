@@ -1,6 +1,7 @@
 //! Antigone: micro-protocols composed by policy.
 
 pub mod data;
+pub mod failure;
 pub mod join;
 pub mod keys;
 pub mod leader;

@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Owed, Session};
+use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
+use crate::antigone::failure::Evidence;
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::membership::Assembly;
@@ -117,7 +118,7 @@ impl Member {
             until,
             held: None,
             pages: None,
-            evidence: Evidence { alive_as_of: now, current_as_of: None, newest: None },
+            evidence: Evidence::new(now),
             behind: false,
             stale: false,
             owed: None,
@@ -181,11 +182,7 @@ impl Member {
         if !shared {
             session.link = Some(link);
         }
-        let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
-        session.evidence.newest = Some(heard.standing);
-        if let Some(proof) = heard.evidence {
-            session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
-        }
+        let rose = session.evidence.hear(heard.standing, heard.evidence);
         if heard.answer {
             session.reply(now);
         }
