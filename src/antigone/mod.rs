@@ -5,6 +5,7 @@ pub mod failure;
 pub mod join;
 pub mod keys;
 pub mod leader;
+pub mod leave;
 pub mod member;
 pub mod membership;
 mod roles;

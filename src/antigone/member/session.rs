@@ -1,19 +1,17 @@
 //! What a member knows in a group: evidence, what is owed, what is awaited.
 
-use bytes::{Bytes, BytesMut};
 use core::time::Duration;
 
 use crate::antigone::failure::{Evidence, Own};
 use crate::antigone::keys::KeyBlock;
+use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
 use crate::antigone::station::Station;
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending};
 use crate::group::Backoff;
-use crate::group::channel::{Channel, Standing};
+use crate::group::channel::Channel;
 use crate::policy::Views;
-use crate::wire::Field;
-use crate::wire::antigone::{End, MemberBody};
 use crate::wire::field::VerifyingKey;
 
 /// A member's session: from the accepted offer to the end.
@@ -118,35 +116,8 @@ impl Session {
         until: Instant,
     ) -> alloc::boxed::Box<Farewell> {
         let standing = self.station.standing();
-        let body = MemberBody::End(End { reason, by: self.station.cid });
-        let mut text = BytesMut::with_capacity(16);
-        body.put(&mut text);
+        let body = member_end(reason, self.station.cid);
         let Self { channel, link, .. } = self;
-        alloc::boxed::Box::new(Farewell {
-            channel,
-            link,
-            standing,
-            body: text.freeze(),
-            said,
-            backoff,
-            owed: Some(now),
-            until,
-        })
+        alloc::boxed::Box::new(Farewell { channel, link, standing, body, said, backoff, owed: Some(now), until })
     }
 }
-
-/// The end of a session, until the leader knows of it.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct Farewell {
-    pub(super) channel: Channel,
-    pub(super) link: Option<Link>,
-    pub(super) standing: Standing,
-    pub(super) body: Bytes,
-    pub(super) said: Ending,
-    pub(super) backoff: Backoff,
-    pub(super) owed: Option<Instant>,
-    pub(super) until: Instant,
-}
-
-fingerprint!(Farewell { channel, link, body, backoff, owed, until } skip { standing, said });
