@@ -3,10 +3,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Lingering, Peer};
+use super::peer::Peer;
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::leader::{Offered, PendingId};
+use crate::antigone::leave::Lingering;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
@@ -240,13 +241,7 @@ impl Leader {
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return Err(Reason::Violation),
         };
-        lingering.channel.commit(&heard);
-        lingering.link = own.or(lingering.link);
-        if heard.body == Body::End {
-            // The peer knows: no more repeats of ours. One that asks gets one answer.
-            lingering.backoff = None;
-        }
-        lingering.owed |= heard.answer;
+        lingering.hear(&heard, own);
         if lingering.owed {
             self.work.insert(cid);
         }
@@ -267,8 +262,7 @@ impl Leader {
             self.timers.set(Timer::Linger(oldest), None);
             self.work.remove(&oldest);
         }
-        let at = lingering.backoff.as_ref().map_or(lingering.until, |backoff| backoff.due().min(lingering.until));
-        self.timers.set(Timer::Linger(cid), Some(at));
+        self.timers.set(Timer::Linger(cid), Some(lingering.deadline()));
         self.lingering.insert(cid, lingering);
         self.work.insert(cid);
     }

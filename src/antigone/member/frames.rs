@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Owed, Session};
+use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
+use crate::antigone::failure::Evidence;
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::membership::Assembly;
@@ -125,7 +126,7 @@ impl Member {
             until,
             held: None,
             pages: None,
-            evidence: Evidence { alive_as_of: now, current_as_of: None, newest: None },
+            evidence: Evidence::new(now),
             behind: false,
             stale: false,
             owed: None,
@@ -156,7 +157,8 @@ impl Member {
             Phase::Idle | Phase::Asking(_) => return Err(Reason::Unknown),
         }
         let shared = self.links.get(&link).is_none_or(|info| info.shared);
-        let most = self.me.limits.members + 1;
+        // A roster, or as many changes as a leader remembers: causes are told with changes only (S6).
+        let most = self.me.limits.members + 1 + self.me.limits.view_history;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         let heard = match session.channel.hear(&mut frame) {
             Ok(heard) => heard,
@@ -189,12 +191,9 @@ impl Member {
         if !shared {
             session.link = Some(link);
         }
-        let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
-        session.evidence.newest = Some(heard.standing);
         let timely = self.me.limits.checks.on(Check::EvidenceTime);
-        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
-            session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
-        }
+        let proof = if timely { heard.evidence } else { Some(now) };
+        let rose = session.evidence.hear(heard.standing, proof);
         if heard.answer {
             session.reply(now);
         }
