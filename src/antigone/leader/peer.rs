@@ -79,4 +79,3 @@ impl Peer {
         self.answer || self.block || (self.pages.is_some() && self.channel.idle())
     }
 }
-

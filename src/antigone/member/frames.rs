@@ -294,6 +294,7 @@ impl Member {
         // Nothing can fail from here on.
         session.held = None;
         let erased = session.station.install(keys, floor, now);
+        let given_up = session.station.drop_unripe();
         session.early = session.station.has_early();
         session.ask(now);
         self.out.event(Event::Installed { epoch, causes });
@@ -302,6 +303,9 @@ impl Member {
         }
         if let Some(step) = step {
             self.commit_view(step);
+        }
+        for link in given_up {
+            self.out.reject(link, Reason::EarlyEpoch);
         }
         Ok(())
     }
