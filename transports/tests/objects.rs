@@ -159,11 +159,6 @@ async fn two() -> Two {
     let leads = objects::spawn(leader.clone(), events, Config::new(group::suite()));
     let (member, events) = group::member("m1", address).await;
     let mut joins = objects::spawn(member.clone(), events, Config::new(group::suite()));
-    let early = joins.0.offer(name("early"), 0, Bytes(Vec::new())).await;
-    assert!(matches!(early, Err(ObjectError::NotJoined) | Ok(_)), "{early:?}");
-    if let Ok(manifest) = early {
-        joins.0.withdraw(manifest.object).await.unwrap();
-    }
     let joined = async { while !matches!(joins.1.recv().await.unwrap(), Report::Group(Event::Joined { .. })) {} };
     timeout(LIMIT, joined).await.unwrap();
     sleep(policy().settle).await;
@@ -180,13 +175,23 @@ async fn send(two: &mut Two, source: impl ReadAt + 'static, size: u64, store: Me
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outside_a_group_there_is_nobody_to_offer_to() {
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody answers there.
+    let (member, events) = group::member("m1", place.local_addr().unwrap()).await;
+    let (objects, _reports) = objects::spawn(member, events, Config::new(group::suite()));
+    assert!(matches!(objects.offer(name("early"), 0, Bytes(Vec::new())).await, Err(ObjectError::NotJoined)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_goes_from_one_to_the_other_and_back() {
     let mut two = two().await;
     let bytes = payload(700_001);
     let (store, shelf) = Memory::new();
     let manifest = send(&mut two, Bytes(bytes.clone()), 700_001, store).await;
     assert!(matches!(next(&mut two.joins.1).await, Report::Stored { manifest: stored } if stored == manifest));
-    assert!(matches!(next(&mut two.leads.1).await, Report::Received { outcome: Outcome::Verified, .. }));
+    let received = next(&mut two.leads.1).await;
+    assert!(matches!(received, Report::Received { outcome: Outcome::Verified, .. }), "{received:?}");
     assert!(matches!(next(&mut two.leads.1).await, Report::AllReceived { object } if object == manifest.object));
     {
         let shelf = shelf.lock().unwrap();
@@ -210,7 +215,8 @@ async fn a_store_that_fails_is_dropped_and_the_sender_hears_of_it() {
     let failed = next(&mut two.joins.1).await;
     let Report::Failed { why: Failure::Storage(error), .. } = failed else { panic!("{failed:?}") };
     assert_eq!(error.kind(), ErrorKind::StorageFull);
-    assert!(matches!(next(&mut two.leads.1).await, Report::Received { outcome: Outcome::Declined, .. }));
+    let received = next(&mut two.leads.1).await;
+    assert!(matches!(received, Report::Received { outcome: Outcome::Declined, .. }), "{received:?}");
     assert!(shelf.lock().unwrap().dropped && !shelf.lock().unwrap().finished);
 }
 
@@ -234,7 +240,8 @@ async fn a_store_that_cannot_be_opened_accepts_nothing() {
     assert!(matches!(refused.await, Err(ObjectError::Storage(_))));
     // It may still be accepted, or declined.
     two.joins.0.decline(manifest.object, from).await.unwrap();
-    assert!(matches!(next(&mut two.leads.1).await, Report::Received { outcome: Outcome::Declined, .. }));
+    let received = next(&mut two.leads.1).await;
+    assert!(matches!(received, Report::Received { outcome: Outcome::Declined, .. }), "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
