@@ -4,32 +4,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod group;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
-use sodality::crypto::{Suite, chacha20_poly1305};
+use group::{LIMIT, policy};
+use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Endpoint};
-use sodality::event::{Event, Peer, Port, Stats};
-use sodality::group::{Limits, Participant, Retry};
-use sodality::identity::{Epoch, Name};
-use sodality::policy::{Detection, Floor, Policy};
-use sodality::sim::star::long_term_key;
-use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
-use sodality_transports::clock::Clock;
-use sodality_transports::driver::{self, Config, Events, Handle};
-use sodality_transports::tcp::{self, Backoff, TcpConfig, TcpConnector};
+use sodality::event::{Event, Port, Stats};
+use sodality::group::Participant;
+use sodality::identity::Epoch;
+use sodality_transports::driver::{Events, Handle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-
-/// No test waits longer for anything.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the proxy does what, in a thousand frames.
 #[derive(Clone, Copy, Default)]
@@ -177,29 +170,6 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut dice: Dice, 
 
 type Heard = Arc<Mutex<BTreeMap<Vec<u8>, u32>>>;
 
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn limits() -> Limits {
-    let retry = Retry { first: Duration::from_millis(60), ceiling: Duration::from_millis(500) };
-    Limits { retry, ..Limits::default() }
-}
-
-fn policy() -> Policy {
-    Policy {
-        grace: Duration::from_millis(200),
-        settle: Duration::from_millis(50),
-        detection: Some(Detection { period: Duration::from_millis(250), misses: 4 }),
-        ..Policy::default()
-    }
-}
-
-fn tcp_config() -> TcpConfig {
-    let backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(100), attempts: 1000 };
-    TcpConfig { backoff, ..TcpConfig::default() }
-}
-
 /// Takes the events of a participant: remembers what it hears, and lets a member come back whenever it is out.
 fn live<M: Participant + 'static>(handle: Handle<M>, mut events: Events, again: fn(&mut M, &mut Cx<'_>)) -> Heard {
     let heard = Heard::default();
@@ -225,73 +195,26 @@ struct Star {
     heard: Vec<Heard>,
     mischief: Arc<Mischief>,
     seed: u64,
-    _end: watch::Sender<()>,
 }
 
 const MEMBERS: usize = 3;
 
 impl Star {
     async fn start(seed: u64, faults: Faults) -> Self {
-        let suite: Arc<dyn Suite> = chacha20_poly1305();
         let mischief = Arc::new(Mischief { faults: Mutex::new(faults), ..Mischief::default() });
-        let (end, ended) = watch::channel(());
-        let (ttp, mut questions) = driver::spawn(ThirdParty::new(suite.clone(), limits()), Config::default());
-        let address = tcp::listen(ttp.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap();
-        let keys = suite.clone();
-        tokio::spawn(async move {
-            // It lives as long as the star.
-            let _ended = ended;
-            while let Some(event) = questions.recv().await {
-                if let Event::LookupWanted { ticket, leader, member } = event {
-                    let key = |who: &Name| long_term_key(&*keys, who.as_str());
-                    let known = member.as_str().len() == 2;
-                    let records = Records {
-                        leader: (leader.as_str() == "lea").then(|| LeaderRecord { key: key(&leader) }),
-                        member: known.then(|| MemberRecord { key: key(&member), disabled: false }),
-                    };
-                    let _ = ttp.call(move |machine, cx| machine.answer(cx, ticket, &records)).await;
-                }
-            }
-        });
-        let way = proxy(address, seed, mischief.clone()).await;
-        let clock = Clock::new();
-        let config = LeaderConfig {
-            suite: suite.clone(),
-            app: name("proxy"),
-            name: name("lea"),
-            key: long_term_key(&*suite, "lea"),
-            policy: policy(),
-            access: Access::Registered,
-            limits: limits(),
-        };
-        let mut rng = getrandom::SysRng;
-        let machine = Leader::open(config, &mut Cx::new(clock.now(), &mut rng)).unwrap();
-        let connector = TcpConnector::new(tcp_config(), move |peer, _| (*peer == Peer::ThirdParty).then_some(way));
-        let (leader, events) = driver::spawn(machine, Config::default().clock(clock).connector(connector));
+        let way = proxy(group::third_party().await, seed, mischief.clone()).await;
+        let (leader, events, address) = group::leader(way, policy()).await;
         let mut heard = vec![live(leader.clone(), events, |_, _| {})];
-        let address = tcp::listen(leader.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap();
         let mut members = Vec::new();
         for number in 1..=MEMBERS {
-            let who = format!("m{number}");
             let way = proxy(address, seed + 100 * number as u64, mischief.clone()).await;
-            let machine = Member::new(MemberConfig {
-                suite: suite.clone(),
-                app: name("proxy"),
-                leader: name("lea"),
-                name: name(&who),
-                key: long_term_key(&*suite, &who),
-                floor: Floor::default(),
-                limits: limits(),
-            });
-            let connector = TcpConnector::new(tcp_config(), move |_, _| Some(way));
-            let (member, events) = driver::spawn(machine.unwrap(), Config::default().connector(connector));
-            member.call(|member, cx| member.join(cx)).await.unwrap().unwrap();
+            let (member, events) = group::member(&format!("m{number}"), way).await;
             heard.push(live(member.clone(), events, |member, cx| {
                 let _ = member.join(cx);
             }));
             members.push(member);
         }
-        Self { leader, members, heard, mischief, seed, _end: end }
+        Self { leader, members, heard, mischief, seed }
     }
 
     async fn standing<M: Participant + 'static>(handle: &Handle<M>) -> (bool, Epoch, Vec<u8>, usize) {

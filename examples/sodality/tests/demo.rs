@@ -134,6 +134,17 @@ fn an_empty_file_arrives_too() {
 }
 
 #[test]
+fn a_file_may_have_the_name_of_the_one_that_comes_later() {
+    let scratch = Scratch::new("name");
+    let (file, out) = (scratch.path(LATE), scratch.path("out"));
+    fs::write(&file, b"mine").unwrap();
+    let output = program(&scratch).arg(&file).arg("--out").arg(&out).arg("--quiet").output().unwrap();
+    good(&output);
+    assert_eq!(fs::read(out.join("cyd").join(LATE)).unwrap(), b"mine");
+    assert_eq!(files(&out).len(), 5, "{:?}", files(&out));
+}
+
+#[test]
 fn machines_get_a_line_of_json_for_each_thing() {
     let scratch = Scratch::new("json");
     let file = scratch.path("quote \u{e9}.txt");
@@ -174,9 +185,11 @@ fn bad_input_gets_one_line_and_its_own_status() {
     }
     assert_eq!(files(&scratch.path("tmp")), Vec::<String>::new());
     assert_eq!(fs::read_dir(scratch.path("tmp")).unwrap().count(), 0, "no folder is left behind");
-    // A wrong command line is clap's to explain.
-    let output = program(&scratch).arg("--no-such-option").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    for args in [&["--no-such-option"][..], &["--json", "--quiet"], &["a", "b"]] {
+        let output = program(&scratch).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(complaint(&output).contains("--help"), "{args:?}");
+    }
 }
 
 #[cfg(unix)]

@@ -9,10 +9,11 @@ use sodality::event::Event;
 use sodality::policy::{Policy, Protection};
 use sodality_transports::clock::Clock;
 
-use super::party::{Account, short};
+use super::party::Account;
+use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
 use super::timeline::{Fields, Printer, bytes};
-use super::{LATE_FILE, LEADER, LEAVER, TAPPED};
+use super::{LEADER, LEAVER, TAPPED, late_name};
 use crate::exit::Failed;
 
 /// All that is known in the end.
@@ -120,8 +121,7 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
     }
     let sent: Vec<_> = finale.accounts.iter().flat_map(|account| &account.sent).collect();
     for (name, _, digest) in &sent {
-        let wanted: &[&str] =
-            if *name == LATE_FILE && *name != file { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
+        let wanted: &[&str] = if name == late_name(file) { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
         for who in wanted {
             let arrival = finale
                 .accounts
