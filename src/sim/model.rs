@@ -1,11 +1,11 @@
-//! A small group for [`super::search`]: the real machines of a third party, a leader and some members, the frames
+//! A small group for [`super::search()`]: the real machines of a third party, a leader and some members, the frames
 //! between them, and an adversary who decides which frame arrives next, how often, and when time passes.
 //!
 //! A frame that is never chosen is lost, so loss and reordering need no actions of their own. Frames between leader and
 //! third party arrive at once: that exchange is searched on its own by who needs it. Time stands still but for
 //! [`Action::Timeout`], which moves it to the next deadline of any machine.
 //!
-//! What is checked in each state is written down as it happens ([`Past`]): epochs only grow (S5), who installs an epoch
+//! What is checked in each state is written down as it happens (`Past`): epochs only grow (S5), who installs an epoch
 //! has the leader's view of it (S5, R27), nothing is delivered twice (S9), nobody is admitted more often than it asked
 //! (S3) nor removed without a cause (S6), and who has been shown a newer epoch uses no older one (A17).
 
