@@ -268,10 +268,12 @@ pub enum Cause {
     Bytes = 9,
     /// The application asked.
     Command = 10,
+    /// Not known here: the changes that say why were missed, and the leader no longer remembers them. Never sent.
+    Missed = 255,
 }
 
 impl Cause {
-    /// All causes, by rising code.
+    /// All causes that a leader can state, by rising code.
     pub const ALL: [Self; 11] = [
         Self::Open,
         Self::Join,
@@ -302,7 +304,7 @@ impl Causes {
 
     /// The set of one cause.
     pub fn of(cause: Cause) -> Self {
-        Self(1 << cause as u8)
+        Self(1u16.checked_shl(u32::from(cause as u8)).unwrap_or(0))
     }
 
     /// This set and `cause`.

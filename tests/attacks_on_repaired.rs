@@ -65,6 +65,40 @@ fn a15_who_left_opens_and_says_nothing_more() {
     scene.refuses_again(&held[0], Reason::OldEpoch);
 }
 
+/// X12, R21: a member that missed an epoch holds the next block until it has the view; what comes under that key waits, and
+/// keeps nobody awake.
+#[test]
+fn x12_early_frames_wait_while_a_block_is_held() {
+    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2", "m3", "m4"]);
+    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
+    scene.run(SECOND * 6);
+    let (lagging, epoch) = (scene.star.members[0], scene.member(0).epoch());
+    let to: NodeId = lagging.into();
+    // The block of one epoch is lost; that of the next comes after data under it, and every view later still.
+    scene.hold(move |frame, id| frame.to == to && matches!(id, "RA-R" | "RA-CL"));
+    scene.leave(2);
+    scene.run(SOON / 4);
+    scene.leave(3);
+    scene.run(SOON);
+    for text in [b"one", b"two", b"six"] {
+        scene.say(1, text).unwrap();
+    }
+    scene.run(SOON);
+    let newest = scene.tap.borrow().held.iter().rfind(|frame| Tables::default().id(&frame.bytes) == "RA-R").cloned();
+    let newest = newest.unwrap();
+    assert_eq!(scene.inject(newest.to_link, newest.bytes), None);
+    scene.run(SECOND * 2);
+    assert_eq!(scene.member(0).epoch(), epoch, "the block is held");
+    assert_eq!(Star::heard(&scene.world, lagging, b"one"), 0);
+    scene.release();
+    scene.run(SECOND * 8);
+    for text in [b"one", b"two", b"six"] {
+        assert_eq!(Star::heard(&scene.world, lagging, text), 1, "{}", scene.world.trace().tail(60));
+    }
+    scene.star.members.truncate(2);
+    scene.all_is_well();
+}
+
 // ---- sessions ----
 
 #[test]

@@ -53,6 +53,8 @@ fn clocks_that_jump_never_panic_and_nothing_unsafe_follows() {
         let mut run = || -> Result<(), Stop> {
             for turn in 0..60 {
                 let node = *rng.pick(&nodes).unwrap();
+                // Now and then one stands still for a while, or runs half as fast again.
+                world.drift_clock(*rng.pick(&nodes).unwrap(), *rng.pick(&[FROZEN, 0, 0, 500_000]).unwrap())?;
                 let by = match rng.below(6) {
                     0 => -(rng.below(3_000_000) as i64),
                     1 => -(rng.below(600_000_000) as i64),

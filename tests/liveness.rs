@@ -153,6 +153,29 @@ fn a_member_that_missed_an_epoch_fetches_the_view() {
     run().unwrap_or_else(|stop| explain(&world, &stop));
 }
 
+/// RA §4.3: a link opened again is announced, also where nobody polls.
+#[test]
+fn a_member_whose_link_closes_goes_on_over_another() {
+    let mut world = World::new(9);
+    let mut run = || {
+        let policy = Policy { detection: None, ..Policy::default() };
+        let star = group(&mut world, config(policy, LinkConfig::STREAM), 2)?;
+        star.join_all(&mut world, T)?;
+        world.run_for(SECOND * 6)?;
+        let member = star.members[0];
+        let first = world.links_between(member, star.leader)[0];
+        world.connect(member, star.leader, LinkConfig::STREAM)?;
+        world.close(first)?;
+        world.run_for(SECOND)?;
+        let before = world.get(star.leader).unwrap().epoch();
+        world.with(star.leader, |leader, cx| leader.rekey(cx))?.unwrap();
+        world.eventually(SECOND, "the key comes over the other link", |world| {
+            world.get(star.leader).unwrap().epoch() > before && star.converged(world)
+        })
+    };
+    run().unwrap_or_else(|stop| explain(&world, &stop));
+}
+
 #[test]
 fn a_member_behind_a_partition_is_stale_and_comes_back() {
     for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {

@@ -21,7 +21,7 @@ use sodality::antigone::{Access, Leader, Member};
 use sodality::crypto::{Suite, chacha20_poly1305};
 use sodality::endpoint::{Cx, Endpoint, Instant, Link, Wake};
 use sodality::error::Reason;
-use sodality::event::{Causes, Event};
+use sodality::event::{Causes, EndReason, Event, JoinFailure};
 use sodality::fingerprint::Fingerprint;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::{Policy, Protection, Views};
@@ -440,6 +440,15 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
             world.run_for(SECOND * 12)
         });
     }
+    // Two of one name are offered a place at once, and the policy lets none replace the other.
+    play(&catcher, policy(|policy| policy.takeover = false), &["m1", "m1"], |world, star| {
+        join(world, star, 0)?;
+        join(world, star, 1)?;
+        world.run_for(SECOND * 2)?;
+        let busy = Event::JoinFailed(JoinFailure::Ended(EndReason::Busy));
+        assert!(world.events(star.members[1]).contains(&busy), "RA §4.1: end(busy)");
+        world.run_for(SECOND * 12)
+    });
     // Each protection, and views hidden.
     for protection in Protection::ALL {
         for (origin, views) in [(true, Views::Exact), (false, Views::Exact), (false, Views::Hidden)] {
@@ -675,8 +684,6 @@ fn ends(before: &str, why: Reason, machine: &Machine, mutant: &[u8], tables: &Ta
             (before, &*after),
             ("L member" | "L admitted" | "L suspected", "L lingering") | ("L offered", "L unknown")
         ),
-        // RA §4.1: a confirmed join for which there is no room, or whose name is taken.
-        (Machine::Leader(_), Reason::Budget) => (before, &*after) == ("L offered", "L unknown"),
         _ => false,
     }
 }

@@ -209,6 +209,23 @@ impl Station {
         self.early.iter().position(|(_, frame)| !waits(frame))
     }
 
+    /// After an install: gives up the frames whose key is still not here, so that forged ones do not hold the room of
+    /// those to come. Tells the links that they came over.
+    pub fn drop_unripe(&mut self) -> alloc::vec::Vec<Link> {
+        let (installed, mut freed) = (self.ring.installed(), 0);
+        let mut dropped = alloc::vec::Vec::new();
+        self.early.retain(|(link, frame)| {
+            let waits = Data::parse(frame).is_ok_and(|data| data.message.epoch > installed);
+            if waits {
+                freed += frame.len();
+                dropped.push(*link);
+            }
+            !waits
+        });
+        self.early_bytes -= freed;
+        dropped
+    }
+
     /// The oldest kept frame whose key does not have to be waited for any more.
     pub fn take_early(&mut self) -> Option<(Link, BytesMut)> {
         let (link, frame) = self.early.remove(self.ripe()?)?;

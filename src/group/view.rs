@@ -318,8 +318,7 @@ impl View {
     /// Computes the step to a whole roster: `entries` are all additions; version and digest are taken on the leader's
     /// word, since a newcomer does not know the chain behind them (RA §10).
     ///
-    /// Who was here and is not on the roster counts as removed by the leader's command: the true cause went with the
-    /// changes that were missed.
+    /// Who was here and is not on the roster went for a cause that is not known any more ([`Cause::Missed`]).
     ///
     /// # Errors
     /// [`ViewError::Gap`] if the version is not newer, [`ViewError::Unknown`] if an entry is a removal,
@@ -346,7 +345,7 @@ impl View {
             }
         }
         let gone = self.members.iter().filter(|(cid, _)| !listed.contains_key(cid)).map(|(cid, entry)| {
-            let change = ChangeRecord::Remove { cid: *cid, cause: Cause::Command, by: MemberId::LEADER };
+            let change = ChangeRecord::Remove { cid: *cid, cause: Cause::Missed, by: MemberId::LEADER };
             ViewChange { version, name: entry.name.clone(), change }
         });
         let mut changes: Vec<_> = gone.collect();

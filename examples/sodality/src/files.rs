@@ -281,3 +281,7 @@ impl Drop for Incoming {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

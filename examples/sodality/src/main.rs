@@ -8,6 +8,7 @@ mod files;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -54,8 +55,24 @@ struct DemoArgs {
     quiet: bool,
 }
 
+/// Help as it is; what is wrong with a command line in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Without a terminal or a reader there is nobody to tell.
+        let _ = error.print();
+    } else {
+        let shown = error.to_string();
+        let line = shown.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        eprintln!("sodality: {line}; see sodality --help");
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 fn main() -> ExitCode {
-    let Args { command: Command::Demo(args) } = Args::parse();
+    let Args { command: Command::Demo(args) } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
     let style = match (args.json, args.quiet) {
         (true, _) => demo::Style::Json,
         (_, true) => demo::Style::Quiet,

@@ -3,10 +3,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Lingering, Peer};
+use super::peer::Peer;
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::leader::{Offered, PendingId};
+use crate::antigone::leave::Lingering;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
@@ -180,7 +181,9 @@ impl Leader {
                 return Err(Reason::Violation);
             }
         };
-        let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
+        let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
+        let name = pending.name.clone();
+        let own = self.own_link(link).or(pending.link.and_then(|link| self.own_link(link)));
         let signs = self.station.policy.origin;
         if hello.origin_key.is_empty() == signs || !self.may_stand(heard.standing) {
             self.drop_pending(id);
@@ -194,7 +197,7 @@ impl Leader {
         let mut peer = Peer {
             name: name.clone(),
             origin_key: hello.origin_key,
-            link: self.own_link(link),
+            link: own,
             channel,
             first: Epoch(0),
             shown: Standing::default(),
@@ -212,7 +215,7 @@ impl Leader {
             self.drop_pending(id);
             let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
             self.see_off(cid, peer, EndReason::Busy, MemberId::LEADER, Some(backoff), now);
-            return Err(Reason::Budget);
+            return Ok(());
         }
         // Computed: from here on the member is there, with or without its rekey.
         let older: alloc::vec::Vec<_> = self
@@ -238,13 +241,7 @@ impl Leader {
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return Err(Reason::Violation),
         };
-        lingering.channel.commit(&heard);
-        lingering.link = own.or(lingering.link);
-        if heard.body == Body::End {
-            // The peer knows: no more repeats of ours. One that asks gets one answer.
-            lingering.backoff = None;
-        }
-        lingering.owed |= heard.answer;
+        lingering.hear(&heard, own);
         if lingering.owed {
             self.work.insert(cid);
         }
@@ -265,8 +262,7 @@ impl Leader {
             self.timers.set(Timer::Linger(oldest), None);
             self.work.remove(&oldest);
         }
-        let at = lingering.backoff.as_ref().map_or(lingering.until, |backoff| backoff.due().min(lingering.until));
-        self.timers.set(Timer::Linger(cid), Some(at));
+        self.timers.set(Timer::Linger(cid), Some(lingering.deadline()));
         self.lingering.insert(cid, lingering);
         self.work.insert(cid);
     }

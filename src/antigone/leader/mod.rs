@@ -21,6 +21,7 @@ use bytes::BytesMut;
 
 use crate::antigone::join::leader::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
+use crate::antigone::leave::Lingering;
 use crate::antigone::station::{Identity, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
@@ -33,7 +34,7 @@ use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
-use peer::{Lingering, Peer};
+use peer::Peer;
 
 /// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
 const FRAMES: usize = 2;

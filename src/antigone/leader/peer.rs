@@ -1,7 +1,5 @@
 //! What a leader keeps for each member.
 
-use bytes::Bytes;
-
 use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
 use crate::group::channel::{Channel, Standing};
@@ -81,18 +79,3 @@ impl Peer {
         self.answer || self.block || (self.pages.is_some() && self.channel.idle())
     }
 }
-
-/// The channel of somebody who is gone: kept for a while to repeat or to answer an end.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct Lingering {
-    pub(super) channel: Channel,
-    pub(super) link: Option<Link>,
-    pub(super) body: Bytes,
-    /// Repeats the own end until the peer's; none if the peer began.
-    pub(super) backoff: Option<Backoff>,
-    pub(super) owed: bool,
-    pub(super) until: Instant,
-}
-
-fingerprint!(Lingering { channel, link, body, backoff, owed, until });

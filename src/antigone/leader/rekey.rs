@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::peer::{Lingering, Peer};
+use super::peer::Peer;
 use super::{Leader, Timer};
 use crate::antigone::keys::{Facts, Issue};
+use crate::antigone::leave::{Lingering, leader_end};
 use crate::antigone::membership::Pages;
 use crate::antigone::station::Station;
 use crate::endpoint::{Cx, Entropy, Instant};
@@ -18,7 +19,7 @@ use crate::group::{Backoff, ChangeRecord, EpochKeys, View, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
 use crate::wire::Field;
-use crate::wire::antigone::{Change, Delta, DeltaChanges, End, LeaderBody};
+use crate::wire::antigone::{Change, Delta, DeltaChanges};
 use crate::wire::field::{Digest, List};
 
 /// How many bytes of changes `common` has room for.
@@ -67,8 +68,6 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
     }
     if from.0 > 0
         && let Some(changes) = view.since(from)
-        // Nobody refuses a roster within the limits; a longer list of changes would be.
-        && changes.len() <= view.members().len()
     {
         return Some(Pages::new(changes.into(), from, to, digest));
     }
@@ -173,11 +172,9 @@ impl Leader {
         backoff: Option<Backoff>,
         now: Instant,
     ) {
-        let mut body = BytesMut::with_capacity(16);
-        LeaderBody::End(End { reason, by }).put(&mut body);
         let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
-        self.linger(cid, Lingering { channel, link, body: body.freeze(), backoff, owed: true, until });
+        self.linger(cid, Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until });
     }
 
     /// The epoch that is due by plan.

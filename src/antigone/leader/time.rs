@@ -126,19 +126,11 @@ impl Leader {
 
     fn repeat_end(&mut self, now: Instant, cid: MemberId) {
         let Some(lingering) = self.lingering.get_mut(&cid) else { return };
-        if lingering.until <= now {
+        let Some(next) = lingering.handle_time(now, &mut self.jitter) else {
             self.lingering.remove(&cid);
             self.work.remove(&cid);
             return;
-        }
-        let mut next = lingering.until;
-        if let Some(backoff) = &mut lingering.backoff {
-            if backoff.due() <= now {
-                backoff.again(now, &mut self.jitter);
-                lingering.owed = true;
-            }
-            next = next.min(backoff.due());
-        }
+        };
         if lingering.owed {
             self.work.insert(cid);
         }

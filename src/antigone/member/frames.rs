@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Owed, Session};
+use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
+use crate::antigone::failure::Evidence;
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::membership::Assembly;
@@ -50,7 +51,9 @@ impl Member {
 
     /// RA §4.1, "A on RA-J2".
     fn on_answer(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
-        let Phase::Asking(Asking { attempt, until, .. }) = &self.phase else { return Err(Reason::Unknown) };
+        let Phase::Asking(Asking { attempt, until, link: asked_on, .. }) = &self.phase else {
+            return Err(Reason::Unknown);
+        };
         let (until, me) = (*until, &self.me);
         let suite = &*me.suite;
         let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
@@ -78,6 +81,9 @@ impl Member {
             self.fail_join(JoinFailure::LinkTooSmall);
             return Ok(());
         }
+        // What is for the leader alone never goes over a shared link (RA §4.2).
+        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let link = if shared { *asked_on } else { Some(link) };
         let session = self.open_session(cx, now, link, until, policy, accepted)?;
         self.phase = Phase::In(session.into());
         Ok(())
@@ -87,7 +93,7 @@ impl Member {
         &mut self,
         cx: &mut Cx<'_>,
         now: Instant,
-        link: Link,
+        link: Option<Link>,
         until: Instant,
         policy: Policy,
         accepted: Accepted,
@@ -114,13 +120,13 @@ impl Member {
         let mut session = Session {
             station,
             channel,
-            link: Some(link),
+            link,
             leader_key,
             joined: false,
             until,
             held: None,
             pages: None,
-            evidence: Evidence { alive_as_of: now, current_as_of: None, newest: None },
+            evidence: Evidence::new(now),
             behind: false,
             stale: false,
             owed: None,
@@ -151,7 +157,8 @@ impl Member {
             Phase::Idle | Phase::Asking(_) => return Err(Reason::Unknown),
         }
         let shared = self.links.get(&link).is_none_or(|info| info.shared);
-        let most = self.me.limits.members + 1;
+        // A roster, or as many changes as a leader remembers: causes are told with changes only (S6).
+        let most = self.me.limits.members + 1 + self.me.limits.view_history;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         let heard = match session.channel.hear(&mut frame) {
             Ok(heard) => heard,
@@ -184,12 +191,9 @@ impl Member {
         if !shared {
             session.link = Some(link);
         }
-        let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
-        session.evidence.newest = Some(heard.standing);
         let timely = self.me.limits.checks.on(Check::EvidenceTime);
-        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
-            session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
-        }
+        let proof = if timely { heard.evidence } else { Some(now) };
+        let rose = session.evidence.hear(heard.standing, proof);
         if heard.answer {
             session.reply(now);
         }
@@ -290,6 +294,7 @@ impl Member {
         // Nothing can fail from here on.
         session.held = None;
         let erased = session.station.install(keys, floor, now);
+        let given_up = session.station.drop_unripe();
         session.early = session.station.has_early();
         session.ask(now);
         self.out.event(Event::Installed { epoch, causes });
@@ -298,6 +303,9 @@ impl Member {
         }
         if let Some(step) = step {
             self.commit_view(step);
+        }
+        for link in given_up {
+            self.out.reject(link, Reason::EarlyEpoch);
         }
         Ok(())
     }

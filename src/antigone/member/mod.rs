@@ -22,6 +22,7 @@ use alloc::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::antigone::join::member::{Attempt, Parties};
+use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
@@ -32,7 +33,7 @@ use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};
 use crate::ttp::schedule::MemberKeys;
 use crate::wire::{Edition, Header, System};
-use session::{Farewell, Session};
+use session::Session;
 
 /// The most frames that one input queues.
 const FRAMES: usize = 1;

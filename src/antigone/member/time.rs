@@ -46,8 +46,7 @@ impl Member {
                     {
                         wake = wake.earlier(Wake::At(since + bound, Due::Staleness));
                     }
-                    let lost = session.evidence.alive_as_of + bound.saturating_mul(2);
-                    wake = wake.earlier(Wake::At(lost, Due::Silence));
+                    wake = wake.earlier(Wake::At(session.evidence.lost_at(bound), Due::Silence));
                 }
                 wake
             }
@@ -94,7 +93,7 @@ impl Member {
             return self.fail_join(JoinFailure::Timeout);
         }
         let bound = session.staleness(rto);
-        if bound.is_some_and(|bound| now >= session.evidence.alive_as_of + bound.saturating_mul(2)) {
+        if bound.is_some_and(|bound| now >= session.evidence.lost_at(bound)) {
             return if session.joined { self.finish(Ending::LeaderLost) } else { self.fail_join(JoinFailure::Timeout) };
         }
         if !session.stale && session.outdated(rto, now) {

@@ -1,6 +1,7 @@
 //! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback.
 
 mod party;
+mod person;
 mod summary;
 mod tap;
 mod timeline;
@@ -21,7 +22,7 @@ use tokio::time::sleep;
 
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
-use party::{Account, Common, Ended, LATE_FILE, LeaderParty, MemberParty, Part, SECRET, late_text};
+use party::{Account, Common, Ended, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
 use timeline::{Line, Printer, Teller};
@@ -57,6 +58,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const DEFAULT_FILE: &str = "the-book-of-lines.txt";
 const DEFAULT_BYTES: usize = 2 << 20;
 
+/// The name of the file that is sent after the leave. A file of that name that the user sends gets it for itself.
+fn late_name(file: &str) -> &'static str {
+    if file.eq_ignore_ascii_case("after-the-leave.txt") { "written-later.txt" } else { "after-the-leave.txt" }
+}
+
 /// Who takes part. The sender, the one who leaves, and the one whose link is tapped.
 const LEADER: &str = "lea";
 const SENDER: &str = "ada";
@@ -91,7 +97,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
         let folder = Folder::open(&out.join(who), options.force)?;
         folder.check(&name)?;
         if who != LEAVER {
-            folder.check(LATE_FILE)?;
+            folder.check(late_name(&name))?;
         }
         folders.insert(who, folder);
     }
@@ -225,6 +231,7 @@ async fn conduct(
     let tell = |who: &str| Teller::new(who, lines.clone());
     let suite = aes_256_gcm();
     let policy = Policy { grace: Duration::from_millis(300), settle: Duration::from_millis(100), ..Policy::default() };
+    let late = late_name(&load.name);
     let demo = tell("demo");
     demo.tell("policy", summary::policy_line(&policy), vec![("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into())])
         .await;
@@ -243,7 +250,13 @@ async fn conduct(
         needles.map_err(|error| Failed::Input(format!("{}: cannot be read ({error})", load.name)))?;
 
     let name = |text: &str| Name::new(text).map_err(|error| group(&error));
-    let common = Common { suite: suite.clone(), app: name("sodality-demo")?, leader: name(LEADER)? };
+    let common = Common {
+        suite: suite.clone(),
+        app: name("sodality-demo")?,
+        leader: name(LEADER)?,
+        settle: policy.settle,
+        late,
+    };
     let mut registry = BTreeMap::new();
     for who in [LEADER, SENDER, LEAVER, TAPPED] {
         registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);

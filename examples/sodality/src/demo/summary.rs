@@ -6,13 +6,14 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
 use sodality::event::Event;
-use sodality::policy::Policy;
+use sodality::policy::{Policy, Protection};
 use sodality_transports::clock::Clock;
 
-use super::party::{Account, short};
+use super::party::Account;
+use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
 use super::timeline::{Fields, Printer, bytes};
-use super::{LATE_FILE, LEADER, LEAVER, TAPPED};
+use super::{LEADER, LEAVER, TAPPED, late_name};
 use crate::exit::Failed;
 
 /// All that is known in the end.
@@ -29,21 +30,26 @@ pub(crate) struct Finale {
 
 /// The policy in one line.
 pub(crate) fn policy_line(policy: &Policy) -> String {
-    let detection = policy.detection.map_or_else(
-        || "failures go unnoticed".to_owned(),
-        |detection| format!("polls each {:?}, {} misses are a failure", detection.period, detection.misses),
-    );
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
+    let polls =
+        policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
     format!(
-        "policy: protection {:?}, {}origin, views {:?}, {}new key on {}; grace {:?}, settle {:?}; {detection}",
-        policy.protection,
-        if policy.origin { "signed " } else { "unsigned " },
+        "repaired Antigone: {}{} origin, {:?} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
+        match policy.protection {
+            Protection::None => "no protection, ",
+            Protection::Integrity => "integrity, ",
+            Protection::Confidentiality => "confidentiality, ",
+            Protection::Both => "confidentiality and integrity, ",
+        },
+        if policy.origin { "signed" } else { "unsigned" },
         policy.views,
-        if policy.ephemeral { "forward secrecy, " } else { "" },
+        if policy.ephemeral { "forward-secret" } else { "plain" },
         causes.join("/"),
         policy.grace,
         policy.settle,
     )
+    .to_lowercase()
+    .replace("antigone", "Antigone")
 }
 
 /// What became of the frames that somebody without a key was given.
@@ -93,7 +99,7 @@ pub(crate) fn print(
     let good = wrong.is_empty();
     let text = if good {
         let out = out.display();
-        format!("  {file} ({}) is the same in {out}/{LEADER}, {out}/{LEAVER} and {out}/{TAPPED}", bytes(size))
+        format!("  {file} ({}) is whole in the folders {LEADER}, {LEAVER} and {TAPPED} of {out}", bytes(size))
     } else {
         "  Something is wrong: see above.".to_owned()
     };
@@ -115,8 +121,7 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
     }
     let sent: Vec<_> = finale.accounts.iter().flat_map(|account| &account.sent).collect();
     for (name, _, digest) in &sent {
-        let wanted: &[&str] =
-            if *name == LATE_FILE && *name != file { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
+        let wanted: &[&str] = if name == late_name(file) { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
         for who in wanted {
             let arrival = finale
                 .accounts
@@ -211,9 +216,10 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     printer.closing("record", &text, &vec![("bytes", seen.bytes.into()), ("frames", seen.frames.into())]);
     for ((id, up), kind) in &seen.kinds {
         let way = if *up { "to the leader" } else { "to the member" };
-        let clear = clear_fields(id).join(", ");
+        let clear = clear_fields(id);
+        let note = if *id == "RA-R" { "; each key is sealed for its member" } else { "" };
         let text = format!(
-            "  {id:<6} {way:<14} {:>6} frames {:>11}, {:>5.1} % sealed; in clear: {clear}",
+            "  {id:<6} {way:<14} {:>6} frames {:>11}, {:>5.1} % sealed; in clear: {clear}{note}",
             kind.frames,
             bytes(kind.bytes),
             100.0 * kind.sealed as f64 / (kind.bytes as f64).max(1.0)

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use sodality::wire::antigone::MESSAGES;
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::shape::Content;
-use sodality::wire::{MessageInfo, Value};
+use sodality::wire::{FieldShape, MessageInfo, Shape, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -130,7 +130,7 @@ async fn copy(up: bool, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, copies:
 pub(crate) struct Kind {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    /// Of these bytes, those in boxes.
+    /// Of these bytes, those that are sealed.
     pub(crate) sealed: u64,
 }
 
@@ -211,7 +211,7 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
     let kind = seen.kinds.entry((info.id, up)).or_default();
     kind.frames += 1;
     kind.bytes += frame.len() as u64;
-    kind.sealed += parts.text.len() as u64;
+    kind.sealed += parts.text.len() as u64 + sealed_keys(&parts.clear);
     let clear = frame.get(parts.clear.range.clone()).unwrap_or_default();
     for word in words {
         let count = clear.windows(word.len().max(1)).filter(|piece| *piece == word.as_bytes()).count() as u64;
@@ -235,13 +235,30 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
     }
 }
 
-/// The names of a message's clear fields, in their order.
-pub(crate) fn clear_fields(id: &str) -> Vec<&'static str> {
-    let info = MESSAGES.iter().find(|info| info.id == id);
-    match info.map(|info| info.clear) {
-        Some(sodality::wire::Shape::Struct(fields)) => fields.iter().map(|field| field.name).collect(),
-        _ => Vec::new(),
+/// The names of a message's clear fields, in their order, and of what is inside those that have parts.
+pub(crate) fn clear_fields(id: &str) -> String {
+    MESSAGES.iter().find(|info| info.id == id).map_or_else(String::new, |info| names(info.clear, 1))
+}
+
+fn names(shape: &Shape, depth: u8) -> String {
+    match shape {
+        Shape::Struct(fields) => {
+            let name = |field: &FieldShape| match names(field.shape, depth.saturating_sub(1)) {
+                inner if inner.is_empty() || depth == 0 => field.name.to_owned(),
+                inner => format!("{} ({inner})", field.name),
+            };
+            fields.iter().map(name).collect::<Vec<_>>().join(", ")
+        }
+        Shape::Nested { inner, .. } => names(inner, depth),
+        Shape::List { item, .. } => names(item, depth),
+        _ => String::new(),
     }
+}
+
+/// Bytes of keys that stand sealed among the clear fields: those of key blocks.
+fn sealed_keys(value: &Value) -> u64 {
+    let key = if value.name == "key" { value.range.len() as u64 } else { 0 };
+    key + value.parts().iter().map(sealed_keys).sum::<u64>()
 }
 
 /// Bytes of each piece of plaintext that is searched for: long enough that none occurs by chance.
@@ -338,6 +355,11 @@ mod tests {
 
     #[test]
     fn clear_fields_are_those_of_the_declarations() {
-        assert_eq!(clear_fields("RA-J1"), ["app", "leader", "member", "i0", "share"]);
+        assert_eq!(clear_fields("RA-J1"), "app, leader, member, i0, share");
+        let rekey = clear_fields("RA-R");
+        assert!(
+            rekey.starts_with("group, common (epoch, floor, causes") && rekey.ends_with("blocks (cid, key, tag)"),
+            "{rekey}"
+        );
     }
 }

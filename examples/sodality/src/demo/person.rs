@@ -1,0 +1,437 @@
+//! What the user of a participant does in the demonstration when something happens.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sodality::antigone::{Leader, Member};
+use sodality::endpoint::{Cx, Instant};
+use sodality::error::{CommandError, Misuse};
+use sodality::event::{Cause, Causes, Ending, Event, Message, Port, Sender, Stats};
+use sodality::group::Participant;
+use sodality::identity::{Epoch, MemberId, Name};
+use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
+use sodality_transports::clock::Clock;
+use sodality_transports::driver::Handle;
+use sodality_transports::objects::{Objects, ReadAt, Report, Reports};
+use sodality_transports::report::DriverStats;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::party::{Account, Arrival, Common, Ended, Part, SECRET, hex, late_text, text};
+use super::timeline::{Teller, bytes};
+use crate::files::{Folder, Load, Outgoing};
+
+/// How often, and after which pauses, something is said again that found no room or no current key.
+const SAY_ATTEMPTS: u32 = 100;
+const SAY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What members tell one another.
+const ALL_HAVE_IT: &[u8] = b"everybody has the file: who has to go may go";
+const GOODBYE: &[u8] = b"that was all: goodbye";
+
+/// A machine that can be told to leave; a leader stays.
+pub(crate) trait Leave: Participant {
+    /// Leaves.
+    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
+}
+
+impl Leave for Member {
+    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::leave(self, cx)
+    }
+}
+
+impl Leave for Leader {
+    fn leave(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Ok(())
+    }
+}
+
+/// An accepted object.
+#[derive(Debug)]
+struct Awaited {
+    manifest: Manifest,
+    since: Instant,
+    place: PathBuf,
+}
+
+/// A participant's user: what it does when something happens.
+pub(super) struct Person<M> {
+    common: Common,
+    tell: Teller,
+    folder: Folder,
+    part: Part,
+    handle: Handle<M>,
+    objects: Objects,
+    clock: Clock,
+    names: BTreeMap<MemberId, String>,
+    awaited: BTreeMap<ObjectId, Awaited>,
+    offered: BTreeMap<ObjectId, String>,
+    /// The file after the leave is on offer.
+    late: bool,
+    /// In the group.
+    joined: bool,
+    /// Somebody has been there.
+    met: bool,
+    account: Account,
+}
+
+/// Whether the part is over.
+enum Go {
+    On,
+    Out,
+}
+
+impl<M: Leave + 'static> Person<M> {
+    pub(super) fn new(
+        name: String,
+        common: Common,
+        tell: Teller,
+        folder: Folder,
+        part: Part,
+        handle: Handle<M>,
+        objects: Objects,
+    ) -> Self {
+        let account = Account {
+            name,
+            arrivals: Vec::new(),
+            epochs: Vec::new(),
+            stats: Stats::default(),
+            driver: DriverStats::default(),
+            sent: Vec::new(),
+            left: None,
+        };
+        Self {
+            common,
+            tell,
+            folder,
+            part,
+            handle,
+            objects,
+            clock: Clock::new(),
+            names: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            late: false,
+            joined: false,
+            met: false,
+            account,
+        }
+    }
+
+    pub(super) async fn live(mut self, mut reports: Reports, mut stop: watch::Receiver<bool>) -> Ended {
+        loop {
+            let report = tokio::select! {
+                report = reports.recv() => report.ok_or_else(|| format!("{}: the driver ended", self.account.name))?,
+                _ = stop.wait_for(|stop| *stop) => return Err("stopped".into()),
+            };
+            let go = match report {
+                Report::Group(event) => self.event(event).await?,
+                other => self.object(other).await?,
+            };
+            if matches!(go, Go::Out) {
+                return Ok(self.account);
+            }
+        }
+    }
+
+    fn name_of(&self, cid: MemberId) -> String {
+        self.names.get(&cid).cloned().unwrap_or_else(|| format!("member {cid}"))
+    }
+
+    async fn event(&mut self, event: Event) -> Result<Go, String> {
+        match event {
+            Event::Joined { group, cid, epoch } => {
+                let said = if matches!(self.part, Part::Leads) {
+                    format!("opens group {group}, epoch {epoch}")
+                } else {
+                    format!("has joined group {group} as member {cid}, epoch {epoch}")
+                };
+                let fields =
+                    vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
+                self.tell.tell("joined", said, fields).await;
+                self.epoch(epoch);
+                self.joined = true;
+                self.gathered().await?;
+            }
+            Event::JoinRefused(why) => return Err(format!("{} may not join: {why:?}", self.account.name)),
+            Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
+            Event::MemberAdded { cid, name, view } => {
+                self.names.insert(cid, name.as_str().to_owned());
+                let others = cid != MemberId::LEADER;
+                self.met |= others;
+                if others && matches!(self.part, Part::Leads) {
+                    let fields = vec![("name", name.as_str().into()), ("cid", cid.0.into()), ("view", view.0.into())];
+                    self.tell.tell("admitted", format!("admits {name} as member {cid}: view {view}"), fields).await;
+                }
+                self.gathered().await?;
+            }
+            Event::MemberRemoved { cid, name, cause, view, .. } => {
+                self.names.remove(&cid);
+                let fields = vec![
+                    ("name", name.as_str().into()),
+                    ("cid", cid.0.into()),
+                    ("cause", format!("{cause:?}").into()),
+                    ("view", view.0.into()),
+                ];
+                let said = format!("sees {name} go ({}): view {view}", cause_text(cause));
+                self.tell.tell("removed", said, fields).await;
+                if matches!(self.part, Part::Leads) && self.met && self.names.keys().all(|cid| *cid == MemberId::LEADER)
+                {
+                    return Ok(Go::Out);
+                }
+            }
+            Event::Installed { epoch, causes } => {
+                self.epoch(epoch);
+                let fields = vec![("epoch", epoch.0.into()), ("causes", causes_text(causes).into())];
+                self.tell
+                    .tell("installed", format!("has the key of epoch {epoch} ({})", causes_text(causes)), fields)
+                    .await;
+                if causes.evict() && !self.late {
+                    self.after_the_leave().await?;
+                }
+                self.gathered().await?;
+            }
+            Event::Data(message) => return self.heard(&message).await,
+            Event::Ended(Ending::Left) => {
+                self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            Event::Ended(ending) => return Err(format!("the group ended for {}: {ending:?}", self.account.name)),
+            Event::Stale => self.tell.tell("stale", "has heard nothing fresh for too long", Vec::new()).await,
+            Event::Suspected { cid } => {
+                let name = self.name_of(cid);
+                self.tell.tell("suspected", format!("suspects that {name} has failed"), Vec::new()).await;
+            }
+            Event::Hindered(failure) => return Err(format!("{}: {failure}", self.account.name)),
+            _ => {}
+        }
+        Ok(Go::On)
+    }
+
+    fn epoch(&mut self, epoch: Epoch) {
+        if self.account.epochs.last() != Some(&epoch.0) {
+            self.account.epochs.push(epoch.0);
+        }
+    }
+
+    async fn heard(&mut self, message: &Message) -> Result<Go, String> {
+        let from = self.name_of(message.from.claimed());
+        let said = String::from_utf8_lossy(&message.payload).into_owned();
+        let signed = matches!(message.from, Sender::Signed(_));
+        let fields = vec![
+            ("from", from.clone().into()),
+            ("epoch", message.epoch.0.into()),
+            ("signed", signed.into()),
+            ("text", said.clone().into()),
+        ];
+        let worth = if signed { ", signed" } else { "" };
+        self.tell.tell("heard", format!("hears {from} (epoch {}{worth}): \"{said}\"", message.epoch), fields).await;
+        let leaves = match self.part {
+            Part::Leaves => message.payload == ALL_HAVE_IT,
+            Part::Stays => message.payload == GOODBYE,
+            Part::Leads | Part::Sends { .. } => false,
+        };
+        if leaves {
+            self.leave().await?;
+        }
+        Ok(Go::On)
+    }
+
+    async fn leave(&self) -> Result<(), String> {
+        self.tell.tell("leaves", "leaves the group", Vec::new()).await;
+        self.handle.call(|machine, cx| machine.leave(cx)).await.map_err(text)?.map_err(text)
+    }
+
+    async fn say(&self, said: &'static [u8]) -> Result<(), String> {
+        let shown = String::from_utf8_lossy(said);
+        self.tell.tell("says", format!("says to the group: \"{shown}\""), vec![("text", (&*shown).into())]).await;
+        for _ in 0..SAY_ATTEMPTS {
+            let sent =
+                self.handle.call(move |machine, cx| machine.send(cx, Port::Application, said)).await.map_err(text)?;
+            match sent {
+                Err(CommandError::Full | CommandError::Misuse(Misuse::NotCurrent)) => sleep(SAY_PAUSE).await,
+                other => return other.map_err(text),
+            }
+        }
+        Err(format!("{} could not say anything: no room, or no current key", self.account.name))
+    }
+
+    /// Everybody is there: the sender begins.
+    async fn gathered(&mut self) -> Result<(), String> {
+        let Part::Sends { group: wanted, file: Some(_) } = self.part else { return Ok(()) };
+        if !self.joined {
+            return Ok(());
+        }
+        let here = self.handle.call(|machine, _| machine.view().map_or(0, |view| view.members().len()));
+        if here.await.map_err(text)? < wanted {
+            return Ok(());
+        }
+        let Part::Sends { file, .. } = &mut self.part else { return Ok(()) };
+        let Some(file) = file.take() else { return Ok(()) };
+        // For so long sending stays with the old key, which the newest members never had: they would miss what is sent.
+        sleep(self.common.settle).await;
+        self.offer(file).await
+    }
+
+    async fn offer(&mut self, load: Load) -> Result<(), String> {
+        let Load { name, size, bytes: source } = load;
+        let plain = Name::new(&name).map_err(text)?;
+        let manifest = self.objects.offer(plain, size, source).await;
+        let manifest = manifest.map_err(|error| format!("{name} cannot be offered: {error}"))?;
+        let digest = hex(manifest.digest.as_bytes());
+        let said =
+            format!("offers {name}, {} in {} chunks, sha-256 {}…", bytes(size), manifest.chunks(), short(&digest));
+        let fields = vec![("file", (&*name).into()), ("size", size.into()), ("sha256", digest.clone().into())];
+        self.tell.tell("offers", said, fields).await;
+        self.offered.insert(manifest.object, name.clone());
+        self.account.sent.push((name, size, digest));
+        Ok(())
+    }
+
+    /// Somebody has gone and the key is new: the sender sends what that one must not read.
+    async fn after_the_leave(&mut self) -> Result<(), String> {
+        if !matches!(self.part, Part::Sends { .. }) {
+            return Ok(());
+        }
+        self.late = true;
+        self.say(SECRET.as_bytes()).await?;
+        self.offer(Load::text(self.common.late, late_text())).await
+    }
+
+    async fn object(&mut self, report: Report) -> Result<Go, String> {
+        match report {
+            Report::Offered { from, manifest } => self.offered_by(from, manifest).await?,
+            Report::Progress { object, have, size } => {
+                if let Some(awaited) = self.awaited.get(&object) {
+                    self.tell.progress(awaited.manifest.name.as_str(), have, size).await;
+                }
+            }
+            Report::Stored { manifest } => self.stored(&manifest).await?,
+            Report::Failed { object, why } => {
+                let name =
+                    self.awaited.remove(&object).map_or_else(String::new, |awaited| awaited.manifest.name.to_string());
+                return Err(format!("{} did not get {name}: {why}", self.account.name));
+            }
+            Report::Corrupt { object } => {
+                let name = self.awaited.get(&object).map_or("an object", |awaited| awaited.manifest.name.as_str());
+                self.tell.tell("corrupt", format!("finds {name} corrupt, and fetches it anew"), Vec::new()).await;
+            }
+            Report::Received { object, member, outcome } => {
+                let (who, name) = (self.name_of(member), self.offered.get(&object).cloned().unwrap_or_default());
+                if outcome != Outcome::Verified {
+                    return Err(format!("{who} did not take {name}: {outcome:?}"));
+                }
+                let fields = vec![("member", who.clone().into()), ("file", name.clone().into())];
+                self.tell.tell("confirmed", format!("hears that {who} has verified {name}"), fields).await;
+            }
+            Report::AllReceived { .. } if self.late => {
+                self.say(GOODBYE).await?;
+                self.leave().await?;
+            }
+            Report::AllReceived { .. } => self.say(ALL_HAVE_IT).await?,
+            Report::OfferEnded { object, why } => {
+                let name = self.offered.get(&object).cloned().unwrap_or_default();
+                return Err(format!("{name} is not on offer any more ({why:?}): did it change while it was sent?"));
+            }
+            Report::Stalled { object } => {
+                let name = self.awaited.get(&object).map_or("an object", |awaited| awaited.manifest.name.as_str());
+                self.tell.tell("stalled", format!("hears nothing more of {name}"), Vec::new()).await;
+            }
+            _ => {}
+        }
+        Ok(Go::On)
+    }
+
+    async fn offered_by(&mut self, from: MemberId, manifest: Manifest) -> Result<(), String> {
+        let who = self.name_of(from);
+        let (name, object) = (manifest.name.clone(), manifest.object);
+        let place = match self.folder.place(name.as_str()) {
+            Ok(place) => place,
+            Err(error) => {
+                self.tell.tell("declines", format!("declines what {who} offers: {error}"), Vec::new()).await;
+                return self.objects.decline(object, from).await.map_err(text);
+            }
+        };
+        let fields = vec![
+            ("file", name.as_str().into()),
+            ("from", who.clone().into()),
+            ("size", manifest.size.into()),
+            ("place", place.display().to_string().into()),
+        ];
+        self.tell.tell("accepts", format!("accepts {name} from {who}"), fields).await;
+        let since = self.clock.now();
+        self.awaited.insert(object, Awaited { manifest, since, place });
+        let folder = self.folder.clone();
+        let opened = self.objects.accept(object, from, move || folder.begin(name.as_str())).await;
+        opened.map_err(|error| format!("{} cannot store what {who} sends: {error}", self.account.name))
+    }
+
+    async fn stored(&mut self, manifest: &Manifest) -> Result<(), String> {
+        let Some(awaited) = self.awaited.remove(&manifest.object) else { return Ok(()) };
+        let took = self.clock.now().since(awaited.since);
+        let (name, size) = (manifest.name.as_str().to_owned(), manifest.size);
+        // Not what was written, but what is there under its name now.
+        let (suite, object, place) = (self.common.suite.clone(), manifest.object, awaited.place.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            let mut file = Outgoing::open(&place).map_err(text)?;
+            let size = file.size;
+            digest_of(&*suite, object, size, &mut Reading(&mut file)).map_err(text).map(|digest| (digest, size))
+        });
+        let (digest, found_size) = found.await.map_err(text)??;
+        let hash_ok = digest == manifest.digest && found_size == size;
+        let rate = size as f64 / took.as_secs_f64().max(1e-6) / 1e6;
+        let said = format!(
+            "has {name} whole: {} in {:.3} s ({rate:.1} MB/s), sha-256 {}",
+            bytes(size),
+            took.as_secs_f64(),
+            if hash_ok { "ok" } else { "WRONG" },
+        );
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let fields = vec![
+            ("file", (&*name).into()),
+            ("size", size.into()),
+            ("micros", micros.into()),
+            ("hash_ok", hash_ok.into()),
+            ("place", awaited.place.display().to_string().into()),
+        ];
+        self.tell.tell("stored", said, fields).await;
+        let digest = hex(digest.as_bytes());
+        self.account.arrivals.push(Arrival { file: name, size, micros, hash_ok, digest });
+        Ok(())
+    }
+}
+
+/// A [`ReadAt`] as a source of the library.
+struct Reading<'a>(&'a mut Outgoing);
+
+impl Source for Reading<'_> {
+    fn read(&mut self, _: ObjectId, offset: u64, out: &mut [u8]) -> Result<(), SourceError> {
+        self.0.read_at(offset, out).map_err(|_| SourceError)
+    }
+}
+
+pub(crate) fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}
+
+fn cause_text(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Open => "the group opens",
+        Cause::Join => "somebody joined",
+        Cause::Leave => "a leave",
+        Cause::Eject => "ejected",
+        Cause::Failure => "silent for too long",
+        Cause::Takeover => "joined again",
+        Cause::Policy => "another policy",
+        Cause::Period => "the key was old",
+        Cause::Messages | Cause::Bytes => "the key was used up",
+        Cause::Command => "asked for",
+        _ => "another cause",
+    }
+}
+
+fn causes_text(causes: Causes) -> String {
+    causes.iter().map(cause_text).collect::<Vec<_>>().join(", ")
+}
