@@ -270,6 +270,8 @@ pub enum Due {
     Farewell,
     /// An application's answer is overdue.
     Answer,
+    /// A link is wanted, again.
+    Link,
     /// An object is announced, asked for or reported (`transfer`).
     Object,
 }

@@ -201,7 +201,7 @@ pub enum CommandError {
     /// The caller's mistake.
     #[error(transparent)]
     Misuse(#[from] Misuse),
-    /// The surroundings failed; nothing has changed.
+    /// The surroundings failed; nothing has changed, but that the number of a message may be used up (R16).
     #[error(transparent)]
     Failure(#[from] Failure),
 }

@@ -12,7 +12,8 @@ use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The machine needs a link to `peer`. Open one and announce it with `LinkInfo::answers` set to `ticket`.
+    /// The machine needs a link to `peer`. Open one and announce it with `LinkInfo::answers` set to `ticket`. It comes
+    /// again, with the same ticket, while no link answers: attempts may be given up without telling the machine.
     LinkWanted {
         /// Names this wish.
         ticket: LinkTicket,
@@ -267,10 +268,12 @@ pub enum Cause {
     Bytes = 9,
     /// The application asked.
     Command = 10,
+    /// Not known here: the changes that say why were missed, and the leader no longer remembers them. Never sent.
+    Missed = 255,
 }
 
 impl Cause {
-    /// All causes, by rising code.
+    /// All causes that a leader can state, by rising code.
     pub const ALL: [Self; 11] = [
         Self::Open,
         Self::Join,
@@ -301,7 +304,7 @@ impl Causes {
 
     /// The set of one cause.
     pub fn of(cause: Cause) -> Self {
-        Self(1 << cause as u8)
+        Self(1u16.checked_shl(u32::from(cause as u8)).unwrap_or(0))
     }
 
     /// This set and `cause`.
@@ -378,6 +381,8 @@ pub enum Ending {
     ByLeader(EndReason),
     /// The leader broke the protocol.
     LeaderViolation,
+    /// The numbers of the channel were used up (R16): join again.
+    Exhausted,
     /// Nothing fresh was heard of the leader for too long.
     LeaderLost,
     /// The leader closed its group.

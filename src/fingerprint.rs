@@ -38,6 +38,13 @@ pub trait Fingerprint {
     fn fingerprint(&self, now: Instant, sink: &mut dyn Sink);
 }
 
+/// The state of `of`, as bytes.
+pub fn fingerprint_of(of: &impl Fingerprint, now: Instant) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    of.fingerprint(now, &mut bytes);
+    bytes
+}
+
 /// Implements [`Fingerprint`] by exhaustive destructuring: `fingerprint!(Type { a, b } skip { c })`.
 macro_rules! fingerprint {
     ($type:ty { $($field:ident),* $(,)? } $(skip { $($skipped:ident),* $(,)? })?) => {

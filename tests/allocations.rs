@@ -1,18 +1,23 @@
-//! Output is composed, data is sealed and opened, and windows move without an allocation a frame.
-#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+//! Output is composed, data is sealed and opened, and windows move without an allocation a frame; nor does a whole group
+//! allocate for a message on its way from a member over the leader to the others.
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "rustcrypto")]
 
 use std::alloc::{GlobalAlloc, Layout, System as Heap};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sodality::antigone::data::{DataSealer, Members, Receiving, Sending, base};
-use sodality::crypto::{Key, Secret, aes_128_gcm};
-use sodality::endpoint::{Class, Instant, Link, To, Transmit};
-use sodality::event::Port;
+use sodality::antigone::{Leader, Member};
+use sodality::crypto::{Key, Secret, Suite, aes_128_gcm, aes_256_gcm, chacha20_poly1305};
+use sodality::endpoint::{Class, Cx, Endpoint, Instant, Link, To, Transmit};
+use sodality::event::{Event, Port};
 use sodality::group::{ChangeRecord, EpochKeys, KeyRing, Limits, Outbox, Pool, Rules, SealLimits, View};
 use sodality::identity::{Epoch, Instance, MemberId, Name};
+use sodality::policy::{Policy, Protection};
+use sodality::sim::{SimRng, Star, StarConfig, World};
 use sodality::wire::antigone::Kind;
 use sodality::wire::field::VerifyingKey;
 use sodality::wire::{Edition, Header, System};
@@ -135,5 +140,120 @@ fn data_is_sealed_and_opened_without_an_allocation() {
         turn();
         let (count, _) = allocations(|| (1..FRAMES).for_each(|_| turn()));
         assert_eq!(count, 0, "{kind:?}");
+    }
+}
+
+/// A leader and members in the middle of a session, out of the simulator, with a driver that keeps its buffers.
+struct Group {
+    leader: Leader,
+    members: Vec<(Member, Link, Link)>,
+    now: Instant,
+    rng: SimRng,
+    buffer: BytesMut,
+    delivered: usize,
+}
+
+impl Group {
+    fn joined(suite: Arc<dyn Suite>, policy: Policy) -> Self {
+        let mut world = World::new(1);
+        let settle = policy.settle;
+        let star = Star::add(&mut world, StarConfig { policy, ..StarConfig::new(suite) }, 3).unwrap();
+        star.join_all(&mut world, Duration::from_secs(60)).unwrap();
+        // The last rekey is settled, and nobody has anything to poll for the next second.
+        world.run_for(settle + Duration::from_secs(1)).unwrap();
+        let links = |member| {
+            let near = world.links_between(member, star.leader);
+            let far = world.links_between(star.leader, member);
+            (near[0], far[0])
+        };
+        let members = star.members.iter().map(|member| {
+            let (near, far) = links(*member);
+            (world.get(*member).unwrap().clone(), near, far)
+        });
+        Self {
+            leader: world.get(star.leader).unwrap().clone(),
+            members: members.collect(),
+            now: world.now(),
+            rng: SimRng::new(2),
+            buffer: BytesMut::with_capacity(64 * 1024),
+            delivered: 0,
+        }
+    }
+
+    /// What a driver does with what it has read from a socket.
+    fn read(buffer: &mut BytesMut, bytes: &[u8]) -> BytesMut {
+        buffer.reserve(bytes.len());
+        buffer.extend_from_slice(bytes);
+        buffer.split()
+    }
+
+    fn deliveries(machine: &mut dyn Endpoint) -> usize {
+        let mut delivered = 0;
+        while let Some(event) = machine.poll_event() {
+            assert!(matches!(event, Event::Data(_)), "{event:?}");
+            delivered += 1;
+        }
+        delivered
+    }
+
+    fn pass_on(&mut self, transmit: &Transmit) {
+        for link in transmit.to.links() {
+            let (member, near, _) = self.members.iter_mut().find(|(_, _, far)| *far == link).unwrap();
+            let frame = Self::read(&mut self.buffer, &transmit.frame);
+            member.handle_frame(&mut Cx::new(self.now, &mut self.rng), *near, frame).unwrap();
+            self.delivered += Self::deliveries(member);
+            assert_eq!(member.poll_transmit(&mut Cx::new(self.now, &mut self.rng)), None);
+        }
+    }
+
+    /// The first member speaks, the leader relays, all others hear it.
+    fn relayed(&mut self, payload: &[u8]) {
+        let (member, _, far) = &mut self.members[0];
+        member.send(&mut Cx::new(self.now, &mut self.rng), Port::Application, payload).unwrap();
+        while let Some(transmit) = member.poll_transmit(&mut Cx::new(self.now, &mut self.rng)) {
+            let frame = Self::read(&mut self.buffer, &transmit.frame);
+            self.leader.handle_frame(&mut Cx::new(self.now, &mut self.rng), *far, frame).unwrap();
+        }
+        self.delivered += Self::deliveries(&mut self.leader);
+        while let Some(transmit) = self.leader.poll_transmit(&mut Cx::new(self.now, &mut self.rng)) {
+            self.pass_on(&transmit);
+        }
+    }
+
+    /// The leader speaks, all others hear it.
+    fn announced(&mut self, payload: &[u8]) {
+        self.leader.send(&mut Cx::new(self.now, &mut self.rng), Port::Application, payload).unwrap();
+        while let Some(transmit) = self.leader.poll_transmit(&mut Cx::new(self.now, &mut self.rng)) {
+            self.pass_on(&transmit);
+        }
+    }
+}
+
+#[test]
+fn a_group_sends_relays_and_receives_without_an_allocation() {
+    const ROUNDS: usize = 1_000;
+    for suite in [aes_128_gcm(), aes_256_gcm(), chacha20_poly1305()] {
+        for protection in Protection::ALL {
+            for origin in [false, true] {
+                let policy = Policy { protection, origin, ..Policy::default() };
+                if policy.check().is_err() {
+                    continue;
+                }
+                // Signatures cost time and are counted as well in fewer rounds.
+                let rounds = if origin { ROUNDS / 10 } else { ROUNDS };
+                let mut group = Group::joined(suite.clone(), policy);
+                let payload = [5; 1_000];
+                let turn = |group: &mut Group, round: usize| {
+                    group.relayed(&payload[..round % payload.len()]);
+                    group.announced(&payload[..round % payload.len()]);
+                };
+                // Windows, prepared keys and blocks come to be; each block of 64 KiB takes its turn.
+                (0..200).for_each(|round| turn(&mut group, round * 7));
+                group.delivered = 0;
+                let (count, bytes) = allocations(|| (0..rounds).for_each(|round| turn(&mut group, round * 7)));
+                assert_eq!(group.delivered, rounds * 6, "each is heard by three");
+                assert_eq!((count, bytes), (0, 0), "{:?} {protection:?}, signed: {origin}", suite.id());
+            }
+        }
     }
 }

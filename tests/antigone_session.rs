@@ -1,4 +1,5 @@
 //! Whole sessions of the repaired Antigone in the simulator.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use core::time::Duration;
 
@@ -58,4 +59,29 @@ fn a_session_under_each_protection() {
             }
         }
     }
+}
+
+#[test]
+fn a_member_fetches_a_change_that_does_not_fit_a_key() {
+    // A batch of joins makes more changes than `common` has room for: who is in already must ask for them.
+    let mut world = World::new(3);
+    let names: Vec<String> = (1..=40).map(|n| format!("m{n}")).collect();
+    let config = StarConfig::new(chacha20_poly1305());
+    let mut star = Star::with_names(&mut world, config, &names[..1]).unwrap();
+    star.join_all(&mut world, MINUTE).unwrap();
+    for name in &names[1..] {
+        star.add_member(&mut world, name).unwrap();
+    }
+    star.join_always(&mut world).unwrap_or_else(|stop| panic!("{stop:?}"));
+    world.eventually(Duration::from_secs(10), "all agree", |world| star.converged(world)).unwrap();
+    assert_eq!(world.get(star.leader).unwrap().view().members().len(), 41);
+    assert_eq!(world.get(star.leader).unwrap().epoch().0, 3, "one epoch for the batch");
+}
+
+#[test]
+fn many_join_at_once_and_the_change_fits_in_no_key_frame() {
+    let mut world = World::new(3);
+    let star = Star::add(&mut world, StarConfig::new(aes_128_gcm()), 40).unwrap();
+    star.join_all(&mut world, MINUTE).unwrap_or_else(|stop| panic!("{stop:?}\n{}", world.trace().tail(40)));
+    assert_eq!(world.get(star.leader).unwrap().view().members().len(), 41);
 }

@@ -3,23 +3,40 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../fuzz/machines/mod.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared with the fuzz targets")]
+mod machines;
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use machines::{Scene, Subject};
+use sodality::antigone::{Leader, Member};
+use sodality::ttp::ThirdParty;
 use sodality::wire::mutate::exercise_decoders;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 
+type Target = Box<dyn Fn(&[u8]) -> bool>;
+
 /// What a target does with an input; the answer says whether the input got past the first check.
-fn target(name: &str) -> fn(&[u8]) -> bool {
+fn target(name: &str) -> Target {
     match name {
-        "decode_antigone" => |bytes| exercise_decoders(bytes) > 0,
+        "decode_antigone" => Box::new(|bytes| exercise_decoders(bytes) > 0),
+        "member" => machine::<Member>(),
+        "leader" => machine::<Leader>(),
+        "third_party" => machine::<ThirdParty>(),
         _ => panic!("fuzz/corpus/{name}: no such target here: name its function"),
     }
+}
+
+fn machine<M: Subject>() -> Target {
+    let scene = Scene::<M>::new().unwrap();
+    assert!(scene.snapshots() > 2 && scene.frames() > 0, "{} {}", scene.snapshots(), scene.frames());
+    Box::new(move |bytes| scene.play(bytes) > 0)
 }
 
 /// The seeds of `decode_antigone`: a frame of each message, each opened text, and some that must fail.
@@ -48,16 +65,25 @@ fn decode_antigone_seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+fn update(target: &str, seeds: &[(String, Vec<u8>)]) {
+    if std::env::var_os("SODALITY_UPDATE").is_some() {
+        let folder = corpus().join(target);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+}
+
 #[test]
 fn corpora_replay() {
     let seeds = decode_antigone_seeds();
     let folder = corpus().join("decode_antigone");
-    if std::env::var_os("SODALITY_UPDATE").is_some() {
-        fs::create_dir_all(&folder).unwrap();
-        for (name, bytes) in &seeds {
-            fs::write(folder.join(name), bytes).unwrap();
-        }
-    }
+    update("decode_antigone", &seeds);
+    // What these seeds mean depends on the session that they are played in, so they are only a start.
+    update("member", &machines::seeds(&Scene::<Member>::new().unwrap()));
+    update("leader", &machines::seeds(&Scene::<Leader>::new().unwrap()));
+    update("third_party", &machines::seeds(&Scene::<ThirdParty>::new().unwrap()));
     for (name, bytes) in &seeds {
         let stored = fs::read(folder.join(name)).ok();
         assert!(
@@ -80,7 +106,7 @@ fn corpora_replay() {
         for path in paths {
             files += 1;
             let bytes = fs::read(&path).unwrap();
-            let verdict = std::panic::catch_unwind(|| run(&bytes));
+            let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&bytes)));
             accepted += usize::from(verdict.unwrap_or_else(|_| panic!("{} panics", path.display())));
         }
         println!("{name}: {files} files, {accepted} accepted");

@@ -1,9 +1,11 @@
 //! Antigone: micro-protocols composed by policy.
 
 pub mod data;
+pub mod failure;
 pub mod join;
 pub mod keys;
 pub mod leader;
+pub mod leave;
 pub mod member;
 pub mod membership;
 mod roles;

@@ -28,6 +28,9 @@ pub struct ChannelKeys {
 
 fingerprint!(ChannelKeys { leader, member });
 
+/// The keys of a channel, prepared: the leader's, then the member's.
+pub type Prepared = (Arc<dyn Aead>, Arc<dyn Aead>);
+
 impl ChannelKeys {
     /// From the session key, the result of the ephemeral exchange if there was one, and the transcript.
     ///
@@ -53,7 +56,7 @@ impl ChannelKeys {
     ///
     /// # Errors
     /// [`SuiteError`].
-    pub fn prepare(&self, suite: &dyn Suite) -> Result<(Arc<dyn Aead>, Arc<dyn Aead>), SuiteError> {
+    pub fn prepare(&self, suite: &dyn Suite) -> Result<Prepared, SuiteError> {
         Ok((suite.aead(self.leader.secret())?, suite.aead(self.member.secret())?))
     }
 }

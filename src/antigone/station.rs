@@ -15,11 +15,12 @@ use crate::event::{Message, Port};
 use crate::group::channel::Standing;
 use crate::group::keyring::Rules;
 use crate::group::sealer::SealLimits;
-use crate::group::{EpochKeys, Erased, KeyRing, Limits, Pool, View};
+use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Policy, Views};
-use crate::wire::Header;
+use crate::wire::antigone::Data;
 use crate::wire::field::{Digest, VerifyingKey};
+use crate::wire::{Header, Message as _};
 
 /// A participant's part of a group.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Station {
     pub view: View,
     /// The group keys.
     pub ring: KeyRing,
+    /// The checks that are made.
+    pub checks: Checks,
     sending: Sending,
     early: VecDeque<(Link, BytesMut)>,
     early_bytes: usize,
@@ -51,7 +54,7 @@ pub struct Station {
 }
 
 fingerprint!(Station { group, cid, policy_version, policy_digest, view, ring, sending, early } skip {
-    suite, header, policy, early_bytes, most_early, most_early_bytes,
+    suite, header, policy, checks, early_bytes, most_early, most_early_bytes,
 });
 
 /// Who a participant is in its group.
@@ -93,8 +96,9 @@ impl Station {
             policy,
             policy_version,
             policy_digest,
-            view: View::new(limits.members + 1, history),
-            ring: KeyRing::new(limits.senders),
+            view: View::new(limits.members + 1, history).with_checks(limits.checks),
+            ring: KeyRing::new(limits.senders).with_checks(limits.checks),
+            checks: limits.checks,
             sending,
             early: VecDeque::new(),
             early_bytes: 0,
@@ -193,14 +197,38 @@ impl Station {
         Ok(())
     }
 
-    /// Whether kept frames wait whose key may be here now.
+    /// Whether kept frames wait whose key is here, or has been here, by now.
     pub fn has_early(&self) -> bool {
-        !self.early.is_empty()
+        self.ripe().is_some()
     }
 
-    /// The oldest kept frame.
+    /// Where the oldest kept frame stands whose key does not have to be waited for any more.
+    fn ripe(&self) -> Option<usize> {
+        let installed = self.ring.installed();
+        let waits = |frame: &BytesMut| Data::parse(frame).is_ok_and(|data| data.message.epoch > installed);
+        self.early.iter().position(|(_, frame)| !waits(frame))
+    }
+
+    /// After an install: gives up the frames whose key is still not here, so that forged ones do not hold the room of
+    /// those to come. Tells the links that they came over.
+    pub fn drop_unripe(&mut self) -> alloc::vec::Vec<Link> {
+        let (installed, mut freed) = (self.ring.installed(), 0);
+        let mut dropped = alloc::vec::Vec::new();
+        self.early.retain(|(link, frame)| {
+            let waits = Data::parse(frame).is_ok_and(|data| data.message.epoch > installed);
+            if waits {
+                freed += frame.len();
+                dropped.push(*link);
+            }
+            !waits
+        });
+        self.early_bytes -= freed;
+        dropped
+    }
+
+    /// The oldest kept frame whose key does not have to be waited for any more.
     pub fn take_early(&mut self) -> Option<(Link, BytesMut)> {
-        let (link, frame) = self.early.pop_front()?;
+        let (link, frame) = self.early.remove(self.ripe()?)?;
         self.early_bytes -= frame.len();
         Some((link, frame))
     }

@@ -246,7 +246,7 @@ pub trait Suite: Debug + Send + Sync {
     /// [`SuiteError`].
     fn sign(&self, key: &Secret, parts: &[&[u8]]) -> Result<Signature, SuiteError>;
 
-    /// Checks a signature.
+    /// Checks a signature of the concatenation of `parts`.
     ///
     /// # Errors
     /// [`VerifyError`].

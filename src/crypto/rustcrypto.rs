@@ -6,12 +6,13 @@
 //! On a failed [`Aead::open`] the text stays the ciphertext that it was: both AEAD crates check the tag before they
 //! touch the buffer (R36; the crates' older releases did not, RUSTSEC-2023-0096).
 //!
+//! Boxes, codes and signatures are made and checked without an allocation.
+//!
 //! Keys inside the crates' contexts are wiped when they are dropped: the features that do it are turned on in this
 //! crate's manifest, without defaults (R32). Copies that the compiler leaves on the stack are out of reach.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
 use aes_gcm::aead::consts::{U12, U16};
@@ -19,7 +20,8 @@ use aes_gcm::{Aes128Gcm, Aes256Gcm};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::array::Array;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::ed25519::signature::{MultipartSigner, MultipartVerifier};
 use hkdf::{Hkdf, HkdfExtract};
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
@@ -169,7 +171,7 @@ impl Suite for RustCrypto {
     }
 
     fn sign(&self, key: &Secret, parts: &[&[u8]]) -> Result<Signature, SuiteError> {
-        let signature = signing_key(key)?.try_sign(&joined(parts)).map_err(|_| SuiteError)?;
+        let signature = signing_key(key)?.try_multipart_sign(parts).map_err(|_| SuiteError)?;
         Signature::new(&signature.to_bytes()).ok_or(SuiteError)
     }
 
@@ -178,8 +180,13 @@ impl Suite for RustCrypto {
         let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| VerifyError::Forged)?;
         let signature = signature.as_bytes().try_into().map_err(|_| VerifyError::Forged)?;
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        // Strict: neither the key nor R may be of small order, so that a signature binds one text (RFC 8032 §8.9).
-        key.verify_strict(&joined(parts), &signature).map_err(|_| VerifyError::Forged)
+        // Strict: neither the key nor R may be of small order, so that a signature binds one text (RFC 8032 §8.9). The
+        // crate's own strict check takes a text in one piece only; R is a point like a key.
+        let r = ed25519_dalek::VerifyingKey::from_bytes(signature.r_bytes()).map_err(|_| VerifyError::Forged)?;
+        if key.is_weak() || r.is_weak() {
+            return Err(VerifyError::Forged);
+        }
+        key.multipart_verify(parts, &signature).map_err(|_| VerifyError::Forged)
     }
 
     fn agreement_pair(&self, rng: &mut dyn Entropy) -> Result<(Secret, Share), FreshError> {
@@ -214,12 +221,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Result<[u8; KEY], SuiteError> {
     let mut state = <Hmac<Sha256> as KeyInit>::new_from_slice(key).map_err(|_| SuiteError)?;
     parts.iter().for_each(|part| state.update(part));
     Ok(state.finalize().into_bytes().into())
-}
-
-fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
-    whole
 }
 
 fn key_bytes(secret: &Secret) -> Result<Zeroizing<[u8; KEY]>, SuiteError> {

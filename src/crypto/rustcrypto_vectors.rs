@@ -102,3 +102,43 @@ fn a_derivation_of_more_than_255_blocks_is_an_error() {
     assert!(expand(&prk, &[], 255 * 32).is_ok());
     assert_eq!(expand(&prk, &[], 255 * 32 + 1).unwrap_err(), SuiteError);
 }
+
+/// The strict check of the crate takes a text in one piece; ours, in parts, gives the same verdicts.
+#[test]
+fn strict_verification_in_parts_is_the_crates_own() {
+    let signing = SigningKey::from_bytes(&[7; 32]);
+    let text = b"a text in parts";
+    let right = signing.try_multipart_sign(&[text]).unwrap().to_bytes();
+    // The points of order 1, 2 and 4 (and one that is no point), as R and as key.
+    let mut low = [[0; 32]; 4];
+    low[0][0] = 1;
+    low[1] = [0xff; 32];
+    (low[1][0], low[1][31]) = (0xec, 0x7f);
+    low[3][0] = 2;
+    let own = *signing.verifying_key().as_bytes();
+    let mut cases = alloc::vec![(own, right)];
+    cases.extend((0..512).map(|bit: usize| {
+        let mut bent = right;
+        bent[bit / 8] ^= 1 << (bit % 8);
+        (own, bent)
+    }));
+    for point in low {
+        for key in [own, point] {
+            let mut bent = right;
+            bent[..32].copy_from_slice(&point);
+            cases.push((key, bent));
+            bent[32..].fill(0);
+            cases.push((key, bent));
+        }
+    }
+    let mut accepted = 0;
+    for (key, signature) in cases {
+        let theirs = ed25519_dalek::VerifyingKey::from_bytes(&key)
+            .is_ok_and(|key| key.verify_strict(text, &ed25519_dalek::Signature::from_bytes(&signature)).is_ok());
+        let (key, signature) = (VerifyingKey::new(&key).unwrap(), Signature::new(&signature).unwrap());
+        let ours = aes_128_gcm().verify(&key, &[b"a text", b"", b" in parts"], &signature);
+        assert_eq!(ours.is_ok(), theirs);
+        accepted += usize::from(theirs);
+    }
+    assert_eq!(accepted, 1);
+}

@@ -18,6 +18,7 @@ use core::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use super::checks::{Check, Checks};
 use super::evidence::Probes;
 use super::jitter::Jitter;
 use super::outbox::Pool;
@@ -72,6 +73,7 @@ pub struct Channel {
     outstanding: Option<Outstanding>,
     waiting: VecDeque<Bytes>,
     capacity: usize,
+    checks: Checks,
 }
 
 /// The record that awaits its acknowledgement.
@@ -88,7 +90,7 @@ fingerprint!(Outstanding { body, backoff });
 impl crate::fingerprint::Fingerprint for Channel {
     fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
         let Self { side: _, header: _, group, cid, seal: _, open: _, sent, seen, probes, .. } = self;
-        let Self { accepted, rseq, outstanding, waiting, capacity: _, .. } = self;
+        let Self { accepted, rseq, outstanding, waiting, capacity: _, checks: _, .. } = self;
         for part in [&cid.0, sent, seen, accepted, rseq] {
             part.fingerprint(now, sink);
         }
@@ -167,8 +169,8 @@ const RECORD: u8 = 1;
 const END: u8 = 2;
 
 impl Channel {
-    /// A new channel. RA-J2 counts as the leader's frame 0: `offered` is when it was first sent (leader) or received
-    /// an answer to (member: when RA-J1 was sent).
+    /// A new channel. RA-J2 counts as the leader's frame 0: the leader's `probes` hold it as such. At most `capacity`
+    /// records wait.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         side: Side,
@@ -195,7 +197,14 @@ impl Channel {
             outstanding: None,
             waiting: VecDeque::new(),
             capacity,
+            checks: Checks::ALL,
         }
+    }
+
+    /// With these checks: all of them, but in a simulation.
+    #[must_use]
+    pub fn with_checks(self, checks: Checks) -> Self {
+        Self { checks, ..self }
     }
 
     /// The member's number.
@@ -254,7 +263,7 @@ impl Channel {
             _ => return Err(Refused::Violation),
         };
         // (1) numbers are used once
-        if n <= self.seen {
+        if n <= self.seen && self.checks.on(Check::ChannelNumber) {
             return Err(Refused::Drop(Reason::Replayed));
         }
         Ok(Heard {
@@ -384,3 +393,7 @@ impl Channel {
 fn malformed(_: crate::error::DecodeError) -> Refused {
     Refused::Drop(Reason::Malformed)
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use super::checks::{Check, Checks};
 use super::sealer::{Sealer, Slot};
 use super::window::Window;
 use crate::crypto::keys::role;
@@ -163,14 +164,26 @@ pub struct KeyRing {
     /// The highest floor ever seen.
     floor: Epoch,
     senders: usize,
+    checks: Checks,
 }
 
-fingerprint!(KeyRing { current, old, installed, floor, senders });
+fingerprint!(KeyRing { current, old, installed, floor, senders } skip { checks });
 
 impl KeyRing {
     /// No key. `senders` bounds the openers of one epoch ([`Limits::senders`](super::Limits::senders)).
     pub const fn new(senders: usize) -> Self {
-        Self { current: None, old: None, installed: Epoch(0), floor: Epoch(0), senders }
+        Self { current: None, old: None, installed: Epoch(0), floor: Epoch(0), senders, checks: Checks::ALL }
+    }
+
+    /// With these checks: all of them, but in a simulation.
+    #[must_use]
+    pub fn with_checks(self, checks: Checks) -> Self {
+        Self { checks, ..self }
+    }
+
+    /// The checks that are made.
+    pub fn checks(&self) -> Checks {
+        self.checks
     }
 
     /// Installs a newer epoch: RA §4.4 (5). Everything below `floor` is wiped at once. What was current, if it is not
@@ -185,7 +198,8 @@ impl KeyRing {
         settle: Duration,
     ) -> Installed {
         let mut erased = self.wipe_below(floor);
-        if keys.epoch < self.floor || keys.epoch <= self.installed {
+        let stale = keys.epoch <= self.installed && self.checks.on(Check::NewerEpoch);
+        if keys.epoch < self.floor || stale {
             return Installed { current: false, erased };
         }
         // Only one older epoch is ever kept (I-5).
@@ -209,7 +223,9 @@ impl KeyRing {
 
     /// Wipes every epoch below `floor`, at once: also while an install waits for what it needs (RA §4.4).
     pub fn wipe_below(&mut self, floor: Epoch) -> Erased {
-        self.floor = self.floor.max(floor);
+        if self.checks.on(Check::Floor) {
+            self.floor = self.floor.max(floor);
+        }
         let floor = self.floor;
         let mut erased = Erased::default();
         erased.add(self.old.take_if(|old| old.keys.epoch < floor).map(|old| old.keys));

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::checks::Checks;
 use super::retry::Retry;
 
 /// Bounds of one machine. What reaches a bound is refused or dropped and counted; nothing grows beyond it.
@@ -59,6 +60,9 @@ pub struct Limits {
 
     /// The pace of repetition (RTO and its ceiling).
     pub retry: Retry,
+
+    /// The checks that are made: all of them. Only the test kit can leave one out.
+    pub checks: Checks,
 }
 
 impl Default for Limits {
@@ -83,10 +87,11 @@ impl Default for Limits {
             answers_per_second: 20,
             lingering: 1024,
             linger: Duration::from_secs(10),
-            lookups: 1024,
-            lookups_per_link: 256,
-            requests_per_second: 100,
+            lookups: 4096,
+            lookups_per_link: 1024,
+            requests_per_second: 1000,
             retry: Retry::default(),
+            checks: Checks::ALL,
         }
     }
 }

@@ -10,10 +10,15 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`allowance`] | a bounded rate |
+//! | [`wish`] | a link that is wanted, and told again until one answers |
 //! | [`roles`] | the two traits that the machines of both systems share |
+//! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
 //! | [`limits`] | every bound and every default time, in one place |
 
+pub mod allowance;
 pub mod channel;
+pub mod checks;
 pub mod evidence;
 pub mod jitter;
 pub mod keyring;
@@ -25,7 +30,10 @@ pub mod sealer;
 pub mod timers;
 pub mod view;
 pub mod window;
+pub mod wish;
 
+pub use allowance::Allowance;
+pub use checks::{Check, Checks};
 pub use evidence::Probes;
 pub use jitter::Jitter;
 pub use keyring::{EpochKeys, Erased, Installed, KeyRing, Mark, Rules};
@@ -37,6 +45,7 @@ pub use sealer::{SealLimits, Sealer};
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
 pub use window::Window;
+pub use wish::Wish;
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -81,6 +81,8 @@ pub struct Outbox {
     most_frames: usize,
     most_events: usize,
     latest: Instant,
+    /// A burst went beyond the limit: what belongs to the same input may follow it.
+    burst: bool,
     /// Counters. No behaviour depends on them.
     pub stats: Stats,
     /// Where frames are composed.
@@ -92,7 +94,7 @@ impl crate::fingerprint::Fingerprint for Outbox {
     fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
         // What an event says is decided and changes nothing here; that it takes room does. The clock is no state:
         // an input that is refused moves it too.
-        let Self { frames, events, most_frames, most_events, latest: _, stats: _, pool: _ } = self;
+        let Self { frames, events, most_frames, most_events, latest: _, burst: _, stats: _, pool: _ } = self;
         frames.fingerprint(now, sink);
         events.len().fingerprint(now, sink);
         most_frames.fingerprint(now, sink);
@@ -109,6 +111,7 @@ impl Outbox {
             most_frames: limits.out_frames,
             most_events: limits.out_events,
             latest: Instant::ORIGIN,
+            burst: false,
             stats: Stats::default(),
             pool: Pool::new(),
         }
@@ -129,7 +132,7 @@ impl Outbox {
 
     /// Queues an event. Only after [`Self::room`] said yes.
     pub fn event(&mut self, event: Event) {
-        debug_assert!(self.room(0, 1), "an event without room");
+        debug_assert!(self.burst || self.room(0, 1), "an event without room");
         self.events.push_back(event);
     }
 
@@ -137,6 +140,7 @@ impl Outbox {
     /// until they are drained there is no room for anything else.
     pub fn burst(&mut self, events: impl Iterator<Item = Event>) {
         self.events.extend(events);
+        self.burst = self.events.len() >= self.most_events;
     }
 
     /// Counts a refused input and tells the application. Under a flood that nobody drains it only counts, so that what
@@ -162,7 +166,9 @@ impl Outbox {
 
     /// The next event.
     pub fn pop_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        self.burst &= self.events.len() >= self.most_events;
+        event
     }
 
     /// Whether nothing waits.

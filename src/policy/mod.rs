@@ -3,6 +3,9 @@
 //! A [`Policy`] travels authenticated in the join and its digest is bound into every epoch; a member has a [`Floor`]
 //! below which it refuses. Nothing is negotiated (R38).
 
+#[cfg(feature = "toml")]
+pub mod file;
+
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};

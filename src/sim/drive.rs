@@ -133,7 +133,10 @@ impl World {
         for event in events {
             if let Event::LinkWanted { ticket, peer, hint } = event {
                 let slot = self.slot(id)?;
-                slot.dials.insert(peer.clone(), *ticket);
+                if slot.dials.insert(peer.clone(), *ticket) == Some(*ticket) {
+                    // The same wish, told again while it is being seen to.
+                    continue;
+                }
                 let dialing =
                     Dialing { node: id, life: slot.life, ticket: *ticket, peer: peer.clone(), hint: hint.clone() };
                 self.schedule(self.now, Item::Dial(dialing));

@@ -386,6 +386,7 @@ impl World {
         let asked = self.resolver.as_mut().and_then(|ask| ask(dialing.node, &dialing.peer, &dialing.hint));
         let Some(route) = asked.or_else(|| self.addresses.get(&dialing.peer).copied()) else {
             let (node, peer) = (dialing.node.0, dialing.peer);
+            self.slot(dialing.node)?.dials.remove(&peer);
             self.trace.note(self.now, format_args!("node {node} wants a link to {peer:?}: no address"));
             return Ok(());
         };

@@ -8,7 +8,7 @@
 //! * [`Adversary`]: sees every frame, with [`craft`] to take frames apart and compose others;
 //! * [`check`]: what must hold after every transition, whatever the network does;
 //! * [`Schedule`]: random faults from a seed; when a run fails, [`Schedule::minimise`] says which of them matter;
-//! * [`search()`]: every order of events of a small model;
+//! * [`search()`]: every order of events of a small model; [`Model`] is a small group of the real machines;
 //! * [`FailingEntropy`]: randomness that fails at its k-th draw; [`Trace`]: seed in, trace out;
 //! * [`Star`]: a whole Antigone group, ready to run;
 //! * [`toy`]: three endpoints to try it on.
@@ -35,6 +35,7 @@ pub mod craft;
 mod deliver;
 mod drive;
 mod links;
+pub mod model;
 pub mod net;
 mod nodes;
 pub mod rng;
@@ -52,6 +53,7 @@ mod tests;
 pub use adversary::{Adversary, DropMatching, Gang, Mallory, Net, Recorder, ReplayAll, Verdict, shared};
 pub use check::Checker;
 pub use craft::{Draft, Tables};
+pub use model::Model;
 pub use net::{Faults, InTransit, LinkConfig, NetStats, WireId};
 pub use nodes::NodeClock;
 pub use rng::{Failing, FailingEntropy, Mixer, SimRng};

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::event::{Event, Peer, Port};
 use crate::group::Limits;
 use crate::identity::Name;
-use crate::policy::{Floor, Policy};
+use crate::policy::{Floor, Policy, Views};
 use crate::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 
 /// What a group is made of.
@@ -71,8 +71,8 @@ pub const APP: &str = "sim";
 /// The key that `name` shares with the third party in simulations.
 pub fn long_term_key(suite: &dyn Suite, name: &str) -> Key<role::LongTerm> {
     let length = suite.sizes().long_term;
-    let bytes: Vec<u8> = name.bytes().chain(core::iter::repeat(0x5a)).take(length).collect();
-    Key::new(Secret::new(&bytes))
+    let mut bytes: Vec<u8> = name.bytes().chain(core::iter::repeat(0x5a)).take(length).collect();
+    Key::new(Secret::take(&mut bytes))
 }
 
 fn name(text: &str) -> Name {
@@ -96,7 +96,7 @@ pub fn member_machine(config: &StarConfig, member: &str) -> Result<Member, Comma
         name: name(member),
         key: long_term_key(&*config.suite, member),
         floor: config.floor.clone(),
-        limits: config.limits.clone(),
+        limits: config.limits,
     })
 }
 
@@ -112,7 +112,7 @@ pub fn leader_machine(config: &StarConfig, cx: &mut Cx<'_>) -> Result<Leader, Co
         key: long_term_key(&*config.suite, LEADER),
         policy: config.policy.clone(),
         access: config.access.clone(),
-        limits: config.limits.clone(),
+        limits: config.limits,
     };
     Leader::open(config, cx)
 }
@@ -145,11 +145,8 @@ impl Star {
     /// # Errors
     /// As [`Self::add`].
     pub fn with_names(world: &mut World, config: StarConfig, members: &[String]) -> Result<Self, Stop> {
-        for table in [crate::wire::antigone::MESSAGES] {
-            world.tables().add(table);
-        }
         let suite = config.suite.clone();
-        let third_party = world.add("ttp", ThirdParty::new(suite.clone(), config.limits.clone()))?;
+        let third_party = world.add("ttp", ThirdParty::new(suite.clone(), config.limits))?;
         world.set_app(third_party, move |machine: &mut ThirdParty, cx, moment| {
             if let Moment::Event(Event::LookupWanted { ticket, leader, member }) = moment {
                 // Full or failing: the leader asks again.
@@ -207,15 +204,15 @@ impl Star {
             let joined = world.with(*member, |member, cx| member.join(cx))?;
             joined.map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         }
-        let star = &*self;
-        world.eventually(time, "everybody has joined and agrees", |world| star.converged(world))?;
+        world.eventually(time, "everybody has joined and agrees", |world| self.converged(world))?;
         Ok(())
     }
 
     /// Whether all members that are up and not on their way out are joined, current, and agree with the leader on
-    /// epoch and view.
+    /// epoch and view (where the policy shows views).
     pub fn converged(&self, world: &World) -> bool {
         let Some(leader) = world.get(self.leader) else { return false };
+        let hidden = leader.policy().views == Views::Hidden;
         let mut present = 1;
         let agree = self.members.iter().filter_map(|member| world.get(*member)).all(|member| {
             if member.is_idle() {
@@ -224,9 +221,10 @@ impl Star {
             present += 1;
             member.is_current()
                 && member.epoch() == leader.epoch()
-                && member.view().is_some_and(|view| {
-                    view.version() == leader.view().version() && view.digest() == leader.view().digest()
-                })
+                && (hidden
+                    || member.view().is_some_and(|view| {
+                        view.version() == leader.view().version() && view.digest() == leader.view().digest()
+                    }))
         });
         agree && leader.view().members().len() == present
     }

@@ -18,4 +18,7 @@ pub mod exchange;
 pub mod schedule;
 mod third_party;
 
+#[cfg(test)]
+mod tests;
+
 pub use third_party::{LeaderRecord, MemberRecord, Records, ThirdParty};

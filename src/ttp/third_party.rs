@@ -13,8 +13,10 @@ use crate::crypto::{BoxNumber, Key, Suite, SuiteId};
 use crate::endpoint::{Class, Cx, Due, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, DecodeError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Event, Refusal, Stats, Ticket};
+use crate::group::allowance::Allowance;
 use crate::group::limits::Limits;
 use crate::group::outbox::Outbox;
+use crate::identity::Name;
 use crate::wire::antigone::{JoinRequest, KeyAnswer, KeyRequest, Status};
 use crate::wire::{Edition, Header, Message, System};
 
@@ -55,6 +57,8 @@ pub struct ThirdParty {
     links: BTreeMap<Link, LinkInfo>,
     lookups: BTreeMap<Ticket, Lookup>,
     next_ticket: u64,
+    /// How much each leader may still ask, for those that asked lately. Counted only once a question is authentic.
+    budgets: BTreeMap<Name, Allowance>,
     out: Outbox,
 }
 
@@ -67,10 +71,11 @@ struct Lookup {
 }
 
 fingerprint!(Lookup { link, frame, expires });
-fingerprint!(ThirdParty { lookups } skip { suite, limits, links, next_ticket, out });
+fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_ticket, out });
 
 /// What one answer comes to.
 struct Answer {
+    leader: Name,
     frame: bytes::Bytes,
     event: Event,
 }
@@ -79,7 +84,15 @@ impl ThirdParty {
     /// A third party under this suite.
     pub fn new(suite: Arc<dyn Suite>, limits: Limits) -> Self {
         let out = Outbox::new(&limits);
-        Self { suite, limits, links: BTreeMap::new(), lookups: BTreeMap::new(), next_ticket: 1, out }
+        Self {
+            suite,
+            limits,
+            links: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            next_ticket: 1,
+            budgets: BTreeMap::new(),
+            out,
+        }
     }
 
     fn header(&self) -> Header {
@@ -102,7 +115,7 @@ impl ThirdParty {
     /// [`Misuse::NoTicket`] if the ticket is unknown, answered or expired; [`CommandError::Full`];
     /// [`Failure::Suite`] (the look-up stays open).
     pub fn answer(&mut self, cx: &mut Cx<'_>, ticket: Ticket, records: &Records) -> Result<(), CommandError> {
-        self.out.tick(cx.now);
+        let now = self.out.tick(cx.now);
         if !self.out.room(1, 1) {
             return Err(CommandError::Full);
         }
@@ -112,7 +125,9 @@ impl ThirdParty {
         match step {
             Err(Reason::Suite) => return Err(Failure::Suite.into()),
             Err(why) => self.out.reject(link, why),
-            Ok(Answer { frame, event }) => {
+            // (3) the budget of the leader, counted only now
+            Ok(Answer { ref leader, .. }) if !self.afford(now, leader) => self.out.reject(link, Reason::Budget),
+            Ok(Answer { frame, event, .. }) => {
                 self.out.send(Transmit { to: To::Link(link), frame, class: Class::Control });
                 self.out.event(event);
             }
@@ -165,7 +180,7 @@ impl ThirdParty {
         )?;
         let (leader, member) = (join.message.leader.to_name(), join.message.member.to_name());
         let event = match status {
-            Status::Vouched => Event::Vouched { leader, member },
+            Status::Vouched => Event::Vouched { leader: leader.clone(), member },
             other => Event::NotVouched {
                 name: member,
                 why: match other {
@@ -176,7 +191,16 @@ impl ThirdParty {
                 },
             },
         };
-        Ok(Answer { frame: out.freeze(), event })
+        Ok(Answer { leader, frame: out.freeze(), event })
+    }
+
+    /// Takes one question off the budget of a leader, if it has one left.
+    fn afford(&mut self, now: Instant, leader: &Name) -> bool {
+        if self.budgets.len() >= self.limits.lookups {
+            self.budgets.retain(|_, budget| !budget.is_full(now));
+        }
+        let rate = self.limits.requests_per_second;
+        self.budgets.entry(leader.clone()).or_insert_with(|| Allowance::new(rate, now)).take(now)
     }
 
     /// Checks what can be checked without records, and opens a look-up.

@@ -13,6 +13,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Suite};
 use crate::endpoint::{Entropy, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Refusal, Ticket};
+use crate::group::checks::Check;
 use crate::group::jitter::Jitter;
 use crate::group::limits::Limits;
 use crate::group::retry::Backoff;
@@ -38,8 +39,8 @@ impl crate::fingerprint::Fingerprint for PendingId {
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub struct Pending {
-    /// Where it came from.
-    pub link: Link,
+    /// Where it came from; none once that link is closed.
+    pub link: Option<Link>,
     /// Who asks.
     pub name: Name,
     /// RA-J1 as it came.
@@ -125,9 +126,10 @@ fingerprint!(Pendings { table } skip { next });
 
 /// What RA-J1 leads to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Request {
-    /// A new pending join; the one that it replaces in a full table.
-    New(Pending, Option<PendingId>),
+    /// A new pending join; those that it replaces where a budget is full.
+    New(Pending, Vec<PendingId>),
     /// A duplicate: repeat what was sent for it.
     Repeat(PendingId, Repeat),
 }
@@ -183,7 +185,8 @@ impl Pendings {
         let name = request.member.to_name();
         for (id, pending) in &self.table {
             if pending.name == name && pending.i0 == request.i0 {
-                if *pending.request != *frame || pending.link != link {
+                // Whose link has closed may ask again over another (R40).
+                if *pending.request != *frame || pending.link.is_some_and(|of| of != link) {
                     return Err(Reason::Replayed);
                 }
                 if now.since(pending.answered) < limits.retry.first {
@@ -201,7 +204,7 @@ impl Pendings {
         let i1 = fresh_nonce(desk.suite, rng).map_err(|error| Reason::from(Failure::from(error)))?;
         let question = Question::new(desk.suite, desk.header, desk.keys, i1, frame).map_err(Reason::from)?;
         let pending = Pending {
-            link,
+            link: Some(link),
             name,
             request: Bytes::copy_from_slice(frame),
             i0: request.i0,
@@ -215,44 +218,45 @@ impl Pendings {
     }
 
     /// Budgets (4): where one is full, the oldest that has had its protected time goes, else the newcomer.
-    fn make_room(&self, limits: &Limits, now: Instant, link: Link, name: &Name) -> Result<Option<PendingId>, Reason> {
-        let both = |pending: &Pending| pending.link == link && pending.name == *name;
-        let of_link = |pending: &Pending| pending.link == link;
+    fn make_room(&self, limits: &Limits, now: Instant, link: Link, name: &Name) -> Result<Vec<PendingId>, Reason> {
+        let both = |pending: &Pending| pending.link == Some(link) && pending.name == *name;
+        let of_link = |pending: &Pending| pending.link == Some(link);
         let of_name = |pending: &Pending| pending.name == *name;
         let all = |_: &Pending| true;
-        let budgets: [(&dyn Fn(&Pending) -> bool, usize); 4] = [
+        type Among<'a> = &'a dyn Fn(&Pending) -> bool;
+        let budgets: [(Among<'_>, usize); 4] = [
             (&both, 1),
             (&of_link, limits.pending_joins_per_link),
             (&of_name, limits.pending_joins_per_name),
             (&all, limits.pending_joins),
         ];
+        let guarded = limits.checks.on(Check::PendingGuard);
+        let mut replaced = Vec::new();
         for (counts, limit) in budgets {
-            let held: Vec<_> = self.table.iter().filter(|(_, pending)| counts(pending)).collect();
-            if held.len() >= limit {
-                let oldest = held.iter().min_by_key(|(id, pending)| (pending.since, **id));
-                return match oldest {
-                    Some((id, pending)) if now.since(pending.since) >= limits.pending_guard => Ok(Some(**id)),
-                    _ => Err(Reason::Budget),
-                };
+            let held = || self.table.iter().filter(|(id, pending)| counts(pending) && !replaced.contains(*id));
+            if held().count() >= limit {
+                let oldest = held().min_by_key(|(id, pending)| (pending.since, **id));
+                match oldest.filter(|(_, pending)| !guarded || now.since(pending.since) >= limits.pending_guard) {
+                    Some((id, _)) => replaced.push(*id),
+                    None => return Err(Reason::Budget),
+                }
             }
         }
-        Ok(None)
+        Ok(replaced)
     }
 
     /// Enters a new pending join.
-    pub fn insert(&mut self, pending: Pending, replaced: Option<PendingId>) -> PendingId {
-        if let Some(replaced) = replaced {
-            self.table.remove(&replaced);
-        }
+    pub fn insert(&mut self, pending: Pending) -> PendingId {
         let id = PendingId(self.next);
         self.next += 1;
         self.table.insert(id, pending);
         id
     }
 
-    /// Something was sent for it.
-    pub fn touch(&mut self, id: PendingId, now: Instant) {
+    /// Something was sent for it, or is being sent over `link`, from which it was asked for.
+    pub fn touch(&mut self, id: PendingId, now: Instant, link: Link) {
         if let Some(pending) = self.table.get_mut(&id) {
+            pending.link = Some(link);
             pending.answered = now;
         }
     }
@@ -305,9 +309,16 @@ impl Pendings {
         self.table.retain(|id, pending| pending.name != *name || *id > than);
     }
 
-    /// Drops what came over a link that is closed, but for offers: `hello` may come over another.
-    pub fn link_closed(&mut self, link: Link) {
-        self.table.retain(|_, pending| pending.link != link || matches!(pending.stage, Stage::Offered(_)));
+    /// What came over a link that is closed and must go: all but offers, since `hello` may come over another.
+    pub fn link_closed(&mut self, link: Link) -> Vec<PendingId> {
+        let mut gone = Vec::new();
+        for (id, pending) in self.table.iter_mut().filter(|(_, pending)| pending.link == Some(link)) {
+            match pending.stage {
+                Stage::Offered(_) => pending.link = None,
+                _ => gone.push(*id),
+            }
+        }
+        gone
     }
 
     /// Pending joins by age.

@@ -42,6 +42,7 @@ pub struct Parties<'a> {
 
 /// The leader's answer.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 pub enum Answer {
     /// Welcome.
     Accepted(Accepted),

@@ -3,15 +3,16 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Allowance, Lingering, Peer};
+use super::peer::Peer;
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::leader::{Offered, PendingId};
+use crate::antigone::leave::Lingering;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason, Event};
-use crate::group::Probes;
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Views;
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
@@ -64,62 +65,71 @@ impl Leader {
             Err(Refused::Violation) => return self.cut_off(cx, now, cid),
         };
         let body = frame.get(heard.range.clone()).unwrap_or_default();
-        let own = Standing {
-            epoch: self.issue.epoch(),
-            view: self.station.view.version(),
-            policy: self.station.policy_version,
-        };
-        let shown = heard.standing;
-        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record)
-            && shown.epoch <= own.epoch
-            && shown.view <= own.view
-            && shown.policy <= own.policy;
-        if !sound {
+        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record);
+        if !sound || !self.may_stand(heard.standing) {
             // The only record of a member here is `hello`, which came with the first frame.
             return self.cut_off(cx, now, cid);
         }
         if heard.body == Body::End {
             let mut peer = self.remove(cx, now, Removal { cid, cause: Cause::Leave, by: cid })?;
             peer.channel.commit(&heard);
-            peer.link = Some(link);
+            peer.link = self.own_link(link).or(peer.link);
             self.see_off(cid, peer, EndReason::Left, cid, None, now);
             return Ok(());
         }
         self.hear(now, cid, link, &heard);
+        if self.peers.get(&cid).is_some_and(|peer| peer.channel.exhausted()) {
+            // The numbers of the channel are used up: the member joins again, under new keys.
+            let removal = Removal { cid, cause: Cause::Eject, by: MemberId::LEADER };
+            self.dismiss(cx, now, removal, EndReason::Exhausted)?;
+        }
         Ok(())
+    }
+
+    /// Whether a member may have what it says it has: nothing newer than the leader's own (RA §4.2 (0)).
+    fn may_stand(&self, shown: Standing) -> bool {
+        shown.epoch <= self.issue.epoch()
+            && shown.view <= self.station.view.version()
+            && shown.policy <= self.station.policy_version
+    }
+
+    /// `link`, if it can be that of one member: a shared one never is (RA §4.2).
+    fn own_link(&self, link: Link) -> Option<Link> {
+        self.links.get(&link).filter(|info| !info.shared).map(|_| link)
     }
 
     /// Takes in an authentic frame of a live member: steps (1) to (7).
     fn hear(&mut self, now: Instant, cid: MemberId, link: Link, heard: &Heard) {
         let limits = &self.me.limits;
-        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let own_link = self.own_link(link);
         let (current, version) = (self.issue.epoch(), self.station.view.version());
         let shows_views = self.station.policy.views != Views::Hidden;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
-        let moved = !shared && peer.link != Some(link);
+        let moved = own_link.is_some() && peer.link != own_link;
         if moved {
-            peer.link = Some(link);
+            peer.link = own_link;
         }
-        if let Some(proof) = heard.evidence {
+        let timely = limits.checks.on(Check::EvidenceTime);
+        if let Some(proof) = if timely { heard.evidence } else { Some(now) } {
             peer.alive_as_of = peer.alive_as_of.max(proof);
-            peer.suspected = false;
+            // An echo that comes late is no sign of life now.
+            let silence = self.station.policy.detection.map(|detection| detection.silence(limits.retry.first));
+            peer.suspected &= silence.is_some_and(|silence| now >= peer.alive_as_of + silence);
         }
         peer.shown = heard.standing;
-        // (6) somebody behind gets its block and the view, at most once an RTO.
+        // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
         let unviewed = shows_views && !peer.waits() && peer.shown.view < version;
-        if behind || unviewed {
-            if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
-                peer.block |= behind;
-                let stale_pages = peer.pages.as_ref().is_none_or(|pages| pages.to() < version);
-                if unviewed && stale_pages && peer.channel.idle() {
-                    peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
-                }
-                peer.repeat = Some(crate::group::Backoff::start(limits.retry, now, &mut self.jitter));
-            }
-        } else {
+        if !behind && !unviewed {
             peer.repeat = None;
+        } else if peer.repeat.as_ref().is_none_or(|repeat| repeat.due() <= now) {
+            peer.block |= behind;
+            peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
+        }
+        if unviewed && peer.may_fetch(version) && now >= peer.pages_again {
+            peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+            peer.pages_again = now + limits.retry.first;
         }
         // (7) an answer, at a bounded rate.
         if heard.answer && peer.allowance.take(now) {
@@ -149,7 +159,8 @@ impl Leader {
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
-        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records);
+        let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records)
+            .with_checks(limits.checks);
         let heard = match channel.hear(&mut frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
@@ -170,32 +181,42 @@ impl Leader {
                 return Err(Reason::Violation);
             }
         };
-        let name = self.pendings.get(id).ok_or(Reason::Unknown)?.name.clone();
+        let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
+        let name = pending.name.clone();
+        let own = self.own_link(link).or(pending.link.and_then(|link| self.own_link(link)));
         let signs = self.station.policy.origin;
-        if hello.origin_key.is_empty() == signs {
+        if hello.origin_key.is_empty() == signs || !self.may_stand(heard.standing) {
             self.drop_pending(id);
             return Err(Reason::Violation);
         }
         let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
-        if self.peers.len() >= limits.members || (live.is_some() && !self.station.policy.takeover) {
-            self.drop_pending(id);
-            return Err(Reason::Budget);
-        }
-        let peer = Peer {
+        let busy = match live {
+            Some(_) => !self.station.policy.takeover,
+            None => self.peers.len() >= limits.members,
+        };
+        let mut peer = Peer {
             name: name.clone(),
             origin_key: hello.origin_key,
-            link: Some(link),
+            link: own,
             channel,
             first: Epoch(0),
             shown: Standing::default(),
             alive_as_of: offered.at,
             suspected: false,
             pages: None,
+            pages_again: now,
             answer: false,
             block: false,
             repeat: None,
             allowance: Allowance::new(limits.answers_per_second, now),
         };
+        if busy {
+            peer.channel.commit(&heard);
+            self.drop_pending(id);
+            let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+            self.see_off(cid, peer, EndReason::Busy, MemberId::LEADER, Some(backoff), now);
+            return Ok(());
+        }
         // Computed: from here on the member is there, with or without its rekey.
         let older: alloc::vec::Vec<_> = self
             .pendings
@@ -208,25 +229,19 @@ impl Leader {
             self.drop_pending(other);
         }
         self.hear(now, cid, link, &heard);
-        self.reconnect();
         Ok(())
     }
 
     /// A frame of somebody whose channel has ended.
     fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
         let heard = match lingering.channel.hear(&mut frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return Err(Reason::Violation),
         };
-        lingering.channel.commit(&heard);
-        lingering.link = Some(link);
-        if heard.body == Body::End {
-            // The peer knows: no more repeats of ours. One that asks gets one answer.
-            lingering.backoff = None;
-        }
-        lingering.owed |= heard.answer;
+        lingering.hear(&heard, own);
         if lingering.owed {
             self.work.insert(cid);
         }
@@ -247,8 +262,7 @@ impl Leader {
             self.timers.set(Timer::Linger(oldest), None);
             self.work.remove(&oldest);
         }
-        let at = lingering.backoff.as_ref().map_or(lingering.until, |backoff| backoff.due().min(lingering.until));
-        self.timers.set(Timer::Linger(cid), Some(at));
+        self.timers.set(Timer::Linger(cid), Some(lingering.deadline()));
         self.lingering.insert(cid, lingering);
         self.work.insert(cid);
     }

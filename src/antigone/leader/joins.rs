@@ -7,9 +7,10 @@ use super::{Access, Leader, Timer, control};
 use crate::antigone::join::leader::{PendingId, Repeat, Request, Stage, Welcome};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
-use crate::endpoint::{Cx, Instant, Link, LinkTicket};
+use crate::endpoint::{Cx, Instant, Link};
 use crate::error::Reason;
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
+use crate::group::Check;
 use crate::identity::MemberId;
 use crate::ttp::exchange::Verdict;
 use crate::wire::Message as _;
@@ -19,46 +20,42 @@ impl Leader {
     /// RA §4.1, "L on RA-J1".
     pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
-        if !info.proven || info.shared {
+        if (!info.proven || info.shared) && self.me.limits.checks.on(Check::ProvenLink) {
             return Err(Reason::Unproven);
         }
         let desk = Self::desk(&self.me, self.station.header);
         match self.pendings.request(desk, now, cx.rng, &mut self.jitter, link, frame)? {
             Request::Repeat(id, repeat) => {
-                self.pendings.touch(id, now);
+                self.pendings.touch(id, now, link);
                 match (repeat, self.third_party) {
                     (Repeat::Answer(frame), _) => self.out.send(control(link, frame)),
                     (Repeat::Question(frame), Some(third_party)) => self.out.send(control(third_party, frame)),
-                    (Repeat::Question(_), None) => self.want_third_party(),
+                    (Repeat::Question(_), None) => self.want_third_party(now),
                 }
             }
             Request::New(pending, replaced) => {
-                if let Some(replaced) = replaced {
-                    self.forget_pending_timers(replaced);
+                for replaced in replaced {
+                    self.drop_pending(replaced);
                 }
                 let question = pending.question().frame.clone();
                 let repeat = match &pending.stage {
                     Stage::Waiting(backoff) => Some(backoff.due()),
                     _ => None,
                 };
-                let id = self.pendings.insert(pending, replaced);
+                let id = self.pendings.insert(pending);
                 self.timers.set(Timer::Question(id), repeat);
                 self.timers.set(Timer::Pending(id), Some(now + self.me.limits.pending_life));
                 match self.third_party {
                     Some(third_party) => self.out.send(control(third_party, question)),
-                    None => self.want_third_party(),
+                    None => self.want_third_party(now),
                 }
             }
         }
         Ok(())
     }
 
-    pub(super) fn want_third_party(&mut self) {
-        if self.wanted.is_some() {
-            return;
-        }
-        let ticket = LinkTicket(self.take_ticket());
-        self.wanted = Some(ticket);
+    pub(super) fn want_third_party(&mut self, now: Instant) {
+        let Some(ticket) = self.wanted.want(now, self.me.limits.retry.ceiling) else { return };
         self.out.event(Event::LinkWanted { ticket, peer: PeerName::ThirdParty, hint: bytes::Bytes::new() });
     }
 
@@ -73,7 +70,8 @@ impl Leader {
         let i1 = KeyAnswer::parse(&frame).map_err(|_| Reason::Malformed)?.message.i1;
         let (id, pending) = self.pendings.asked(&i1).ok_or(Reason::Unknown)?;
         let name = pending.name.clone();
-        match pending.question().read_answer(&*self.me.suite, &self.me.keys, &mut frame)? {
+        let verdict = pending.question().read_answer(&*self.me.suite, &self.me.keys, &mut frame)?;
+        let answered = match verdict {
             Verdict::Refused(why) => {
                 self.drop_pending(id);
                 self.out.event(Event::NotVouched { name, why });
@@ -102,7 +100,12 @@ impl Leader {
                     Ok(())
                 }
             },
+        };
+        if !matches!(answered, Ok(()) | Err(Reason::Entropy | Reason::Suite)) {
+            // To ask again would not help.
+            self.drop_pending(id);
         }
+        answered
     }
 
     /// The application's verdict.
@@ -125,8 +128,10 @@ impl Leader {
     ) -> Result<(), Reason> {
         let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
         let policy = &self.station.policy;
-        let full = self.peers.len() >= self.me.limits.members;
-        let taken = !policy.takeover && self.peers.values().any(|peer| peer.name == pending.name && !peer.suspected);
+        let live = self.peers.values().find(|peer| peer.name == pending.name);
+        // Who takes over needs no more room.
+        let full = live.is_none() && self.peers.len() >= self.me.limits.members;
+        let taken = !policy.takeover && live.is_some_and(|peer| !peer.suspected);
         let verdict = match verdict {
             Ok(()) if full || taken => Err(Refusal::Busy),
             // A member without an ephemeral share below a policy that demands one is not admitted.
@@ -152,11 +157,11 @@ impl Leader {
             Stage::Refused(frame) => frame.clone(),
             Stage::Waiting(_) | Stage::Deciding(..) => return Err(Reason::Unknown),
         };
-        let link = pending.link;
+        let link = pending.link.ok_or(Reason::Unknown)?;
         if let Some(pending) = self.pendings.get_mut(id) {
             pending.stage = stage;
         }
-        self.pendings.touch(id, now);
+        self.pendings.touch(id, now, link);
         self.timers.set(Timer::Question(id), None);
         self.out.send(control(link, frame));
         Ok(())
@@ -164,10 +169,6 @@ impl Leader {
 
     pub(super) fn drop_pending(&mut self, id: PendingId) {
         self.pendings.remove(id);
-        self.forget_pending_timers(id);
-    }
-
-    pub(super) fn forget_pending_timers(&mut self, id: PendingId) {
         self.timers.set(Timer::Question(id), None);
         self.timers.set(Timer::Pending(id), None);
     }

@@ -6,6 +6,8 @@
 
 mod frames;
 mod joins;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod output;
 mod peer;
 mod rekey;
@@ -19,19 +21,20 @@ use bytes::BytesMut;
 
 use crate::antigone::join::leader::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
+use crate::antigone::leave::Lingering;
 use crate::antigone::station::{Identity, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
-use crate::group::{Jitter, Limits, Outbox, Timers, View};
+use crate::group::{Jitter, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
-use peer::{Lingering, Peer};
+use peer::Peer;
 
 /// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
 const FRAMES: usize = 2;
@@ -77,7 +80,7 @@ pub struct Leader {
     jitter: Jitter,
     links: BTreeMap<Link, LinkInfo>,
     third_party: Option<Link>,
-    wanted: Option<LinkTicket>,
+    wanted: Wish,
     next_ticket: u64,
     station: Station,
     leader_key: VerifyingKey,
@@ -181,16 +184,18 @@ impl Leader {
         let own = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
-        station.view.commit(step);
+        let changes = station.view.commit(step);
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
+        // The view is what its events add up to, here as at a member.
+        out.burst(changes.iter().map(crate::group::ViewChange::to_event));
         Ok(Self {
             me: Me { suite, app, name, keys, access, limits },
             out,
             jitter: Jitter::new(u64::from_be_bytes(seed)),
             links: BTreeMap::new(),
             third_party: None,
-            wanted: None,
+            wanted: Wish::new(),
             next_ticket: 1,
             station,
             leader_key,
@@ -263,7 +268,7 @@ impl Leader {
                 Ok(()) => {}
                 Err(Reason::Entropy) => return Err(Failure::Entropy.into()),
                 Err(Reason::Suite) => return Err(Failure::Suite.into()),
-                Err(_) => drop(self.pendings.remove(id)),
+                Err(_) => self.drop_pending(id),
             }
         }
         Ok(())
@@ -320,9 +325,10 @@ impl Leader {
         }
     }
 
-    /// Builds the set of everybody's links anew.
+    /// Builds the set of everybody's links anew. Who waits for its rekey could open nothing yet.
     fn reconnect(&mut self) {
-        let links: BTreeSet<Link> = self.peers.values().filter_map(|peer| peer.link).collect();
+        let present = self.peers.values().filter(|peer| !peer.waits());
+        let links: BTreeSet<Link> = present.filter_map(|peer| peer.link).collect();
         self.everybody = links.into_iter().collect::<Vec<_>>().into();
     }
 }
@@ -338,8 +344,7 @@ impl Endpoint for Leader {
             return Ok(());
         }
         self.links.insert(link, info);
-        if info.answers.is_some() && info.answers == self.wanted {
-            self.wanted = None;
+        if self.wanted.answered(info.answers) {
             self.third_party = Some(link);
             // Questions that waited for the link go out now.
             let waiting: Vec<_> = self.pendings.iter().map(|(id, _)| id).collect();
@@ -358,7 +363,9 @@ impl Endpoint for Leader {
         if self.third_party == Some(link) {
             self.third_party = None;
         }
-        self.pendings.link_closed(link);
+        for id in self.pendings.link_closed(link) {
+            self.drop_pending(id);
+        }
         let mut moved = false;
         for peer in self.peers.values_mut().filter(|peer| peer.link == Some(link)) {
             peer.link = None;

@@ -1,12 +1,10 @@
 //! What a leader keeps for each member.
 
-use bytes::Bytes;
-
 use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
-use crate::group::Backoff;
 use crate::group::channel::{Channel, Standing};
-use crate::identity::{Epoch, Name};
+use crate::group::{Allowance, Backoff};
+use crate::identity::{Epoch, Name, Version};
 use crate::wire::field::VerifyingKey;
 
 /// A live member.
@@ -26,13 +24,15 @@ pub(super) struct Peer {
     pub(super) suspected: bool,
     /// Pages of the view that it still has to get.
     pub(super) pages: Option<Pages>,
+    /// From when on it may be given pages again, should it still show an older view: at most once an RTO.
+    pub(super) pages_again: Instant,
     /// A frame without a record is owed: an answer.
     pub(super) answer: bool,
     /// Its key block is owed.
     pub(super) block: bool,
-    /// When block or view are repeated, while it does not show them.
+    /// When the block is repeated, while it does not show the epoch.
     pub(super) repeat: Option<Backoff>,
-    /// Answers are given at a bounded rate: how many may be given now, in thousandths, and since when.
+    /// Answers are given at a bounded rate.
     pub(super) allowance: Allowance,
 }
 
@@ -46,6 +46,7 @@ fingerprint!(Peer {
     alive_as_of,
     suspected,
     pages,
+    pages_again,
     answer,
     block,
     repeat,
@@ -68,54 +69,13 @@ impl Peer {
         self.first.0 == 0
     }
 
+    /// Whether pages that lead to `version` may be begun: none that do are under way.
+    pub(super) fn may_fetch(&self, version: Version) -> bool {
+        self.channel.idle() && self.pages.as_ref().is_none_or(|pages| pages.to() < version)
+    }
+
     /// Whether something is to be sent to it.
     pub(super) fn is_owed(&self) -> bool {
         self.answer || self.block || (self.pages.is_some() && self.channel.idle())
     }
 }
-
-/// A token bucket: so many a second, and as many at once (RA §4.2 (7)).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
-    thousandths: u64,
-    at: Instant,
-    rate: u64,
-}
-
-fingerprint!(Allowance { thousandths, at, rate });
-
-impl Allowance {
-    pub(super) fn new(rate: u32, now: Instant) -> Self {
-        let rate = u64::from(rate);
-        Self { thousandths: rate * 1000, at: now, rate }
-    }
-
-    /// Takes one, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.since(self.at).as_micros().min(1_000_000) as u64 * self.rate / 1000;
-        if gained > 0 {
-            self.thousandths = (self.thousandths + gained).min(self.rate * 1000);
-            self.at = now;
-        }
-        if self.thousandths < 1000 {
-            return false;
-        }
-        self.thousandths -= 1000;
-        true
-    }
-}
-
-/// The channel of somebody who is gone: kept for a while to repeat or to answer an end.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct Lingering {
-    pub(super) channel: Channel,
-    pub(super) link: Option<Link>,
-    pub(super) body: Bytes,
-    /// Repeats the own end until the peer's; none if the peer began.
-    pub(super) backoff: Option<Backoff>,
-    pub(super) owed: bool,
-    pub(super) until: Instant,
-}
-
-fingerprint!(Lingering { channel, link, body, backoff, owed, until });

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::peer::{Lingering, Peer};
+use super::peer::Peer;
 use super::{Leader, Timer};
 use crate::antigone::keys::{Facts, Issue};
+use crate::antigone::leave::{Lingering, leader_end};
 use crate::antigone::membership::Pages;
 use crate::antigone::station::Station;
 use crate::endpoint::{Cx, Entropy, Instant};
@@ -18,7 +19,7 @@ use crate::group::{Backoff, ChangeRecord, EpochKeys, View, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
 use crate::wire::Field;
-use crate::wire::antigone::{Change, Delta, DeltaChanges, End, LeaderBody};
+use crate::wire::antigone::{Change, Delta, DeltaChanges};
 use crate::wire::field::{Digest, List};
 
 /// How many bytes of changes `common` has room for.
@@ -71,6 +72,14 @@ pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
         return Some(Pages::new(changes.into(), from, to, digest));
     }
     Some(Pages::new(Arc::clone(&view.roster()), Version(0), to, digest))
+}
+
+/// Somebody is behind with the key or with the view: it is owed what it lacks.
+pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool) {
+    peer.block |= behind;
+    if unviewed && peer.may_fetch(view.version()) {
+        peer.pages = pages(view, peer.shown.view);
+    }
 }
 
 /// Who goes, why, and who asked for it.
@@ -136,7 +145,6 @@ impl Leader {
         let turn = self.compute(cx, None, Some(removal), false)?;
         let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
         self.commit(turn, now, None);
-        self.reconnect();
         Ok(peer)
     }
 
@@ -164,11 +172,9 @@ impl Leader {
         backoff: Option<Backoff>,
         now: Instant,
     ) {
-        let mut body = BytesMut::with_capacity(16);
-        LeaderBody::End(End { reason, by }).put(&mut body);
         let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
-        self.linger(cid, Lingering { channel, link, body: body.freeze(), backoff, owed: true, until });
+        self.linger(cid, Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until });
     }
 
     /// The epoch that is due by plan.
@@ -266,6 +272,7 @@ impl Leader {
                 peer.first = current;
                 if shows_views {
                     peer.pages = pages(&mut self.station.view, Version(0));
+                    peer.pages_again = now + self.me.limits.retry.first;
                 }
             }
             if (rekeyed || comes) && !peer.waits() {
@@ -274,5 +281,6 @@ impl Leader {
                 self.work.insert(*cid);
             }
         }
+        self.reconnect();
     }
 }

@@ -5,6 +5,7 @@ use crate::antigone::join::leader::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
 use crate::event::Event;
 use crate::identity::MemberId;
+use crate::policy::Views;
 
 /// The most deadlines that one call serves.
 const AT_ONCE: usize = 256;
@@ -67,7 +68,7 @@ impl Leader {
         self.timers.set(Timer::Question(id), Some(due));
         match self.third_party {
             Some(link) => self.out.send(control(link, question)),
-            None => self.want_third_party(),
+            None => self.want_third_party(now),
         }
     }
 
@@ -86,19 +87,22 @@ impl Leader {
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
     fn repeat(&mut self, now: Instant, cid: MemberId) {
-        let current = self.issue.epoch();
+        let (current, version) = (self.issue.epoch(), self.station.view.version());
+        let shows_views = self.station.policy.views != Views::Hidden;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.channel.repeat_at().is_some_and(|at| at <= now) {
             peer.channel.repeated(now, &mut self.jitter);
             peer.answer = true;
         }
         let behind = peer.shown.epoch < current && !peer.waits();
+        let unviewed = shows_views && peer.shown.view < version && !peer.waits();
         if let Some(repeat) = &mut peer.repeat
             && repeat.due() <= now
         {
-            if behind {
-                peer.block = true;
+            if behind || unviewed {
                 repeat.again(now, &mut self.jitter);
+                // The block alone does not help somebody who missed changes of the view: it holds the block.
+                super::rekey::owe(peer, &mut self.station.view, behind, unviewed);
             } else {
                 peer.repeat = None;
             }
@@ -122,19 +126,11 @@ impl Leader {
 
     fn repeat_end(&mut self, now: Instant, cid: MemberId) {
         let Some(lingering) = self.lingering.get_mut(&cid) else { return };
-        if lingering.until <= now {
+        let Some(next) = lingering.handle_time(now, &mut self.jitter) else {
             self.lingering.remove(&cid);
             self.work.remove(&cid);
             return;
-        }
-        let mut next = lingering.until;
-        if let Some(backoff) = &mut lingering.backoff {
-            if backoff.due() <= now {
-                backoff.again(now, &mut self.jitter);
-                lingering.owed = true;
-            }
-            next = next.min(backoff.due());
-        }
+        };
         if lingering.owed {
             self.work.insert(cid);
         }

@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 
-use super::session::{Evidence, Session};
+use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
+use crate::antigone::failure::Evidence;
 use crate::antigone::join::member::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::membership::Assembly;
@@ -15,8 +16,8 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side};
-use crate::group::{ChangeRecord, Probes, ViewStep};
-use crate::identity::{MemberId, Version};
+use crate::group::{ChangeRecord, Check, Probes, ViewStep};
+use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
@@ -43,19 +44,22 @@ impl Member {
             code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
             code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
             code if code == Rekey::INFO.code => self.on_rekey(now, frame),
-            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame, true),
             _ => Err(Reason::Misdirected),
         }
     }
 
     /// RA §4.1, "A on RA-J2".
     fn on_answer(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
-        let Phase::Asking(Asking { attempt, until, .. }) = &self.phase else { return Err(Reason::Unknown) };
+        let Phase::Asking(Asking { attempt, until, link: asked_on, .. }) = &self.phase else {
+            return Err(Reason::Unknown);
+        };
         let (until, me) = (*until, &self.me);
         let suite = &*me.suite;
         let accepted = match attempt.read(suite, me.header(), &me.keys, &mut frame)? {
             Answer::Refused(why) => {
                 self.phase = Phase::Idle;
+                self.wanted.close();
                 self.out.event(Event::JoinRefused(why));
                 return Ok(());
             }
@@ -66,7 +70,9 @@ impl Member {
             self.fail_join(JoinFailure::Ended(EndReason::Protocol));
             return Ok(());
         };
-        if let Err(shortfall) = me.floor.admits(&policy) {
+        if let Err(shortfall) = me.floor.admits(&policy)
+            && me.limits.checks.on(Check::PolicyFloor)
+        {
             self.fail_join(JoinFailure::BelowFloor(shortfall));
             return Ok(());
         }
@@ -75,6 +81,9 @@ impl Member {
             self.fail_join(JoinFailure::LinkTooSmall);
             return Ok(());
         }
+        // What is for the leader alone never goes over a shared link (RA §4.2).
+        let shared = self.links.get(&link).is_none_or(|info| info.shared);
+        let link = if shared { *asked_on } else { Some(link) };
         let session = self.open_session(cx, now, link, until, policy, accepted)?;
         self.phase = Phase::In(session.into());
         Ok(())
@@ -84,7 +93,7 @@ impl Member {
         &mut self,
         cx: &mut Cx<'_>,
         now: Instant,
-        link: Link,
+        link: Option<Link>,
         until: Instant,
         policy: Policy,
         accepted: Accepted,
@@ -101,7 +110,8 @@ impl Member {
         let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let identity = Identity { group, cid, name: me.name.clone(), origin };
         let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
-        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records);
+        let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records)
+            .with_checks(me.limits.checks);
         let mut hello = BytesMut::with_capacity(64);
         MemberBody::Record(MemberRecord::Hello(Hello { origin_key })).put(&mut hello);
         channel.queue(hello.freeze());
@@ -110,13 +120,13 @@ impl Member {
         let mut session = Session {
             station,
             channel,
-            link: Some(link),
+            link,
             leader_key,
             joined: false,
             until,
             held: None,
             pages: None,
-            evidence: Evidence { alive_as_of: now, current_as_of: None, newest: None },
+            evidence: Evidence::new(now),
             behind: false,
             stale: false,
             owed: None,
@@ -147,7 +157,8 @@ impl Member {
             Phase::Idle | Phase::Asking(_) => return Err(Reason::Unknown),
         }
         let shared = self.links.get(&link).is_none_or(|info| info.shared);
-        let most = self.me.limits.members + 1;
+        // A roster, or as many changes as a leader remembers: causes are told with changes only (S6).
+        let most = self.me.limits.members + 1 + self.me.limits.view_history;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         let heard = match session.channel.hear(&mut frame) {
             Ok(heard) => heard,
@@ -180,11 +191,9 @@ impl Member {
         if !shared {
             session.link = Some(link);
         }
-        let rose = session.evidence.newest.is_none_or(|newest| heard.standing.epoch > newest.epoch);
-        session.evidence.newest = Some(heard.standing);
-        if let Some(proof) = heard.evidence {
-            session.evidence.alive_as_of = session.evidence.alive_as_of.max(proof);
-        }
+        let timely = self.me.limits.checks.on(Check::EvidenceTime);
+        let proof = if timely { heard.evidence } else { Some(now) };
+        let rose = session.evidence.hear(heard.standing, proof);
         if heard.answer {
             session.reply(now);
         }
@@ -204,9 +213,20 @@ impl Member {
         {
             session.poll_at = session.poll_at.map(|at| at.min(now + rto)).or(Some(now + rto));
         }
-        self.install_held(now)?;
+        self.try_install(now);
         self.settle_evidence(now);
         Ok(())
+    }
+
+    /// Installs the held block if it can be. A failing suite leaves it held, and it is tried again with the next answer
+    /// of the leader, which is asked for an RTO later.
+    fn try_install(&mut self, now: Instant) {
+        let installed = self.install_held(now);
+        let at = now + self.me.limits.retry.first;
+        if let (Err(_), Phase::In(session)) = (installed, &mut self.phase) {
+            session.owed = Some(Owed { at, ask: true });
+            self.out.event(Event::Hindered(Failure::Suite));
+        }
     }
 
     /// The leader broke the protocol: say so, and leave.
@@ -223,7 +243,8 @@ impl Member {
         let station = &session.station;
         let installed = match &session.held {
             Some(held) => held.facts()?.epoch,
-            None => station.ring.installed(),
+            None if self.me.limits.checks.on(Check::NewerEpoch) => station.ring.installed(),
+            None => Epoch(0),
         };
         let key = session.channel.opening_key();
         let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
@@ -234,9 +255,10 @@ impl Member {
         for epoch in erased.iter() {
             self.out.event(Event::Erased { epoch });
         }
-        self.install_held(now)?;
+        self.try_install(now);
         if let Phase::In(session) = &mut self.phase
             && session.held.is_some()
+            && session.owed.is_none_or(|owed| !owed.ask)
         {
             // Prerequisites are missing: ask for them.
             session.ask(now);
@@ -272,6 +294,7 @@ impl Member {
         // Nothing can fail from here on.
         session.held = None;
         let erased = session.station.install(keys, floor, now);
+        let given_up = session.station.drop_unripe();
         session.early = session.station.has_early();
         session.ask(now);
         self.out.event(Event::Installed { epoch, causes });
@@ -280,6 +303,9 @@ impl Member {
         }
         if let Some(step) = step {
             self.commit_view(step);
+        }
+        for link in given_up {
+            self.out.reject(link, Reason::EarlyEpoch);
         }
         Ok(())
     }
@@ -311,7 +337,9 @@ impl Member {
             session.stale = false;
         }
         // What came before the evidence may be opened now.
-        session.early |= session.current() && session.station.has_early();
+        if session.current() {
+            session.early = session.station.has_early();
+        }
         let epoch = session.station.ring.installed();
         if session.behind && !was_behind {
             let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);
@@ -326,19 +354,22 @@ impl Member {
         }
     }
 
-    /// RA §5, receiver.
-    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+    /// RA §5, receiver. With `keeps`, what came before its key waits for it.
+    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
+        let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
-        // behind still delivers what opens.
-        let current = session.evidence.current_as_of.is_some() && !session.stale;
+        // behind still delivers what opens. The timer may be late, after a suspension above all: the time decides.
+        let stale = session.stale || session.outdated(rto, now);
+        let current = session.evidence.current_as_of.is_some() && !stale;
         let parsed = Data::parse(&frame).map_err(|_| Reason::Malformed)?.message;
         let (group, epoch, cid) = (parsed.group, parsed.epoch, parsed.cid);
         let station = &mut session.station;
-        let unseen = epoch > station.ring.installed() || (!current && !session.stale);
+        let unseen = epoch > station.ring.installed() || (!current && !stale);
         if group == station.group && cid != station.cid && unseen {
-            // Its key, or the evidence for it, may be on its way.
-            return station.keep_early(link, frame);
+            // Its key, or the evidence for it, may be on its way. What has waited once and is early still is dropped:
+            // anybody can write it.
+            return if keeps { station.keep_early(link, frame) } else { Err(Reason::EarlyEpoch) };
         }
         let checked = station.check(now, frame, current)?;
         let message = station.deliver(checked)?;
@@ -359,6 +390,14 @@ impl Member {
     /// Seals and hands out what is owed to the leader. If the suite fails, the debt stays and is tried again an RTO
     /// later.
     pub(super) fn pay(&mut self, now: Instant) -> Option<crate::endpoint::Transmit> {
+        if let Phase::In(session) = &self.phase
+            && session.channel.exhausted()
+        {
+            // One number is left, for the end; then join again, under new keys.
+            if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
+                self.part(session, now, EndReason::Exhausted, Ending::Exhausted);
+            }
+        }
         let (rto, pool) = (self.me.limits.retry.first, &mut self.out.pool);
         let (link, sealed, channel) = match &mut self.phase {
             Phase::In(session) => {

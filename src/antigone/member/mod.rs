@@ -11,6 +11,8 @@
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod frames;
+#[cfg(any(test, feature = "sim"))]
+mod label;
 mod session;
 mod time;
 
@@ -20,17 +22,18 @@ use alloc::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::antigone::join::member::{Attempt, Parties};
+use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
-use crate::group::{Backoff, Jitter, Limits, Outbox, View};
+use crate::group::{Backoff, Jitter, Limits, Outbox, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};
 use crate::ttp::schedule::MemberKeys;
 use crate::wire::{Edition, Header, System};
-use session::{Farewell, Session};
+use session::Session;
 
 /// The most frames that one input queues.
 const FRAMES: usize = 1;
@@ -64,12 +67,11 @@ pub struct Member {
     out: Outbox,
     jitter: Jitter,
     links: BTreeMap<Link, LinkInfo>,
-    wanted: Option<LinkTicket>,
-    next_ticket: u64,
+    wanted: Wish,
     phase: Phase,
 }
 
-fingerprint!(Member { wanted, phase, out } skip { me, jitter, links, next_ticket });
+fingerprint!(Member { wanted, phase, out } skip { me, jitter, links });
 
 /// What never changes.
 #[derive(Debug, Clone)]
@@ -142,15 +144,7 @@ impl Member {
         let out = Outbox::new(&config.limits);
         let MemberConfig { suite, app, leader, name, key: _, floor, limits } = config;
         let me = Me { suite, app, leader, name, keys, floor, limits };
-        Ok(Self {
-            me,
-            out,
-            jitter: Jitter::none(),
-            links: BTreeMap::new(),
-            wanted: None,
-            next_ticket: 1,
-            phase: Phase::Idle,
-        })
+        Ok(Self { me, out, jitter: Jitter::none(), links: BTreeMap::new(), wanted: Wish::new(), phase: Phase::Idle })
     }
 
     /// Asks the leader to join. What follows is told by events: [`Event::Joined`], [`Event::JoinRefused`] or
@@ -181,7 +175,7 @@ impl Member {
         }
         self.phase = Phase::Asking(Asking { attempt, link, backoff, until });
         if link.is_none() {
-            self.want_link(Bytes::new());
+            self.want_link(now, Bytes::new());
         }
         Ok(())
     }
@@ -231,7 +225,7 @@ impl Member {
                 Err(Misuse::NotJoined.into())
             }
             Phase::Asking(_) => {
-                self.wanted = None;
+                self.wanted.close();
                 self.out.event(Event::Ended(Ending::LeftUnconfirmed));
                 Ok(())
             }
@@ -293,14 +287,58 @@ impl Member {
         self.links.iter().rev().find(|(_, info)| info.proven && !info.shared).map(|(link, _)| *link)
     }
 
-    fn want_link(&mut self, hint: Bytes) {
-        if self.wanted.is_some() {
-            return;
-        }
-        let ticket = LinkTicket(self.next_ticket);
-        self.next_ticket += 1;
-        self.wanted = Some(ticket);
+    fn want_link(&mut self, now: Instant, hint: Bytes) {
+        let Some(ticket) = self.wanted.want(now, self.me.limits.retry.ceiling) else { return };
         self.out.event(Event::LinkWanted { ticket, peer: Peer::Leader(self.me.leader.clone()), hint });
+    }
+
+    /// Whether a link is missing.
+    fn lacks_link(&self) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Asking(asking) => asking.link.is_none(),
+            Phase::In(session) => session.link.is_none(),
+            Phase::Ending(farewell) => farewell.link.is_none(),
+        }
+    }
+
+    /// Wishes for a link if one is missing, and again while none comes.
+    fn want_leader(&mut self, now: Instant) {
+        if self.lacks_link() {
+            let hint = self.session().map(|session| session.station.policy.hint.clone()).unwrap_or_default();
+            self.want_link(now, hint);
+        }
+    }
+
+    /// `link` is gone.
+    fn unlink(&mut self, link: Link) {
+        let slot = match &mut self.phase {
+            Phase::Idle => return,
+            Phase::Asking(asking) => &mut asking.link,
+            Phase::In(session) => &mut session.link,
+            Phase::Ending(farewell) => &mut farewell.link,
+        };
+        slot.take_if(|of| *of == link);
+    }
+
+    /// `link` serves if one is missing: what is under way goes over it at once.
+    fn relink(&mut self, now: Instant, link: Link) {
+        match &mut self.phase {
+            Phase::Asking(asking) if asking.link.is_none() => {
+                asking.link = Some(link);
+                // Sent by the next timeout, which is due now.
+                asking.backoff.hurry(now);
+            }
+            Phase::In(session) if session.link.is_none() => {
+                session.link = Some(link);
+                session.ask(now);
+            }
+            Phase::Ending(farewell) if farewell.link.is_none() => {
+                farewell.link = Some(link);
+                farewell.owed = Some(now);
+            }
+            _ => {}
+        }
     }
 
     /// Wipes the keys of the group and tells the leader. `said` is reported when the leader has confirmed.
@@ -313,13 +351,13 @@ impl Member {
     /// The group has ended here.
     fn finish(&mut self, ending: Ending) {
         self.phase = Phase::Idle;
-        self.wanted = None;
+        self.wanted.close();
         self.out.event(Event::Ended(ending));
     }
 
     fn fail_join(&mut self, why: JoinFailure) {
         self.phase = Phase::Idle;
-        self.wanted = None;
+        self.wanted.close();
         self.out.event(Event::JoinFailed(why));
     }
 }
@@ -344,44 +382,21 @@ impl Endpoint for Member {
         if info.shared || !info.proven {
             return Ok(());
         }
-        if info.answers.is_some() && info.answers == self.wanted {
-            self.wanted = None;
-        }
-        match &mut self.phase {
-            Phase::Asking(asking) if asking.link.is_none() => {
-                asking.link = Some(link);
-                // Sent by the next timeout, which is due now.
-                asking.backoff.hurry(now);
-            }
-            Phase::In(session) if session.link.is_none() => {
-                session.link = Some(link);
-                session.ask(now);
-            }
-            Phase::Ending(farewell) if farewell.link.is_none() => {
-                farewell.link = Some(link);
-                farewell.owed = Some(now);
-            }
-            _ => {}
-        }
+        // Any link to the leader will do.
+        self.wanted.close();
+        self.relink(now, link);
         Ok(())
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        self.out.tick(cx.now);
+        let now = self.out.tick(cx.now);
         self.links.remove(&link);
-        let other = self.usable_link();
-        let (slot, hint) = match &mut self.phase {
-            Phase::Asking(asking) => (&mut asking.link, Bytes::new()),
-            Phase::In(session) => (&mut session.link, session.station.policy.hint.clone()),
-            Phase::Ending(farewell) => (&mut farewell.link, Bytes::new()),
-            Phase::Idle => return Ok(()),
-        };
-        if *slot == Some(link) {
-            *slot = other;
-            // Without room for the wish now, the next timeout repeats it.
-            if slot.is_none() && self.out.room(0, 1) {
-                self.want_link(hint);
-            }
+        self.unlink(link);
+        match self.usable_link() {
+            Some(other) => self.relink(now, other),
+            // Without room for the wish now, the next timeout tells it.
+            None if self.out.room(0, 1) => self.want_leader(now),
+            None => {}
         }
         Ok(())
     }

@@ -4,15 +4,21 @@ use super::{Member, Phase};
 use crate::endpoint::{Due, Instant, Wake};
 use crate::event::{Ending, Event, JoinFailure};
 
-/// How many early frames one call opens.
-const EARLY_AT_ONCE: usize = 4;
-
 impl Member {
     /// The earliest deadline and its reason.
     pub(super) fn next_wake(&self) -> Wake {
         if !self.out.is_empty() {
             return Wake::Now(Due::Output);
         }
+        let wish = match (self.lacks_link(), self.wanted.again()) {
+            (false, _) => Wake::OnInput,
+            (true, Some(again)) => Wake::At(again, Due::Link),
+            (true, None) => Wake::Now(Due::Link),
+        };
+        wish.earlier(self.next_due())
+    }
+
+    fn next_due(&self) -> Wake {
         let rto = self.me.limits.retry.first;
         match &self.phase {
             Phase::Idle => Wake::OnInput,
@@ -40,8 +46,7 @@ impl Member {
                     {
                         wake = wake.earlier(Wake::At(since + bound, Due::Staleness));
                     }
-                    let lost = session.evidence.alive_as_of + bound * 2;
-                    wake = wake.earlier(Wake::At(lost, Due::Silence));
+                    wake = wake.earlier(Wake::At(session.evidence.lost_at(bound), Due::Silence));
                 }
                 wake
             }
@@ -55,13 +60,12 @@ impl Member {
 
     /// Does what is due. The caller has made sure that there is room.
     pub(super) fn take_time(&mut self, now: Instant) {
+        self.want_leader(now);
         match &mut self.phase {
             Phase::Idle => {}
             Phase::Asking(asking) => {
                 if now >= asking.until {
                     self.fail_join(JoinFailure::Timeout);
-                } else if asking.link.is_none() {
-                    self.want_link(bytes::Bytes::new());
                 } else if now >= asking.backoff.due() {
                     self.repeat_request(now);
                 }
@@ -89,11 +93,10 @@ impl Member {
             return self.fail_join(JoinFailure::Timeout);
         }
         let bound = session.staleness(rto);
-        if bound.is_some_and(|bound| now >= session.evidence.alive_as_of + bound * 2) {
+        if bound.is_some_and(|bound| now >= session.evidence.lost_at(bound)) {
             return if session.joined { self.finish(Ending::LeaderLost) } else { self.fail_join(JoinFailure::Timeout) };
         }
-        let too_old = |bound| session.evidence.current_as_of.is_some_and(|since| now >= since + bound);
-        if !session.stale && bound.is_some_and(too_old) {
+        if !session.stale && session.outdated(rto, now) {
             session.stale = true;
             self.out.event(Event::Stale);
         }
@@ -109,17 +112,12 @@ impl Member {
             let period = session.station.policy.detection.map(|detection| detection.period);
             session.poll_at = period.map(|period| now + self.jitter.spread(period, 10, 0));
         }
-        let unlinked = session.link.is_none();
-        let hint = session.station.policy.hint.clone();
-        if unlinked && self.wanted.is_none() {
-            self.want_link(hint);
-        }
         self.open_early(now);
     }
 
     /// Opens a few of the frames that came before their key (RA §4.4).
     fn open_early(&mut self, now: Instant) {
-        for _ in 0..EARLY_AT_ONCE {
+        for _ in 0..self.me.limits.early_at_once.max(1) {
             let Phase::In(session) = &mut self.phase else { return };
             if !session.early || session.evidence.current_as_of.is_none() {
                 session.early = false;
@@ -133,11 +131,10 @@ impl Member {
                 return;
             };
             let kept = session.station.has_early();
-            if let Err(why) = self.on_data(now, link, frame) {
+            session.early = kept;
+            if let Err(why) = self.on_data(now, link, frame, false) {
                 self.out.reject(link, why);
             }
-            let Phase::In(session) = &mut self.phase else { return };
-            session.early = kept;
         }
     }
 }

@@ -159,8 +159,9 @@ impl<M: Leave + 'static> Person<M> {
             Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
             Event::MemberAdded { cid, name, view } => {
                 self.names.insert(cid, name.as_str().to_owned());
-                self.met = true;
-                if matches!(self.part, Part::Leads) {
+                let others = cid != MemberId::LEADER;
+                self.met |= others;
+                if others && matches!(self.part, Part::Leads) {
                     let fields = vec![("name", name.as_str().into()), ("cid", cid.0.into()), ("view", view.0.into())];
                     self.tell.tell("admitted", format!("admits {name} as member {cid}: view {view}"), fields).await;
                 }
@@ -176,7 +177,8 @@ impl<M: Leave + 'static> Person<M> {
                 ];
                 let said = format!("sees {name} go ({}): view {view}", cause_text(cause));
                 self.tell.tell("removed", said, fields).await;
-                if matches!(self.part, Part::Leads) && self.met && self.names.is_empty() {
+                if matches!(self.part, Part::Leads) && self.met && self.names.keys().all(|cid| *cid == MemberId::LEADER)
+                {
                     return Ok(Go::Out);
                 }
             }

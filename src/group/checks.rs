@@ -1,0 +1,128 @@
+//! Which checks a machine makes: all of them. A simulation may switch one off, to see the attack that it is there for
+//! succeed; without the feature `sim` there is nothing to switch, and asking costs nothing.
+
+/// A check of the repaired Antigone that stands between an attack and its success.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Check {
+    /// A join request is taken from proven links only (X9).
+    ProvenLink = 0,
+    /// A pending join is safe from being replaced for T_min (R6, X9).
+    PendingGuard = 1,
+    /// The leader's policy is not below the member's floor (R8, R38).
+    PolicyFloor = 2,
+    /// A frame of the channel has a higher number than all before (A13, A19, A20).
+    ChannelNumber = 3,
+    /// Evidence counts from when the own probe was *sent* (A16, A18). Off: from when its echo came.
+    EvidenceTime = 4,
+    /// An echo shows the key as current only if it names the epoch installed here (A17). Off: whatever it names.
+    EchoEpoch = 5,
+    /// Nothing is delivered or sent on evidence that is too old (S8). Off: a key is current for ever.
+    Staleness = 6,
+    /// A key block is of a newer epoch than the one installed (A7, A8, A11, R14).
+    NewerEpoch = 7,
+    /// Epochs below the floor end at once, whatever grace says (A15).
+    Floor = 8,
+    /// A change of the view leads to the digest that the leader states (A10, R27).
+    ViewDigest = 9,
+    /// Data have the protection that the policy demands (I-6).
+    DataKind = 10,
+    /// The sender of data is in the view (S7).
+    DataSender = 11,
+    /// A number of a sender is used once in an epoch (A1, R13).
+    DataNumber = 12,
+    /// Data carry their sender's signature, where the policy demands it (A2, R28).
+    DataOrigin = 13,
+}
+
+impl Check {
+    /// All checks, in the order of the specification.
+    pub const ALL: [Self; 14] = [
+        Self::ProvenLink,
+        Self::PendingGuard,
+        Self::PolicyFloor,
+        Self::ChannelNumber,
+        Self::EvidenceTime,
+        Self::EchoEpoch,
+        Self::Staleness,
+        Self::NewerEpoch,
+        Self::Floor,
+        Self::ViewDigest,
+        Self::DataKind,
+        Self::DataSender,
+        Self::DataNumber,
+        Self::DataOrigin,
+    ];
+
+    /// Where the specification demands it.
+    pub const fn source(self) -> &'static str {
+        match self {
+            Self::ProvenLink => "RA §4.1, L on RA-J1 (2)",
+            Self::PendingGuard => "RA §4.1, L on RA-J1 (4)",
+            Self::PolicyFloor => "RA §4.1, A on RA-J2 (4)",
+            Self::ChannelNumber => "RA §4.2 (1)",
+            Self::EvidenceTime => "RA §4.3, alive_as_of",
+            Self::EchoEpoch => "RA §4.3, current_as_of",
+            Self::Staleness => "RA §4.3, stale",
+            Self::NewerEpoch => "RA §4.4, A on RA-R (1)",
+            Self::Floor => "RA §4.4, floor",
+            Self::ViewDigest => "RA §4.5",
+            Self::DataKind => "RA §5, kind",
+            Self::DataSender => "RA §5 (2)",
+            Self::DataNumber => "RA §5 (3)",
+            Self::DataOrigin => "RA §5 (5)",
+        }
+    }
+}
+
+/// A set of checks that are made: all, unless a simulation says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Checks {
+    #[cfg(any(test, feature = "sim"))]
+    off: u32,
+}
+
+impl Checks {
+    /// All of them.
+    pub const ALL: Self = Self {
+        #[cfg(any(test, feature = "sim"))]
+        off: 0,
+    };
+
+    /// Whether `check` is made.
+    #[cfg(any(test, feature = "sim"))]
+    #[inline]
+    pub const fn on(self, check: Check) -> bool {
+        self.off & (1 << check as u8) == 0
+    }
+
+    /// Whether `check` is made: it is.
+    #[cfg(not(any(test, feature = "sim")))]
+    #[inline(always)]
+    pub const fn on(self, check: Check) -> bool {
+        let _ = check;
+        true
+    }
+
+    /// All of these but `check`, to show what it is there for.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub const fn without(self, check: Check) -> Self {
+        Self { off: self.off | 1 << check as u8 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_made_unless_one_is_named() {
+        assert!(Check::ALL.iter().all(|check| Checks::ALL.on(*check) && Checks::default().on(*check)));
+        for off in Check::ALL {
+            let checks = Checks::ALL.without(off);
+            assert!(Check::ALL.iter().all(|check| checks.on(*check) == (*check != off)), "{off:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A whole group under faults: what the runs of several test files share.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::time::Duration;
+
+use sodality::antigone::Member;
+use sodality::crypto::{chacha20_poly1305, symbolic::symbolic};
+use sodality::endpoint::{Cx, Instant};
+use sodality::event::Port;
+use sodality::policy::{Policy, Views};
+use sodality::sim::check::{
+    EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, RemovalHasCause, StaleBound, ViewsAgree,
+};
+use sodality::sim::star::{LEADER, Star, StarConfig, leader_machine, member_machine};
+use sodality::sim::{LinkConfig, NodeId, SimRng, Stop, World};
+use sodality::ttp::ThirdParty;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// How many seeds a test of `usual` many shall run: `SODALITY_SEEDS` for long runs.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let read = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = read("SODALITY_FIRST_SEED").unwrap_or(1);
+    first..first + read("SODALITY_SEEDS").unwrap_or(usual)
+}
+
+/// A group over streams or over datagrams, by the policy's own frame limit.
+pub(crate) fn config(policy: Policy, link: LinkConfig) -> StarConfig {
+    let frame_limit = u32::try_from(link.max_frame).unwrap();
+    let policy = Policy { frame_limit, ..policy };
+    // Terms instead of bits: what a run shows here does not depend on the suite, and this one is fast.
+    StarConfig { policy, link, ..StarConfig::new(symbolic().silent()) }
+}
+
+/// As [`config`], under a real suite.
+pub(crate) fn real(policy: Policy, link: LinkConfig) -> StarConfig {
+    StarConfig { suite: chacha20_poly1305(), ..config(policy, link) }
+}
+
+/// A group of which everybody may crash and restart, and that asks to join whenever it is out; all checkers look on.
+pub(crate) fn group(world: &mut World, config: StarConfig, members: usize) -> Result<Star, Stop> {
+    world.trace_mut().keep(400);
+    world.add_checker(EpochsGrow::default());
+    world.add_checker(ViewsAgree::default());
+    world.add_checker(NoReplayDelivered::default());
+    world.add_checker(RemovalHasCause::new());
+    world.add_checker(NoDeliveryAfterRemoval::default());
+    let rto = config.limits.retry.first;
+    if let Some(detection) = config.policy.detection {
+        // What was sealed under the old key in its grace counts as well.
+        world.add_checker(StaleBound::new(detection.staleness(rto) + config.policy.grace));
+    }
+    let star = Star::add(world, config, members)?;
+    mortal(world, &star)?;
+    Ok(star)
+}
+
+fn mortal(world: &mut World, star: &Star) -> Result<(), Stop> {
+    let (config, seed) = (star.config.clone(), world.seed());
+    let (suite, limits) = (config.suite.clone(), config.limits);
+    world.set_factory(star.third_party, move |_| ThirdParty::new(suite.clone(), limits))?;
+    for member in &star.members {
+        let (config, name) = (config.clone(), world.name(*member).to_owned());
+        world.set_factory(*member, move |_| member_machine(&config, &name).unwrap())?;
+    }
+    world.set_factory(star.leader, move |life| {
+        let mut rng = SimRng::new(seed).fork(0x1ead_0000 | u64::from(life));
+        leader_machine(&config, &mut Cx::new(Instant::ORIGIN, &mut rng)).unwrap()
+    })
+}
+
+/// Everybody asks to join, at once whenever it is out, and every second if that was not possible (a join needs
+/// randomness, which may fail).
+pub(crate) fn persist(world: &mut World, star: &Star, span: Duration) -> Result<(), Stop> {
+    star.join_always(world)?;
+    for member in star.members.iter().copied() {
+        for second in 1..=span.as_secs() {
+            world.after(SECOND * u32::try_from(second).unwrap(), move |world| {
+                if world.get(member).is_some_and(Member::is_idle) {
+                    world.with(member, |member, cx| {
+                        let _ = member.join(cx);
+                    })?;
+                }
+                Ok(())
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Everybody of the group but the third party.
+pub(crate) fn everybody(star: &Star) -> Vec<NodeId> {
+    star.members.iter().map(|member| (*member).into()).chain([star.leader.into()]).collect()
+}
+
+/// Whether all members are joined and current, and agree with the leader on epoch and view. Where the policy shows no
+/// views, the epoch alone.
+pub(crate) fn settled(world: &World, star: &Star) -> bool {
+    let Some(leader) = world.get(star.leader) else { return false };
+    let shows = star.config.policy.views != Views::Hidden;
+    let agrees = |member: &Member| {
+        let view = member.view().map(|view| (view.version(), view.digest()));
+        member.is_current()
+            && member.epoch() == leader.epoch()
+            && (!shows || view == Some((leader.view().version(), leader.view().digest())))
+    };
+    star.members.iter().all(|member| world.get(*member).is_some_and(agrees))
+        && leader.view().members().len() == star.members.len() + 1
+}
+
+/// Somebody says something now and then, and leaves now and then, for so long. What cannot be sent is not.
+pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, leaves: bool) {
+    let mut rng = SimRng::new(world.seed()).fork(0x7a1c);
+    let mut at = Duration::ZERO;
+    for number in 0u64.. {
+        at += rng.span(SECOND);
+        if at > span {
+            return;
+        }
+        let member = star.members[usize::try_from(rng.below(star.members.len() as u64)).unwrap()];
+        let (leader, leave, own) = (star.leader, leaves && rng.chance(40), rng.chance(200));
+        let text = format!("text {number}");
+        world.after(at, move |world| {
+            if leave && world.is_up(member) {
+                world.command(member, "leave", |member, cx| {
+                    // Who is out already stays out.
+                    let _ = member.leave(cx);
+                })?;
+            } else if own && world.is_up(leader) {
+                world.with(leader, |leader, cx| {
+                    let _ = leader.send(cx, Port::Application, text.as_bytes());
+                })?;
+            } else if world.is_up(member) {
+                world.with(member, |member, cx| {
+                    let _ = member.send(cx, Port::Application, text.as_bytes());
+                })?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Everybody says something, and everybody else hears it once.
+pub(crate) fn all_hear_all(world: &mut World, star: &Star) -> Result<(), Stop> {
+    // Sending has moved to the newest key everywhere.
+    world.run_for(star.config.policy.grace + SECOND)?;
+    for speaker in 0..=star.members.len() {
+        let text = format!("at last, from {speaker}");
+        star.say(world, speaker, text.as_bytes())?.unwrap_or_else(|error| panic!("{speaker}: {error}"));
+        world.run_for(SECOND)?;
+        for (listener, node) in everybody(star).into_iter().enumerate() {
+            let heard = Star::heard(world, node, text.as_bytes());
+            assert_eq!(heard, usize::from(listener != speaker), "{} of {text:?}", world.name(node));
+        }
+    }
+    Ok(())
+}
+
+/// Fails with the seed and with what happened last.
+pub(crate) fn explain(world: &World, stop: &Stop) -> ! {
+    panic!("{stop}\nthe last of {LEADER}'s group:\n{}", world.trace().tail(400))
+}
