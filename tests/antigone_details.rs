@@ -180,3 +180,43 @@ fn a_link_that_is_too_small_is_not_used() {
     assert!(world.get(member).unwrap().is_current());
     assert!(star.converged(&world));
 }
+
+/// R40: a copy of a frame that comes first over another's link neither holds up a join nor keeps a message from anybody.
+#[test]
+fn a_copy_that_comes_first_elsewhere_harms_nobody() {
+    let mut world = World::new(37);
+    let tape = shared(Recorder::default());
+    world.set_adversary(tape.clone());
+    let mut star = star(&mut world, 2, |config| {
+        config.policy = Policy { frame_limit: 1_200, grace: SECOND, settle: SECOND / 2, ..Policy::default() };
+        config.link = LinkConfig::DATAGRAM;
+    });
+    star.join_all(&mut world, MINUTE).unwrap();
+    world.run_for(SECOND * 5).unwrap();
+    let late = star.add_member(&mut world, "late").unwrap();
+    world.with(late, |member, cx| member.join(cx)).unwrap().unwrap();
+    world.run_for(Duration::from_millis(5)).unwrap();
+    let own = world.links_between(late, star.leader)[0];
+    let elsewhere = world.links_between(star.leader, star.members[1])[0];
+    // What it says is lost; a copy reaches the leader over another's link.
+    world.block(own, true).unwrap();
+    world.with(late, |member, cx| member.leave(cx)).unwrap().unwrap();
+    world.with(late, |member, cx| member.join(cx)).unwrap().unwrap();
+    world.run_for(Duration::from_millis(5)).unwrap();
+    let request = tape.borrow().frames.iter().rev().find(|frame| frame.from_link == own).unwrap().bytes.clone();
+    world.inject(elsewhere, request, Duration::ZERO);
+    world.run_for(Duration::from_millis(100)).unwrap();
+    world.block(own, false).unwrap();
+    world.eventually(SECOND * 5, "it has joined", |world| star.converged(world)).unwrap();
+
+    world.run_for(SECOND * 2).unwrap();
+    let sender = world.links_between(star.members[0], star.leader)[0];
+    world.block(sender, true).unwrap();
+    star.say(&mut world, 0, b"to all").unwrap().unwrap();
+    let message = tape.borrow().frames.iter().rev().find(|frame| frame.from_link == sender).unwrap().bytes.clone();
+    world.inject(elsewhere, message, Duration::ZERO);
+    world.run_for(SECOND).unwrap();
+    for member in [star.members[1], late] {
+        assert_eq!(Star::heard(&world, member, b"to all"), 1);
+    }
+}

@@ -33,6 +33,15 @@ use super::{Aead, BoxNumber, FreshError, Hasher, Purpose, Secret, Sizes, Suite, 
 use crate::endpoint::Entropy;
 use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
 
+/// Overwrites the part of the stack below the caller, where contexts and key schedules were. The best that can be done
+/// without `unsafe`: it keeps stale keys out of what is put there next.
+#[inline(never)]
+fn scrub_stack() {
+    let mut below = [0u8; 8192];
+    below.zeroize();
+    core::hint::black_box(&mut below);
+}
+
 /// AES-128-GCM, SHA-256, Ed25519, X25519.
 pub fn aes_128_gcm() -> Arc<dyn Suite> {
     Arc::new(RustCrypto(Cipher::Aes128Gcm))
@@ -136,11 +145,15 @@ impl Suite for RustCrypto {
     }
 
     fn aead(&self, key: &Secret) -> Result<Arc<dyn Aead>, SuiteError> {
-        match self.0 {
+        // A context is made on the stack and moved to the heap, with whatever stood between its parts.
+        scrub_stack();
+        let prepared = match self.0 {
             Cipher::Aes128Gcm => prepared::<Aes128Gcm>(key),
             Cipher::Aes256Gcm => prepared::<Aes256Gcm>(key),
             Cipher::ChaCha20Poly1305 => prepared::<ChaCha20Poly1305>(key),
-        }
+        };
+        scrub_stack();
+        prepared
     }
 
     // One box: the context stays on the stack.

@@ -185,8 +185,9 @@ impl Pendings {
         let name = request.member.to_name();
         for (id, pending) in &self.table {
             if pending.name == name && pending.i0 == request.i0 {
-                // Whose link has closed may ask again over another (R40).
-                if *pending.request != *frame || pending.link.is_some_and(|of| of != link) {
+                // The same bytes over another link are the same request: whose link has closed may ask again, and a copy
+                // that came first elsewhere holds nobody up (R40).
+                if *pending.request != *frame {
                     return Err(Reason::Replayed);
                 }
                 if now.since(pending.answered) < limits.retry.first {

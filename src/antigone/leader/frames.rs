@@ -292,10 +292,12 @@ impl Leader {
                 return Err(Reason::Budget);
             }
         }
+        // Not back to its sender; wherever the frame came from, that is its own link (R40).
+        let own = peer.link.unwrap_or(link);
         let message = self.station.deliver(checked)?;
         if forwards {
             self.out.stats.relayed += 1;
-            let to = To::AllBut(self.everybody.clone(), link);
+            let to = To::AllBut(self.everybody.clone(), own);
             self.out.send(Transmit { to, frame: copy, class: Class::Data });
         }
         self.out.stats.delivered += 1;
