@@ -219,7 +219,7 @@ impl Sender {
         let mark = self.window.mark();
         let offer = self.offers.values_mut().find(|offer| offer.announce_at.is_some_and(|at| at <= now))?;
         offer.announce_at = Some(now + offer.interval + spread(turn.jitter, offer.interval / 4));
-        offer.interval = (offer.interval * 2).min(turn.config.announce_longest);
+        offer.interval = offer.interval.saturating_mul(2).min(turn.config.announce_longest);
         Some(encode(&ObjectMessage::Announce(Announce { manifest: offer.manifest.by_ref(), mark })))
     }
 

@@ -567,3 +567,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn times_and_windows_without_end_overflow_nothing() {
+    let endless = Config {
+        window: u64::MAX,
+        keep_for: Duration::MAX,
+        announce_first: Duration::MAX,
+        announce_longest: Duration::MAX,
+        ..Config::new(512)
+    };
+    let mut sender = Transfer::new(endless, &mut Rng(1)).unwrap();
+    let mut receiver = Transfer::new(endless, &mut Rng(2)).unwrap();
+    let bytes = content(10 * ROOM, 3);
+    let mut source = Memory(bytes.clone());
+    let name = Name::new("notes").unwrap();
+    let object = sender.offer(at(1), &mut Rng(4), name, bytes.len() as u64, toy_digest(&bytes)).unwrap();
+    // The next announcement would come after twice the longest time.
+    let said = messages(&mut sender, at(1), &mut source);
+    assert_eq!(said.len(), 1);
+    // A report widens a window that is as wide as can be.
+    let manifest = sender.offered(object).unwrap().clone();
+    sender.handle_message(at(2), BOB, &want(&manifest, 0, true, &[])).unwrap();
+    let chunks = messages(&mut sender, at(2), &mut source);
+    assert_eq!(chunks.len(), 10);
+    let Ok(ObjectMessage::Chunk(last)) = ObjectMessage::decode(&chunks[9]) else { panic!("a chunk") };
+    let progress = encode(&ObjectMessage::Progress(wire::Progress { object, mark: last.mark }));
+    sender.handle_message(at(3), BOB, &progress).unwrap();
+    assert_eq!(sender.in_flight(), 0);
+    // A receiver that is finished rests for four times that time.
+    receiver.handle_message(at(4), ADA, &said[0]).unwrap();
+    receiver.decline(at(4), object, ADA).unwrap();
+    assert_eq!(messages(&mut receiver, at(4), &mut NoSource).len(), 1);
+}
