@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::exchange::code;
 use super::schedule::{LeaderKeys, MemberKeys, question_digest};
@@ -66,7 +66,8 @@ pub struct ThirdParty {
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 struct Lookup {
     link: Link,
-    frame: BytesMut,
+    /// A copy: the driver's read buffer, which is much longer, does not live as long as the question (R2).
+    frame: Bytes,
     expires: Instant,
 }
 
@@ -76,7 +77,7 @@ fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_t
 /// What one answer comes to.
 struct Answer {
     leader: Name,
-    frame: bytes::Bytes,
+    frame: Bytes,
     event: Event,
 }
 
@@ -204,16 +205,20 @@ impl ThirdParty {
     }
 
     /// Checks what can be checked without records, and opens a look-up.
-    fn question(&self, now: Instant, link: Link, frame: BytesMut) -> Result<(Lookup, Event), Reason> {
+    fn question(&self, now: Instant, link: Link, frame: &[u8]) -> Result<(Lookup, Event), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if frame.len() > info.max_frame {
+            return Err(Reason::Oversize);
+        }
         let header = self.header();
-        let code = header.code_of(&frame).map_err(|error| match error {
+        let code = header.code_of(frame).map_err(|error| match error {
             DecodeError::Header => Reason::Mismatch,
             _ => Reason::Malformed,
         })?;
         if code != KeyRequest::INFO.code {
             return Err(Reason::Misdirected);
         }
-        let question = KeyRequest::parse(&frame).map_err(|_| Reason::Malformed)?;
+        let question = KeyRequest::parse(frame).map_err(|_| Reason::Malformed)?;
         let inner = question.message.join.0;
         match header.code_of(inner) {
             Ok(code) if code == JoinRequest::INFO.code => {}
@@ -233,7 +238,8 @@ impl ThirdParty {
             return Err(Reason::Replayed);
         }
         let ticket = Ticket(self.next_ticket);
-        Ok((Lookup { link, frame, expires: now + LOOKUP_TIME }, Event::LookupWanted { ticket, leader, member }))
+        let lookup = Lookup { link, frame: Bytes::copy_from_slice(frame), expires: now + LOOKUP_TIME };
+        Ok((lookup, Event::LookupWanted { ticket, leader, member }))
     }
 }
 
@@ -260,11 +266,7 @@ impl Endpoint for ThirdParty {
             self.out.overrun();
             return Ok(());
         }
-        if !self.links.contains_key(&link) {
-            self.out.reject(link, Reason::Unknown);
-            return Ok(());
-        }
-        match self.question(now, link, frame) {
+        match self.question(now, link, &frame) {
             Err(why) => self.out.reject(link, why),
             Ok((lookup, event)) => {
                 self.lookups.insert(Ticket(self.next_ticket), lookup);
