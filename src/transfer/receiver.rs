@@ -259,7 +259,7 @@ impl Receiver {
         finished.say_at = None;
         finished.rest_until = turn.now + turn.config.announce_first.saturating_mul(4);
         let Finished { manifest, outcome, .. } = finished;
-        Some(encode(&ObjectMessage::Done(Done { object: manifest.object, outcome: *outcome })))
+        Some(encode(&ObjectMessage::Done(Done { manifest: manifest.by_ref(), outcome: *outcome })))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
