@@ -57,7 +57,8 @@ pub struct ThirdParty {
     links: BTreeMap<Link, LinkInfo>,
     lookups: BTreeMap<Ticket, Lookup>,
     next_ticket: u64,
-    /// How much each leader may still ask, for those that asked lately. Counted only once a question is authentic.
+    /// How much each leader may still ask, for those that asked lately: as many as there may be look-ups. Counted only
+    /// once a question is authentic.
     budgets: BTreeMap<Name, Allowance>,
     out: Outbox,
 }
@@ -199,6 +200,9 @@ impl ThirdParty {
     fn afford(&mut self, now: Instant, leader: &Name) -> bool {
         if self.budgets.len() >= self.limits.lookups {
             self.budgets.retain(|_, budget| !budget.is_full(now));
+            if self.budgets.len() >= self.limits.lookups && !self.budgets.contains_key(leader) {
+                return false;
+            }
         }
         let rate = self.limits.requests_per_second;
         self.budgets.entry(leader.clone()).or_insert_with(|| Allowance::new(rate, now)).take(now)
@@ -300,5 +304,23 @@ impl Endpoint for ThirdParty {
 
     fn stats(&self) -> &Stats {
         &self.out.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::symbolic::symbolic;
+
+    #[test]
+    fn budgets_are_bounded_and_free_themselves() {
+        let limits = Limits { lookups: 2, requests_per_second: 1, ..Limits::default() };
+        let mut third_party = ThirdParty::new(symbolic().silent(), limits);
+        let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| Name::new(name).unwrap());
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        assert!(third_party.afford(at(1), &ada) && third_party.afford(at(1), &bob));
+        assert!(!third_party.afford(at(1), &eve), "no room for one more");
+        assert!(third_party.afford(at(3), &eve), "who has asked nothing for a while is forgotten");
+        assert!(third_party.budgets.len() <= 2);
     }
 }
