@@ -20,6 +20,7 @@ use sodality::identity::Name;
 use sodality::sim::check::{EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, ViewsAgree};
 use sodality::sim::star::{self, LEADER, Star, StarConfig};
 use sodality::sim::{Checker, FailingEntropy, Input, Moment, Node, NodeId, Observed, SimRng, Stop, World};
+use sodality::transfer::{ObjectId, Source, SourceError, TransferError, digest_of};
 use sodality::ttp::ThirdParty;
 
 const SEED: u64 = 11;
@@ -258,7 +259,7 @@ fn the_suite_fails_at_every_call() {
     println!("{all} calls in all: {hit:?}\nseen: {:?}", seen.borrow());
     assert!(all >= 300, "a whole session makes more calls than {all}");
     let never: Vec<_> = hit.iter().filter(|(_, count)| *count == 0).map(|(call, _)| *call).collect();
-    // Nothing here is too long to hold: `tests/` of objects do that.
+    // Objects are not part of this session: see below.
     assert_eq!(never, [Call::Hasher, Call::Finish], "calls that are never made");
 }
 
@@ -283,6 +284,31 @@ fn the_random_source_fails_at_every_draw() {
     // The third party draws nothing (I-3).
     println!("{all} draws in all\nseen: {:?}", seen.borrow());
     assert!(all >= 20, "{all}");
+}
+
+/// A source of zeros that reads as often as it likes.
+struct Zeros;
+
+impl Source for Zeros {
+    fn read(&mut self, _: ObjectId, _: u64, out: &mut [u8]) -> Result<(), SourceError> {
+        out.fill(0);
+        Ok(())
+    }
+}
+
+#[test]
+fn the_digest_of_an_object_fails_with_the_suite() {
+    let suite = Faulty::new(symbolic().silent());
+    let inner = suite.suite();
+    let digest = || digest_of(&*inner, ObjectId([0; 16]), 100_000, &mut Zeros);
+    let right = digest().unwrap();
+    let calls = suite.calls();
+    assert!(suite.calls_of(Call::Hasher) > 0 && suite.calls_of(Call::Finish) > 0);
+    for k in 1..=calls {
+        suite.fail_at(k);
+        assert_eq!(digest(), Err(TransferError::Suite), "call {k}");
+        assert_eq!(digest(), Ok(right), "it can be repeated");
+    }
 }
 
 #[test]

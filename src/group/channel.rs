@@ -378,11 +378,6 @@ impl Channel {
     pub fn exhausted(&self) -> bool {
         self.sent >= LAST_NUMBER - 1
     }
-
-    /// The number of the last own frame that the peer could have seen; for tests and traces.
-    pub fn last_sent(&self) -> u64 {
-        self.sent
-    }
 }
 
 fn malformed(_: crate::error::DecodeError) -> Refused {

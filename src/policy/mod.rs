@@ -76,7 +76,8 @@ pub enum Views {
     Hidden,
     /// With each key.
     WithEachKey,
-    /// With each key, and with each heartbeat on shared links.
+    /// With each key, and with each heartbeat on shared links. There are no such heartbeats yet: until then it is
+    /// [`Self::WithEachKey`].
     BestEffort,
     /// With each key, and no key is installed without it: the roster is exactly those who can hold the key.
     Exact,
@@ -108,7 +109,8 @@ impl Detection {
 pub struct Policy {
     /// Mix an ephemeral exchange into each join: forward secrecy for sessions (S2). Default: yes.
     pub ephemeral: bool,
-    /// Which causes change the key (D22). Default: join, leave, eject, failure, takeover, command.
+    /// Which causes change the key (D22). Default: join, leave, eject, failure, takeover, command. Nothing counts time,
+    /// messages or bytes yet, and a policy does not change yet: those causes may be named and never come.
     pub rekey_on: Causes,
     /// How long an old key opens after a plain rekey (D23). Default: 5 s.
     pub grace: Duration,

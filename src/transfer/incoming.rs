@@ -277,7 +277,7 @@ impl Incoming {
                         _ => (2 * self.pace).min(MAX_PACE),
                     };
                     self.again = 0;
-                    turn.now + spread(turn.jitter, turn.config.report_delay * self.pace)
+                    turn.now + spread(turn.jitter, turn.config.report_delay.saturating_mul(self.pace))
                 }
             };
             self.report = Some((at, self.mark));
@@ -346,7 +346,7 @@ impl Incoming {
         self.asking = Some(Asking { from: 0, until, left: WANTS_PER_ROUND });
         self.fresh = false;
         self.alive = false;
-        let doubled = turn.config.repair_after * (1 << self.silent.min(10));
+        let doubled = turn.config.repair_after.saturating_mul(1 << self.silent.min(10));
         let patience: Duration = doubled.min(turn.config.repair_longest.max(turn.config.repair_after));
         self.round_at = Some(turn.now + patience + spread(turn.jitter, patience));
     }

@@ -214,7 +214,7 @@ impl Transfer {
                 Ok(())
             }
             ObjectMessage::Done(done) => {
-                sender.handle_done(from, done.object, done.outcome, turn.events);
+                sender.handle_done(from, &done, turn.events);
                 Ok(())
             }
             ObjectMessage::Withdraw(withdraw) => {

@@ -6,8 +6,9 @@
 //! lost, doubled, late and out of order; member numbers change when somebody joins again; keys change at any time. What
 //! is known of the sender of a message is what the group knows: where any insider can write in another's name (A2),
 //! an insider can spoil chunks. Then the digest is wrong, the object is fetched anew [`Config::retries`] times, and
-//! nothing is delivered. A policy with signed origin excludes that; so may the application, by passing on signed messages
-//! only.
+//! nothing is delivered. A policy with signed origin excludes that for as long as the sender is there; so may the
+//! application, by passing on signed messages only. Whoever announces an object that has stalled becomes its sender, and
+//! is an insider too.
 //!
 //! **Messages.** [`crate::wire::transfer`]: `Announce`, `Chunk`, `Want`, `Progress`, `Done`, `Withdraw`.
 //!

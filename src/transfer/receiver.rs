@@ -257,9 +257,9 @@ impl Receiver {
         }
         let finished = self.finished.iter_mut().find(|finished| finished.say_at.is_some_and(|at| at <= turn.now))?;
         finished.say_at = None;
-        finished.rest_until = turn.now + 4 * turn.config.announce_first;
+        finished.rest_until = turn.now + turn.config.announce_first.saturating_mul(4);
         let Finished { manifest, outcome, .. } = finished;
-        Some(encode(&ObjectMessage::Done(Done { object: manifest.object, outcome: *outcome })))
+        Some(encode(&ObjectMessage::Done(Done { manifest: manifest.by_ref(), outcome: *outcome })))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

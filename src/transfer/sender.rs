@@ -14,7 +14,7 @@ use crate::error::Reason;
 use crate::group::Jitter;
 use crate::identity::MemberId;
 use crate::wire::field::{Field, Rest};
-use crate::wire::transfer::{Announce, CHUNK_OVERHEAD, Chunk, ObjectId, ObjectMessage, Outcome, Want, Withdraw};
+use crate::wire::transfer::{Announce, CHUNK_OVERHEAD, Chunk, Done, ObjectId, ObjectMessage, Want, Withdraw};
 
 /// Demands served in one hold time for each object: more are dropped, so that a flood of them costs little.
 const WANTS_PER_HOLD: u32 = 256;
@@ -188,16 +188,12 @@ impl Sender {
         }
     }
 
-    pub(super) fn handle_done(
-        &mut self,
-        from: MemberId,
-        object: ObjectId,
-        outcome: Outcome,
-        events: &mut VecDeque<Event>,
-    ) {
+    /// What a receiver says of another object under the same number says nothing of this one (R22).
+    pub(super) fn handle_done(&mut self, from: MemberId, done: &Done<'_>, events: &mut VecDeque<Event>) {
+        let object = done.manifest.object;
         let Some(offer) = self.offers.get_mut(&object) else { return };
-        if self.members.contains(&from) && offer.done.insert(from) {
-            events.push_back(Event::Received { object, member: from, outcome });
+        if offer.manifest.by_ref() == done.manifest && self.members.contains(&from) && offer.done.insert(from) {
+            events.push_back(Event::Received { object, member: from, outcome: done.outcome });
             offer.settle(self.members.len(), events);
         }
     }
@@ -219,7 +215,7 @@ impl Sender {
         let mark = self.window.mark();
         let offer = self.offers.values_mut().find(|offer| offer.announce_at.is_some_and(|at| at <= now))?;
         offer.announce_at = Some(now + offer.interval + spread(turn.jitter, offer.interval / 4));
-        offer.interval = (offer.interval * 2).min(turn.config.announce_longest);
+        offer.interval = offer.interval.saturating_mul(2).min(turn.config.announce_longest);
         Some(encode(&ObjectMessage::Announce(Announce { manifest: offer.manifest.by_ref(), mark })))
     }
 

@@ -353,7 +353,7 @@ fn nothing_is_delivered_before_its_digest_is_right() {
         assert_eq!(events(&mut machine), [Event::Corrupt { object: object.object, again: corrupt < 3 }]);
     }
     let said = messages(&mut machine, at(100), &mut NoSource);
-    assert_eq!(said, [encode(&ObjectMessage::Done(Done { object: object.object, outcome: Outcome::Corrupt }))]);
+    assert_eq!(said, [encode(&ObjectMessage::Done(Done { manifest: object.by_ref(), outcome: Outcome::Corrupt }))]);
     assert_eq!(machine.verify(at(2), object.object, &object.digest), Err(TransferError::Unknown));
     assert_eq!(machine.handle_message(at(101), ADA, &announce(&object, 1)), Ok(()));
     assert!(events(&mut machine).is_empty(), "not offered again");
@@ -365,7 +365,7 @@ fn done_is_said_again_when_an_announcement_shows_that_it_was_lost_but_not_for_ea
     let mut machine = machine(2);
     machine.handle_message(at(1), ADA, &announce(&object, 100)).unwrap();
     machine.decline(at(1), object.object, ADA).unwrap();
-    let done = [encode(&ObjectMessage::Done(Done { object: object.object, outcome: Outcome::Declined }))];
+    let done = [encode(&ObjectMessage::Done(Done { manifest: object.by_ref(), outcome: Outcome::Declined }))];
     assert_eq!(messages(&mut machine, at(1), &mut NoSource), done);
     let mut said = 0;
     for ms in 0..10_000 {
@@ -401,7 +401,7 @@ fn a_sender_announces_until_all_members_are_finished() {
     let (mut machine, mut memory, manifest) = sender(ROOM);
     machine.member_joined(at(2), BOB);
     machine.member_joined(at(2), EVE);
-    let done = |outcome| encode(&ObjectMessage::Done(Done { object: manifest.object, outcome }));
+    let done = |outcome| encode(&ObjectMessage::Done(Done { manifest: manifest.by_ref(), outcome }));
     machine.handle_message(at(3), BOB, &done(Outcome::Verified)).unwrap();
     machine.handle_message(at(3), BOB, &done(Outcome::Verified)).unwrap();
     machine.handle_message(at(3), MemberId(77), &done(Outcome::Verified)).unwrap();
@@ -566,4 +566,71 @@ proptest! {
             prop_assert_eq!(other.to_bytes(), bytes);
         }
     }
+}
+
+#[test]
+fn times_and_windows_without_end_overflow_nothing() {
+    let endless = Config {
+        window: u64::MAX,
+        keep_for: Duration::MAX,
+        announce_first: Duration::MAX,
+        announce_longest: Duration::MAX,
+        ..Config::new(512)
+    };
+    let mut sender = Transfer::new(endless, &mut Rng(1)).unwrap();
+    let mut receiver = Transfer::new(endless, &mut Rng(2)).unwrap();
+    let bytes = content(10 * ROOM, 3);
+    let mut source = Memory(bytes.clone());
+    let name = Name::new("notes").unwrap();
+    let object = sender.offer(at(1), &mut Rng(4), name, bytes.len() as u64, toy_digest(&bytes)).unwrap();
+    // The next announcement would come after twice the longest time.
+    let said = messages(&mut sender, at(1), &mut source);
+    assert_eq!(said.len(), 1);
+    // A report widens a window that is as wide as can be.
+    let manifest = sender.offered(object).unwrap().clone();
+    sender.handle_message(at(2), BOB, &want(&manifest, 0, true, &[])).unwrap();
+    let chunks = messages(&mut sender, at(2), &mut source);
+    assert_eq!(chunks.len(), 10);
+    let Ok(ObjectMessage::Chunk(last)) = ObjectMessage::decode(&chunks[9]) else { panic!("a chunk") };
+    let progress = encode(&ObjectMessage::Progress(wire::Progress { object, mark: last.mark }));
+    sender.handle_message(at(3), BOB, &progress).unwrap();
+    assert_eq!(sender.in_flight(), 0);
+    // A receiver that is finished rests for four times that time.
+    receiver.handle_message(at(4), ADA, &said[0]).unwrap();
+    receiver.decline(at(4), object, ADA).unwrap();
+    assert_eq!(messages(&mut receiver, at(4), &mut NoSource).len(), 1);
+}
+
+#[test]
+fn what_is_said_of_another_object_of_that_number_is_no_receipt() {
+    let mut ada = machine(1);
+    ada.member_joined(at(0), BOB);
+    let bytes = content(100, 1);
+    let object = ada.offer(at(0), &mut Rng(2), Name::new("notes").unwrap(), 100, toy_digest(&bytes)).unwrap();
+    let right = ada.offered(object).unwrap().clone();
+    // Eve announces her own under Ada's number; Bob takes that one and says that he has it.
+    let mut eves = Memory(content(100, 9));
+    let wrong = Manifest { digest: toy_digest(&eves.0), ..right.clone() };
+    let (mut eve, mut bob) = (machine(3), machine(4));
+    eve.offer_again(at(0), wrong.clone()).unwrap();
+    let mut said = messages(&mut eve, at(1), &mut eves);
+    bob.handle_message(at(1), EVE, &said.remove(0)).unwrap();
+    bob.accept(at(1), object, EVE).unwrap();
+    let now = at(1_000);
+    for message in messages(&mut bob, now, &mut NoSource) {
+        eve.handle_message(now, BOB, &message).unwrap();
+    }
+    for message in messages(&mut eve, now, &mut eves) {
+        bob.handle_message(now, EVE, &message).unwrap();
+    }
+    assert_eq!(bob.verify(now, object, &wrong.digest), Ok(true));
+    let done = messages(&mut bob, at(2_000), &mut NoSource);
+    assert_eq!(done.len(), 1);
+    events(&mut ada);
+    ada.handle_message(at(2_000), BOB, &done[0]).unwrap();
+    assert_eq!(events(&mut ada), []);
+    let true_one = encode(&ObjectMessage::Done(Done { manifest: right.by_ref(), outcome: Outcome::Verified }));
+    ada.handle_message(at(2_001), BOB, &true_one).unwrap();
+    let received = Event::Received { object, member: BOB, outcome: Outcome::Verified };
+    assert_eq!(events(&mut ada), [received, Event::AllReceived { object }]);
 }

@@ -106,7 +106,7 @@ impl Window {
         }
         let gained = mark - self.confirmed;
         self.confirmed = mark;
-        self.size = (self.size + gained / 4).min(self.limit);
+        self.size = self.size.saturating_add(gained / 4).min(self.limit);
         self.probes = 0;
         self.probe_at = None;
     }
@@ -128,7 +128,7 @@ impl Window {
     pub(super) fn probe(&mut self, now: Instant) -> u32 {
         self.size = (self.size / 2).max(self.floor);
         self.probes = self.probes.saturating_add(1);
-        self.probe_at = Some(now + self.patience * (1 << self.probes.min(4)));
+        self.probe_at = Some(now + self.patience.saturating_mul(1 << self.probes.min(4)));
         self.probes
     }
 }

@@ -210,6 +210,29 @@ fn look_ups_are_bounded_and_expire() {
 }
 
 #[test]
+fn a_look_up_keeps_its_question_and_not_the_read_buffer() {
+    let mut desk = Desk::new(Limits::default());
+    let question = desk.question(1, &desk.join("ada", 1)).frame;
+    // A driver splits frames off a block of 64 KiB.
+    let mut block = BytesMut::with_capacity(1 << 16);
+    block.extend_from_slice(&question);
+    let (frame, mut rng) = (block.split(), NoEntropy);
+    desk.third_party.handle_frame(&mut Cx::new(desk.now, &mut rng), LINK, frame).unwrap();
+    assert_eq!(desk.third_party.open_lookups(), 1);
+    assert!(block.try_reclaim(1 << 16), "nobody else holds the block");
+}
+
+#[test]
+fn a_frame_longer_than_its_link_allows_is_refused() {
+    let mut desk = Desk::new(Limits::default());
+    let question = desk.question(1, &desk.join("ada", 1)).frame;
+    let mut rng = NoEntropy;
+    let info = LinkInfo::stream(question.len() - 1);
+    desk.third_party.handle_link_opened(&mut Cx::new(desk.now, &mut rng), LINK, info).unwrap();
+    assert_eq!(desk.feed(&question), [Event::Rejected { link: LINK, why: Reason::Oversize }]);
+}
+
+#[test]
 fn the_budget_of_a_leader_is_counted_once_it_is_known() {
     let mut desk = Desk::new(Limits { requests_per_second: 3, ..Limits::default() });
     let join = desk.join("ann", 5);

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::exchange::code;
 use super::schedule::{LeaderKeys, MemberKeys, question_digest};
@@ -57,7 +57,8 @@ pub struct ThirdParty {
     links: BTreeMap<Link, LinkInfo>,
     lookups: BTreeMap<Ticket, Lookup>,
     next_ticket: u64,
-    /// How much each leader may still ask, for those that asked lately. Counted only once a question is authentic.
+    /// How much each leader may still ask, for those that asked lately: as many as there may be look-ups. Counted only
+    /// once a question is authentic.
     budgets: BTreeMap<Name, Allowance>,
     out: Outbox,
 }
@@ -66,7 +67,8 @@ pub struct ThirdParty {
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 struct Lookup {
     link: Link,
-    frame: BytesMut,
+    /// A copy: the driver's read buffer, which is much longer, does not live as long as the question (R2).
+    frame: Bytes,
     expires: Instant,
 }
 
@@ -76,7 +78,7 @@ fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_t
 /// What one answer comes to.
 struct Answer {
     leader: Name,
-    frame: bytes::Bytes,
+    frame: Bytes,
     event: Event,
 }
 
@@ -198,22 +200,29 @@ impl ThirdParty {
     fn afford(&mut self, now: Instant, leader: &Name) -> bool {
         if self.budgets.len() >= self.limits.lookups {
             self.budgets.retain(|_, budget| !budget.is_full(now));
+            if self.budgets.len() >= self.limits.lookups && !self.budgets.contains_key(leader) {
+                return false;
+            }
         }
         let rate = self.limits.requests_per_second;
         self.budgets.entry(leader.clone()).or_insert_with(|| Allowance::new(rate, now)).take(now)
     }
 
     /// Checks what can be checked without records, and opens a look-up.
-    fn question(&self, now: Instant, link: Link, frame: BytesMut) -> Result<(Lookup, Event), Reason> {
+    fn question(&self, now: Instant, link: Link, frame: &[u8]) -> Result<(Lookup, Event), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if frame.len() > info.max_frame {
+            return Err(Reason::Oversize);
+        }
         let header = self.header();
-        let code = header.code_of(&frame).map_err(|error| match error {
+        let code = header.code_of(frame).map_err(|error| match error {
             DecodeError::Header => Reason::Mismatch,
             _ => Reason::Malformed,
         })?;
         if code != KeyRequest::INFO.code {
             return Err(Reason::Misdirected);
         }
-        let question = KeyRequest::parse(&frame).map_err(|_| Reason::Malformed)?;
+        let question = KeyRequest::parse(frame).map_err(|_| Reason::Malformed)?;
         let inner = question.message.join.0;
         match header.code_of(inner) {
             Ok(code) if code == JoinRequest::INFO.code => {}
@@ -233,7 +242,8 @@ impl ThirdParty {
             return Err(Reason::Replayed);
         }
         let ticket = Ticket(self.next_ticket);
-        Ok((Lookup { link, frame, expires: now + LOOKUP_TIME }, Event::LookupWanted { ticket, leader, member }))
+        let lookup = Lookup { link, frame: Bytes::copy_from_slice(frame), expires: now + LOOKUP_TIME };
+        Ok((lookup, Event::LookupWanted { ticket, leader, member }))
     }
 }
 
@@ -260,11 +270,7 @@ impl Endpoint for ThirdParty {
             self.out.overrun();
             return Ok(());
         }
-        if !self.links.contains_key(&link) {
-            self.out.reject(link, Reason::Unknown);
-            return Ok(());
-        }
-        match self.question(now, link, frame) {
+        match self.question(now, link, &frame) {
             Err(why) => self.out.reject(link, why),
             Ok((lookup, event)) => {
                 self.lookups.insert(Ticket(self.next_ticket), lookup);
@@ -298,5 +304,23 @@ impl Endpoint for ThirdParty {
 
     fn stats(&self) -> &Stats {
         &self.out.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::symbolic::symbolic;
+
+    #[test]
+    fn budgets_are_bounded_and_free_themselves() {
+        let limits = Limits { lookups: 2, requests_per_second: 1, ..Limits::default() };
+        let mut third_party = ThirdParty::new(symbolic().silent(), limits);
+        let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| Name::new(name).unwrap());
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        assert!(third_party.afford(at(1), &ada) && third_party.afford(at(1), &bob));
+        assert!(!third_party.afford(at(1), &eve), "no room for one more");
+        assert!(third_party.afford(at(3), &eve), "who has asked nothing for a while is forgotten");
+        assert!(third_party.budgets.len() <= 2);
     }
 }

@@ -74,7 +74,7 @@ choice! {
         /// A receiver got this far: the answer to a chunk that asks for a report.
         3 = Progress(Progress),
         /// A receiver is finished with an object.
-        4 = Done(Done),
+        4 = Done(Done<'a>),
         /// An object can no longer be had here.
         5 = Withdraw(Withdraw),
     }
@@ -150,9 +150,9 @@ structure! {
 
 structure! {
     /// A receiver is finished with an object.
-    pub struct Done {
-        /// The object.
-        object: ObjectId,
+    pub struct Done<'a> {
+        /// What the object was to this receiver: anybody can announce something else under the same number.
+        manifest: ManifestRef<'a>,
         /// How that ended.
         outcome: Outcome,
     }
@@ -240,7 +240,10 @@ mod tests {
                 1 => ObjectMessage::Chunk(Chunk { object, index, mark, report: flag, bytes: Rest(&bytes) }),
                 2 => ObjectMessage::Want(Want { object, mark, base: index, rest: flag, bits: Blob(&bytes) }),
                 3 => ObjectMessage::Progress(Progress { object, mark }),
-                4 => ObjectMessage::Done(Done { object, outcome: Outcome::Corrupt }),
+                4 => {
+                    let manifest = ManifestRef { object, name, size, chunk: index, digest };
+                    ObjectMessage::Done(Done { manifest, outcome: Outcome::Corrupt })
+                }
                 _ => ObjectMessage::Withdraw(Withdraw { object }),
             };
             let out = encoded(&message);

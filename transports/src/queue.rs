@@ -272,8 +272,18 @@ impl Queues {
         }
     }
 
-    pub(crate) fn nothing_queued(&self) -> bool {
-        lock(&self.outbox).frames.is_empty()
+    /// The outgoing half is given up. In a shutdown that is in order once nothing is queued.
+    pub(crate) fn end_out(&self, why: CloseReason) {
+        // The outbox is the first to know of a new phase: a writer that it told may be here before the others know.
+        let (phase, flushed) = {
+            let outbox = lock(&self.outbox);
+            (outbox.phase, outbox.frames.is_empty())
+        };
+        match phase {
+            Phase::Flushed => {}
+            Phase::Draining if flushed => self.advance(Phase::Flushed),
+            _ => self.end(why),
+        }
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -312,5 +322,33 @@ impl Queues {
         let mut phase = self.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = phase.wait_for(|phase| *phase >= at_least).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_hears_first_of_a_shutdown_has_flushed() {
+        let (ready, _looks) = mpsc::unbounded_channel();
+        let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), ready);
+        // The moment between the two halves of `advance`.
+        lock(&queues.outbox).phase = Phase::Draining;
+        queues.end_out(CloseReason::Abandoned);
+        assert_eq!(queues.phase(), Phase::Flushed);
+    }
+
+    #[test]
+    fn a_half_that_is_dropped_before_its_time_ends_the_link() {
+        for (phase, frames) in [(Phase::Open, 0), (Phase::Draining, 1)] {
+            let (ready, _looks) = mpsc::unbounded_channel();
+            let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), ready);
+            (0..frames).for_each(|_| assert_eq!(queues.push(&Bytes::from_static(b"x"), Class::Data), Pushed::Queued));
+            queues.advance(phase);
+            queues.end_out(CloseReason::Abandoned);
+            assert_eq!(queues.phase(), Phase::Dead, "{phase:?}");
+            assert_eq!(queues.take_in().ended, Some(CloseReason::Abandoned));
+        }
     }
 }

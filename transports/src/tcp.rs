@@ -3,8 +3,8 @@
 //!
 //! There is no handshake at this level: whoever connects has a link, and the endpoint's own protocols decide what it is
 //! worth. A listener holds a bounded number of links; further connections wait in the system's backlog. One stranger
-//! costs at most a read block of 64 KiB (twice what it sent, if that is more), a queue of `LinkLimits::in_bytes`, and
-//! what it makes the endpoint answer (R2).
+//! costs at most a read block of 64 KiB (twice what it sent, if that is more), a write block of 64 KiB, a queue of
+//! `LinkLimits::in_bytes`, and what it makes the endpoint answer (R2).
 
 use std::collections::BTreeMap;
 use std::io;

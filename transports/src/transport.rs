@@ -281,11 +281,7 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        if self.queues.phase() == Phase::Draining && self.queues.nothing_queued() {
-            self.queues.advance(Phase::Flushed);
-        } else if self.queues.phase() != Phase::Flushed {
-            self.queues.end(CloseReason::Abandoned);
-        }
+        self.queues.end_out(CloseReason::Abandoned);
     }
 }
 

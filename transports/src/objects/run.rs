@@ -96,6 +96,11 @@ impl<M: Participant + 'static> Run<M> {
                 Err(over) => Err(over),
             };
         }
+        // What is not whole is discarded before anybody hears that this is the end.
+        if let Some(engine) = self.engine.take() {
+            // It fails if a store panics as it is dropped, or the runtime ends.
+            let _ = spawn_blocking(move || drop(engine)).await;
+        }
         // What is known already is told, unless nobody listens any more.
         for report in self.backlog {
             if self.reports.send(report).await.is_err() {
