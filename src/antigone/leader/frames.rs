@@ -190,8 +190,9 @@ impl Leader {
             return Err(Reason::Violation);
         }
         let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
-        let busy = match live {
-            Some(_) => !self.station.policy.takeover,
+        let busy = match live.and_then(|cid| self.peers.get(&cid)) {
+            // As when RA-J2 was made: a name is not lost to a member that has fallen silent.
+            Some(peer) => !self.station.policy.takeover && !peer.suspected,
             None => self.peers.len() >= limits.members,
         };
         let mut peer = Peer {
