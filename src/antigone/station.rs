@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::data::repaired::{Checked, Members, Receiving, Sending};
+use crate::antigone::data::repaired::{Checked, DataSealer, Members, Receiving, Sending};
 use crate::antigone::keys::Issue;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
@@ -153,6 +153,14 @@ impl Station {
         let reserve = payload.len() + self.sending.overhead(sealer.kind());
         let sending = &self.sending;
         pool.compose(reserve, |out| sending.seal(sealer, now, port, payload, out))
+    }
+
+    /// Moves the sealer of the epoch that seals now out of the machine, with all it needs.
+    ///
+    /// # Errors
+    /// [`Misuse::NotCurrent`] without a key, [`Misuse::SealerTaken`] if it was moved out before.
+    pub fn take_sealer(&mut self, now: Instant) -> Result<DataSealer, Misuse> {
+        Ok(DataSealer::new(self.sending.clone(), self.ring.take_sealer(now)?))
     }
 
     fn receiving(&self, current: bool) -> Receiving<'_> {

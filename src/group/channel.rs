@@ -146,14 +146,6 @@ impl From<VerifyError> for Refused {
     }
 }
 
-/// A frame that has been sealed: commit it with [`Channel::sent`] when it is queued.
-#[derive(Debug)]
-pub struct Sealed {
-    /// The frame.
-    pub frame: Bytes,
-    n: u64,
-}
-
 /// What a sealed frame carries.
 #[derive(Clone, Copy, Debug)]
 pub enum Carry<'b> {
@@ -294,15 +286,24 @@ impl Channel {
         }
     }
 
-    /// Seals a frame. Number and status are this moment's; nothing changes until [`Self::sent`].
+    /// Seals a frame that is sent at `now`. Its number is used up even if that fails, since nobody knows what the back
+    /// end has done with it (R16).
     ///
     /// # Errors
     /// [`Failure::Suite`]; also when the numbers are used up (see [`Self::exhausted`]).
-    pub fn seal(&self, pool: &mut Pool, standing: Standing, answer: bool, carry: Carry<'_>) -> Result<Sealed, Failure> {
-        let n = self.sent + 1;
-        if n > LAST_NUMBER {
+    pub fn seal(
+        &mut self,
+        pool: &mut Pool,
+        now: Instant,
+        standing: Standing,
+        answer: bool,
+        carry: Carry<'_>,
+    ) -> Result<Bytes, Failure> {
+        if self.sent >= LAST_NUMBER {
             return Err(Failure::Suite);
         }
+        self.sent += 1;
+        let n = self.sent;
         let body: &[u8] = match (carry, &self.outstanding) {
             (Carry::End(end), _) => end,
             (Carry::Due, Some(outstanding)) => &outstanding.body,
@@ -329,14 +330,8 @@ impl Channel {
             Side::Leader => LeaderFrame { group, cid, n }.put_boxed(self.header, out, write, seal),
             Side::Member => MemberFrame { group, cid, n }.put_boxed(self.header, out, write, seal),
         })?;
-        Ok(Sealed { frame, n })
-    }
-
-    /// Counts a sealed frame as sent, and gives it out.
-    pub fn sent(&mut self, sealed: Sealed, now: Instant) -> Bytes {
-        self.sent = sealed.n;
-        self.probes.sent(sealed.n, now);
-        sealed.frame
+        self.probes.sent(n, now);
+        Ok(frame)
     }
 
     /// Whether a record could be queued.

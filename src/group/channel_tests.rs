@@ -58,8 +58,7 @@ impl Ends {
     fn send(&mut self, side: Side, now: Instant, answer: bool) -> Bytes {
         let (channel, pool, jitter) = self.end(side);
         channel.advance(RETRY, now, jitter);
-        let sealed = channel.seal(pool, Standing::default(), answer, Carry::Due).unwrap();
-        channel.sent(sealed, now)
+        channel.seal(pool, now, Standing::default(), answer, Carry::Due).unwrap()
     }
 
     /// Takes a frame in; gives what was heard and the text of a new record.
@@ -170,8 +169,7 @@ fn an_end_overtakes_a_record() {
     let mut body = BytesMut::new();
     LeaderBody::End(End { reason: crate::event::EndReason::Closing, by: MemberId(0) }).put(&mut body);
     let (channel, pool, _) = ends.end(Side::Leader);
-    let sealed = channel.seal(pool, Standing::default(), true, Carry::End(&body)).unwrap();
-    let end = channel.sent(sealed, at(1));
+    let end = channel.seal(pool, at(1), Standing::default(), true, Carry::End(&body)).unwrap();
     assert_eq!(ends.take(Side::Member, &end).unwrap().0.body, Body::End);
 }
 
@@ -184,7 +182,7 @@ fn numbers_stop_before_they_wrap() {
     assert!(ends.member.exhausted(), "one number is kept for the end");
     ends.send(Side::Member, at(1), true);
     let (channel, pool, _) = ends.end(Side::Member);
-    assert!(channel.seal(pool, Standing::default(), true, Carry::Due).is_err());
+    assert!(channel.seal(pool, at(2), Standing::default(), true, Carry::Due).is_err());
 }
 
 proptest! {

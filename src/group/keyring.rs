@@ -17,7 +17,7 @@ use crate::crypto::{Aead, Key};
 use crate::endpoint::{Due, Instant};
 use crate::error::{Misuse, Reason};
 use crate::identity::{Epoch, MemberId};
-use crate::wire::antigone::Kind;
+use crate::wire::shared::Kind;
 
 /// What the policy that rules an epoch says of data (I-6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

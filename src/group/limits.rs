@@ -46,6 +46,8 @@ pub struct Limits {
     pub records: usize,
     /// Answers to one member's frames in a second; as many may come at once.
     pub answers_per_second: u32,
+    /// Messages without protection that a leader relays for one member in a second; as many may come at once.
+    pub clear_per_second: u32,
     /// Ended channels that are kept to repeat the farewell.
     pub lingering: usize,
     /// How long an ended channel is kept, and how long a farewell is repeated (`linger`, T_end).
@@ -85,6 +87,7 @@ impl Default for Limits {
             early_at_once: 8,
             records: 16,
             answers_per_second: 20,
+            clear_per_second: 1000,
             lingering: 1024,
             linger: Duration::from_secs(10),
             lookups: 4096,

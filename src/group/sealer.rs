@@ -11,8 +11,8 @@ use crate::crypto::{Aead, BoxNumber, SuiteError};
 use crate::endpoint::Instant;
 use crate::error::{Failure, Misuse};
 use crate::identity::{Epoch, MemberId};
-use crate::wire::antigone::Kind;
 use crate::wire::field::Tag;
+use crate::wire::shared::Kind;
 
 /// Numbers under one data key end here, whatever the policy says (RA §2).
 pub const HARD_LIMIT: u64 = 1 << 32;

@@ -20,7 +20,7 @@ use crate::event::{Cause, Event};
 use crate::identity::{Instance, MemberId, Name, Version};
 use crate::wire::Field;
 use crate::wire::field::{Digest, VerifyingKey};
-use crate::wire::view::{Added, Change, Removed};
+use crate::wire::shared::{Added, Change, Removed};
 
 const LABEL: &[u8] = b"sodality ra 1 view";
 

@@ -134,7 +134,9 @@ impl Places {
     fn of(&self, contradiction: Contradiction) -> Range<usize> {
         let first = |ranges: [&Range<usize>; 2]| ranges.into_iter().find(|range| !range.is_empty()).cloned();
         match contradiction {
-            Contradiction::SettleOutlastsGrace | Contradiction::TooLong => first([&self.settle, &self.grace]),
+            Contradiction::SettleOutlastsGrace | Contradiction::TooLong | Contradiction::GraceWithoutDetection => {
+                first([&self.settle, &self.grace])
+            }
             Contradiction::ExactWithoutRekey => first([&self.on, &self.views]),
             Contradiction::OriginWithoutViews => first([&self.origin, &self.views]),
             Contradiction::OriginWithoutProtection => first([&self.origin, &self.origin]),

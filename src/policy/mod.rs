@@ -12,9 +12,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::DecodeError;
 use crate::event::{Cause, Causes, Shortfall};
-use crate::wire::antigone::{Kind, MAX_POLICY};
+use crate::wire::antigone::MAX_POLICY;
 use crate::wire::field::{Blob, Field};
 use crate::wire::policy::{PolicyForm, ViewForm};
+use crate::wire::shared::Kind;
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
 pub const MIN_FRAME: usize = 1_200;
@@ -173,6 +174,9 @@ pub enum Contradiction {
     /// Polls without pause, or never.
     #[error("the period of detection must be between 10 ms and 1 hour, with at least one miss")]
     Detection,
+    /// A newcomer could not wait for its key: nothing would show it that the leader lives.
+    #[error("without detection of failures `grace` is at most 10 s")]
+    GraceWithoutDetection,
     /// A hint that does not fit.
     #[error("the hint has at most 64 bytes")]
     HintTooLong,
@@ -181,6 +185,8 @@ pub enum Contradiction {
     TooLong,
 }
 
+/// A join may wait so long for its rekey, and must still be complete within `Limits::join_time`.
+const LONGEST_BLIND_GRACE: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Policy {
@@ -192,6 +198,9 @@ impl Policy {
         let changes = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover];
         if self.grace > HOUR || self.settle > HOUR {
             return Err(Contradiction::TooLong);
+        }
+        if self.detection.is_none() && self.grace > LONGEST_BLIND_GRACE {
+            return Err(Contradiction::GraceWithoutDetection);
         }
         if self.settle >= self.grace && !self.settle.is_zero() {
             return Err(Contradiction::SettleOutlastsGrace);
@@ -371,6 +380,8 @@ mod tests {
         );
         assert_eq!(broken(|p| p.hint = Bytes::from_static(&[0; 65])), Contradiction::HintTooLong);
         assert_eq!(broken(|p| p.grace = HOUR * 2), Contradiction::TooLong);
+        let blind = broken(|p| (p.detection, p.grace) = (None, Duration::from_secs(11)));
+        assert_eq!(blind, Contradiction::GraceWithoutDetection);
     }
 
     #[test]

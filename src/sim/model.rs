@@ -1,11 +1,11 @@
-//! A small group for [`super::search`]: the real machines of a third party, a leader and some members, the frames
+//! A small group for [`super::search()`]: the real machines of a third party, a leader and some members, the frames
 //! between them, and an adversary who decides which frame arrives next, how often, and when time passes.
 //!
 //! A frame that is never chosen is lost, so loss and reordering need no actions of their own. Frames between leader and
 //! third party arrive at once: that exchange is searched on its own by who needs it. Time stands still but for
 //! [`Action::Timeout`], which moves it to the next deadline of any machine.
 //!
-//! What is checked in each state is written down as it happens ([`Past`]): epochs only grow (S5), who installs an epoch
+//! What is checked in each state is written down as it happens (`Past`): epochs only grow (S5), who installs an epoch
 //! has the leader's view of it (S5, R27), nothing is delivered twice (S9), nobody is admitted more often than it asked
 //! (S3) nor removed without a cause (S6), and who has been shown a newer epoch uses no older one (A17).
 
@@ -15,7 +15,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -92,13 +92,13 @@ pub struct Setting {
     replayed: Vec<&'static str>,
     in_flight: usize,
     /// The highest epoch installed by a member in any state.
-    pub epoch: AtomicU64,
+    pub epoch: AtomicUsize,
     /// Most members joined in one state.
-    pub joined: AtomicU64,
+    pub joined: AtomicUsize,
     /// Most messages delivered on one path.
-    pub delivered: AtomicU64,
+    pub delivered: AtomicUsize,
     /// Frames refused, on all paths.
-    pub refused: AtomicU64,
+    pub refused: AtomicUsize,
 }
 
 /// What has happened, as far as the checks need it.
@@ -169,10 +169,10 @@ impl Model {
             script: script.to_vec(),
             replayed: Vec::new(),
             in_flight: 8,
-            epoch: AtomicU64::new(0),
-            joined: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            epoch: AtomicUsize::new(0),
+            joined: AtomicUsize::new(0),
+            delivered: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
         };
         let mut model = Self {
             setting: Arc::new(setting),
@@ -207,10 +207,10 @@ impl Model {
             script: old.script.clone(),
             replayed: replayed.to_vec(),
             in_flight: old.in_flight,
-            epoch: AtomicU64::new(0),
-            joined: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            epoch: AtomicUsize::new(0),
+            joined: AtomicUsize::new(0),
+            delivered: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
         });
         (self.replays, self.timeouts) = (replays, timeouts);
         self.record.retain(|frame| replayed.contains(&frame.id));
@@ -354,7 +354,7 @@ impl Model {
             self.launch(false, &transmit);
         }
         let refused = events.iter().filter(|event| matches!(event, Event::Rejected { .. })).count();
-        self.setting.refused.fetch_add(refused as u64, Ordering::Relaxed);
+        self.setting.refused.fetch_add(refused, Ordering::Relaxed);
         for event in &events {
             self.note_member(n, event);
         }
@@ -470,7 +470,7 @@ impl Model {
         if !self.past.delivered.insert((who, text.clone())) {
             self.wrong(format!("{text:?} was delivered twice (S9)"));
         }
-        self.setting.delivered.fetch_max(self.past.delivered.len() as u64, Ordering::Relaxed);
+        self.setting.delivered.fetch_max(self.past.delivered.len(), Ordering::Relaxed);
     }
 
     fn note_member(&mut self, n: usize, event: &Event) {
@@ -483,7 +483,7 @@ impl Model {
                 if let Some(installed) = self.past.installed.get_mut(n) {
                     *installed = *epoch;
                 }
-                self.setting.epoch.fetch_max(epoch.0, Ordering::Relaxed);
+                self.setting.epoch.fetch_max(usize::try_from(epoch.0).unwrap_or(usize::MAX), Ordering::Relaxed);
                 let here = self.members.get(n).and_then(Member::view).map(|view| (view.version(), view.digest()));
                 if self.past.facts.get(epoch).copied() != here {
                     self.wrong(format!("{} has another view at epoch {epoch} than the leader (S5)", Self::name(n)));
@@ -499,7 +499,7 @@ impl Model {
                     self.wrong(format!("{} joined as {cid}, which the leader never gave it (S3)", Self::name(n)));
                 }
                 let joined = self.members.iter().filter(|member| member.is_current()).count();
-                self.setting.joined.fetch_max(joined as u64, Ordering::Relaxed);
+                self.setting.joined.fetch_max(joined, Ordering::Relaxed);
             }
             Event::Ended(_) | Event::JoinFailed(_) | Event::JoinRefused(_) => {
                 if let (Some(installed), Some(shown)) = (self.past.installed.get_mut(n), self.past.shown.get_mut(n)) {

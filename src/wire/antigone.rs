@@ -7,7 +7,7 @@ use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
 };
 use super::frame::MAX_TEXT;
-pub use super::view::{Added, Change, Removed};
+pub use super::shared::{Added, Change, Kind, Removed};
 use crate::event::{Causes, EndReason};
 use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 
@@ -135,20 +135,6 @@ choice! {
         3 = Disabled,
         /// No room now.
         4 = Busy,
-    }
-}
-
-choice! {
-    /// What protects a message.
-    pub enum Kind {
-        /// Nothing.
-        0 = Clear,
-        /// A tag; the text is readable.
-        1 = Integrity,
-        /// A box.
-        2 = Confidentiality,
-        /// A box; promised as both.
-        3 = Both,
     }
 }
 

@@ -5,7 +5,7 @@
 //! * [`field`]: the field types and their one canonical encoding;
 //! * [`shape`]: what a declaration says, as data, and the tree of fields of a concrete message;
 //! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
-//! * [`view`]: changes of the view, the same in both systems;
+//! * [`shared`]: changes of the view and protections, the same in both systems;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
 //! * [`transfer`]: the declarations of objects over messages;
 //! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
@@ -26,10 +26,10 @@ pub mod mutate;
 mod opaque;
 pub mod policy;
 pub mod shape;
+pub mod shared;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod transfer;
-pub mod view;
 
 pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
 pub use frame::{

@@ -49,8 +49,7 @@ const fn port_code(port: Port) -> u8 {
 }
 
 /// What a sender says the same in each of its frames.
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sending {
     /// The suite of data.
     pub suite: Arc<dyn Suite>,

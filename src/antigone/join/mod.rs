@@ -13,5 +13,5 @@
 //! bounded number of bytes, and cannot push out a request that is younger than `T_min` (R2, D32). Keys come only after
 //! the confirmation (X10).
 
-pub mod leader;
-pub mod member;
+pub mod admitting;
+pub mod asking;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use super::peer::Peer;
 use super::rekey::Removal;
 use super::{Leader, Timer};
-use crate::antigone::join::leader::{Offered, PendingId};
+use crate::antigone::join::admitting::{Offered, PendingId};
 use crate::antigone::leave::Lingering;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{DecodeError, Reason};
@@ -189,7 +189,7 @@ impl Leader {
             self.drop_pending(id);
             return Err(Reason::Violation);
         }
-        let live = self.peers.iter().find(|(_, peer)| peer.name == name).map(|(cid, _)| *cid);
+        let live = self.names.get(&name).copied();
         let busy = match live.and_then(|cid| self.peers.get(&cid)) {
             // As when RA-J2 was made: a name is not lost to a member that has fallen silent.
             Some(peer) => !self.station.policy.takeover && !peer.suspected,
@@ -210,6 +210,7 @@ impl Leader {
             block: false,
             repeat: None,
             allowance: Allowance::new(limits.answers_per_second, now),
+            clear: Allowance::new(limits.clear_per_second, now),
         };
         if busy {
             peer.channel.commit(&heard);
@@ -282,10 +283,15 @@ impl Leader {
         };
         let checked = self.station.check(now, frame, true)?;
         let from = checked.cid();
-        // Without protection, the link is all there is: only that member's own (RA §5).
-        let peer = self.peers.get(&from).ok_or(Reason::NotMember)?;
-        if checked.is_clear() && peer.link != Some(link) {
-            return Err(Reason::NotMember);
+        // Without protection, the link is all there is: only that member's own, at a limited rate (RA §5).
+        let peer = self.peers.get_mut(&from).ok_or(Reason::NotMember)?;
+        if checked.is_clear() {
+            if peer.link != Some(link) {
+                return Err(Reason::NotMember);
+            }
+            if !peer.clear.take(now) {
+                return Err(Reason::Budget);
+            }
         }
         let message = self.station.deliver(checked)?;
         if forwards {

@@ -3,15 +3,15 @@
 
 use bytes::BytesMut;
 
-use super::{Access, Leader, Timer, control};
-use crate::antigone::join::leader::{PendingId, Repeat, Request, Stage, Welcome};
+use super::{Access, Decided, Leader, Timer, control};
+use crate::antigone::join::admitting::{PendingId, Repeat, Request, Stage, Welcome};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::endpoint::{Cx, Instant, Link};
-use crate::error::Reason;
+use crate::error::{Failure, Reason};
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
 use crate::group::Check;
-use crate::identity::MemberId;
+use crate::identity::{MemberId, Name};
 use crate::ttp::exchange::Verdict;
 use crate::wire::Message as _;
 use crate::wire::antigone::KeyAnswer;
@@ -83,6 +83,10 @@ impl Leader {
                     let verdict = if list.contains(&name) { Ok(()) } else { Err(Refusal::Denied) };
                     self.answer(cx, now, id, &session, verdict)
                 }
+                Access::Ask if self.decided(now, &name).is_some() => {
+                    let admit = self.decided(now, &name).unwrap_or(false);
+                    self.answer(cx, now, id, &session, if admit { Ok(()) } else { Err(Refusal::Denied) })
+                }
                 Access::Ask => {
                     // The application is asked once for a name; its verdict serves every pending join of that name.
                     let ticket = match self.pendings.question_about(&name) {
@@ -93,10 +97,14 @@ impl Leader {
                             ticket
                         }
                     };
+                    let mut until = now;
                     if let Some(pending) = self.pendings.get_mut(id) {
                         pending.stage = Stage::Deciding(ticket, session);
+                        let limits = &self.me.limits;
+                        until = pending.since + limits.pending_life.min(limits.join_time) / 4 * 3;
                     }
-                    self.timers.set(Timer::Question(id), None);
+                    // Silence refuses, while the member still waits to hear it.
+                    self.timers.set(Timer::Question(id), Some(until));
                     Ok(())
                 }
             },
@@ -106,6 +114,28 @@ impl Leader {
             self.drop_pending(id);
         }
         answered
+    }
+
+    /// What the application has decided lately about this name.
+    fn decided(&self, now: Instant, name: &Name) -> Option<bool> {
+        self.verdicts.get(name).filter(|decided| now < decided.until).map(|decided| decided.admit)
+    }
+
+    /// Keeps a decision for as long as a join may pend. There are no more of them than pending joins.
+    pub(super) fn remember(&mut self, now: Instant, name: Name, admit: bool) {
+        self.verdicts.retain(|_, decided| now < decided.until);
+        if self.verdicts.len() < self.me.limits.pending_joins {
+            self.verdicts.insert(name, Decided { admit, until: now + self.me.limits.pending_life });
+        }
+    }
+
+    /// Nobody decided in time.
+    pub(super) fn decide_by_silence(&mut self, cx: &mut Cx<'_>, now: Instant, id: PendingId) {
+        if let Err(why) = self.decide(cx, now, id, false) {
+            let failure = if why == Reason::Entropy { Failure::Entropy } else { Failure::Suite };
+            self.out.event(Event::Hindered(failure));
+            self.timers.set(Timer::Question(id), Some(now + self.me.limits.retry.first));
+        }
     }
 
     /// The application's verdict.
@@ -128,7 +158,7 @@ impl Leader {
     ) -> Result<(), Reason> {
         let pending = self.pendings.get(id).ok_or(Reason::Unknown)?;
         let policy = &self.station.policy;
-        let live = self.peers.values().find(|peer| peer.name == pending.name);
+        let live = self.names.get(&pending.name).and_then(|cid| self.peers.get(cid));
         // Who takes over needs no more room.
         let full = live.is_none() && self.peers.len() >= self.me.limits.members;
         let taken = !policy.takeover && live.is_some_and(|peer| !peer.suspected);

@@ -1,7 +1,7 @@
 //! Where a leader stands with somebody, in a word: for tables, charts and tests that must reach every state.
 
 use super::Leader;
-use crate::antigone::join::leader::Stage;
+use crate::antigone::join::admitting::Stage;
 use crate::identity::{MemberId, Name};
 
 fn of_stage(stage: &Stage) -> &'static str {

@@ -19,7 +19,8 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use crate::antigone::join::leader::{Desk, PendingId, Pendings};
+use crate::antigone::data::repaired::DataSealer;
+use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
 use crate::antigone::station::{Identity, Station};
@@ -87,6 +88,10 @@ pub struct Leader {
     issue: Issue,
     pendings: Pendings,
     peers: BTreeMap<MemberId, Peer>,
+    /// The same, by name: a name has one live member.
+    names: BTreeMap<Name, MemberId>,
+    /// What the application has decided lately, so that replays of RA-J1 do not ask it again (RA §4.1).
+    verdicts: BTreeMap<Name, Decided>,
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
     /// Causes of the epoch to come, and when it comes.
@@ -104,7 +109,7 @@ pub struct Leader {
 }
 
 fingerprint!(Leader {
-    third_party, wanted, station, leader_key, issue, pendings, peers, lingering, next_cid, due, rekey_at, last_rekey,
+    third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
     timers, work, out,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
@@ -118,6 +123,15 @@ struct Me {
     access: Access,
     limits: Limits,
 }
+
+/// A decision of the application.
+#[derive(Debug, Clone, Copy)]
+struct Decided {
+    admit: bool,
+    until: Instant,
+}
+
+fingerprint!(Decided { admit, until });
 
 /// What a timer of the leader is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,6 +216,8 @@ impl Leader {
             issue,
             pendings: Pendings::default(),
             peers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
             lingering: BTreeMap::new(),
             next_cid: 1,
             due: Causes::NONE,
@@ -232,6 +248,16 @@ impl Leader {
         Ok(())
     }
 
+    /// Moves the sealer of the current epoch out: the data plane on its own. It stops by itself when its key ends. Until
+    /// the next epoch, [`Self::send`] has nothing to seal with.
+    ///
+    /// # Errors
+    /// [`Misuse::SealerTaken`].
+    pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
+        let now = self.out.tick(cx.now);
+        self.station.take_sealer(now)
+    }
+
     /// The longest payload of [`Self::send`], in bytes.
     pub fn max_message(&self) -> usize {
         self.station.max_message()
@@ -250,10 +276,12 @@ impl Leader {
         Ok(())
     }
 
-    /// Answers [`Event::AdmissionWanted`].
+    /// Answers [`Event::AdmissionWanted`], for every pending join of that name, and for those that come within
+    /// [`Limits::pending_life`].
     ///
     /// # Errors
-    /// [`Misuse::NoTicket`], [`CommandError::Full`], [`Failure`] (ask again).
+    /// [`Misuse::NoTicket`], [`CommandError::Full`]; [`Failure`]: some of the pending joins are not answered yet, so
+    /// answer again.
     pub fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
         let asked = self.pendings.deciding(ticket);
@@ -262,6 +290,9 @@ impl Leader {
         }
         if !self.out.room(asked.len(), EVENTS) {
             return Err(CommandError::Full);
+        }
+        if let Some(name) = asked.first().and_then(|id| self.pendings.get(*id)).map(|pending| pending.name.clone()) {
+            self.remember(now, name, admit);
         }
         for id in asked {
             match self.decide(cx, now, id, admit) {

@@ -52,9 +52,10 @@ impl Leader {
             let standing =
                 Standing { epoch: Epoch(0), view: self.station.view.version(), policy: self.station.policy_version };
             let carry = Carry::End(&lingering.body);
-            let sealed = lingering.channel.seal(&mut self.out.pool, standing, lingering.backoff.is_some(), carry)?;
+            let asks = lingering.backoff.is_some();
+            let frame = lingering.channel.seal(&mut self.out.pool, now, standing, asks, carry)?;
             lingering.owed = false;
-            return Ok(Some(control(link, lingering.channel.sent(sealed, now))));
+            return Ok(Some(control(link, frame)));
         }
         let Some(peer) = self.peers.get(&cid) else { return Ok(None) };
         let Some(link) = peer.link else { return Ok(None) };
@@ -91,9 +92,8 @@ impl Leader {
         }
         let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();
         let peer = self.peers.get_mut(&cid).ok_or(Failure::Suite)?;
-        let sealed = peer.channel.seal(&mut self.out.pool, standing, false, Carry::Due)?;
+        let frame = peer.channel.seal(&mut self.out.pool, now, standing, false, Carry::Due)?;
         peer.answer = false;
-        let frame = peer.channel.sent(sealed, now);
         self.arm(now, cid);
         Ok(control(link, frame))
     }

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) repeat: Option<Backoff>,
     /// Answers are given at a bounded rate.
     pub(super) allowance: Allowance,
+    /// So are its messages without protection.
+    pub(super) clear: Allowance,
 }
 
 fingerprint!(Peer {
@@ -51,6 +53,7 @@ fingerprint!(Peer {
     block,
     repeat,
     allowance,
+    clear,
 });
 
 #[cfg(any(test, feature = "sim"))]

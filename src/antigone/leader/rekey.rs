@@ -125,6 +125,7 @@ impl Leader {
         let turn = self.compute(cx, newcomer, removal, rekeys && !waits)?;
         // Nothing can fail from here on.
         let replaced = removal.and_then(|removal| self.take_out(removal.cid));
+        self.names.insert(peer.name.clone(), cid);
         self.peers.insert(cid, peer);
         self.commit(turn, now, (!waits).then_some(cid));
         if waits {
@@ -238,7 +239,9 @@ impl Leader {
         self.work.remove(&cid);
         self.timers.set(Timer::Repeat(cid), None);
         self.timers.set(Timer::Silence(cid), None);
-        self.peers.remove(&cid)
+        let peer = self.peers.remove(&cid)?;
+        self.names.remove(&peer.name);
+        Some(peer)
     }
 
     /// Makes a computed change. `newcomer` came with it, besides those who waited.

@@ -1,7 +1,7 @@
 //! What a deadline does to a leader.
 
 use super::{EVENTS, FRAMES, Leader, Timer, control};
-use crate::antigone::join::leader::Stage;
+use crate::antigone::join::admitting::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
 use crate::event::Event;
 use crate::identity::MemberId;
@@ -36,6 +36,7 @@ impl Leader {
             }
             let Some(timer) = self.timers.pop_due(now) else { return };
             match timer {
+                Timer::Question(id) if self.pendings.is_deciding(id) => self.decide_by_silence(cx, now, id),
                 Timer::Question(id) => self.repeat_question(now, id),
                 Timer::Pending(id) => self.drop_pending(id),
                 Timer::Repeat(cid) => self.repeat(now, cid),
@@ -59,7 +60,7 @@ impl Leader {
         }
     }
 
-    fn repeat_question(&mut self, now: Instant, id: crate::antigone::join::leader::PendingId) {
+    fn repeat_question(&mut self, now: Instant, id: crate::antigone::join::admitting::PendingId) {
         let Some(pending) = self.pendings.get_mut(id) else { return };
         let question = pending.question().frame.clone();
         let Stage::Waiting(backoff) = &mut pending.stage else { return };

@@ -155,8 +155,8 @@ mod tests {
         // The peer's own end stops the repeats; it did not ask, so nothing is owed.
         let mut peer = channel(Side::Member);
         let end = member_end(EndReason::Left, MemberId(1));
-        let sealed = peer.seal(&mut pool, Standing::default(), false, Carry::End(&end)).unwrap();
-        let mut frame = BytesMut::from(&*peer.sent(sealed, at(2)));
+        let sealed = peer.seal(&mut pool, at(2), Standing::default(), false, Carry::End(&end)).unwrap();
+        let mut frame = BytesMut::from(&*sealed);
         let heard = lingering.channel.hear(&mut frame).unwrap();
         lingering.hear(&heard, None);
         assert_eq!((lingering.owed, lingering.link), (false, Some(Link(1))));

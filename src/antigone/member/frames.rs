@@ -1,13 +1,16 @@
 //! What a frame does to a member. In each function: decode, authenticate, compare with the state, and only then change
 //! it (R25).
 
+use alloc::vec::Vec;
+
 use bytes::BytesMut;
 
 use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::failure::Evidence;
-use crate::antigone::join::member::{Accepted, Answer};
+use crate::antigone::join::asking::{Accepted, Answer};
 use crate::antigone::keys;
+use crate::antigone::leave::member_end;
 use crate::antigone::membership::Assembly;
 use crate::antigone::membership::repaired::Paged;
 use crate::antigone::station::{Identity, Station};
@@ -15,8 +18,8 @@ use crate::crypto::Key;
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure};
-use crate::group::channel::{Body, Carry, Channel, Refused, Side};
-use crate::group::{ChangeRecord, Check, Probes, ViewStep};
+use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
+use crate::group::{Backoff, ChangeRecord, Check, Probes, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
@@ -131,6 +134,7 @@ impl Member {
             stale: false,
             owed: None,
             poll_at,
+            awaiting: None,
             early: false,
         };
         session.ask(now);
@@ -178,6 +182,15 @@ impl Member {
             (Body::End, LeaderBody::End(end)) => {
                 session.channel.commit(&heard);
                 let joined = session.joined;
+                if heard.answer {
+                    // One answer, at once: nothing is left here to give another (RA §4.6). Should the suite fail, the
+                    // leader lingers a little longer.
+                    let (body, standing) = (member_end(end.reason, end.by), Standing::default());
+                    let pool = &mut self.out.pool;
+                    if let Ok(frame) = session.channel.seal(pool, now, standing, false, Carry::End(&body)) {
+                        self.out.send(control(link, frame));
+                    }
+                }
                 if joined {
                     self.finish(Ending::ByLeader(end.reason));
                 } else {
@@ -194,14 +207,19 @@ impl Member {
         let timely = self.me.limits.checks.on(Check::EvidenceTime);
         let proof = if timely { heard.evidence } else { Some(now) };
         let rose = session.evidence.hear(heard.standing, proof);
+        session.awaiting = None;
         if heard.answer {
             session.reply(now);
         }
-        if let Some((step, pages)) = paged {
-            session.pages = pages;
+        if let Some(taken) = paged {
             session.reply(now);
-            if let Some(step) = step {
-                self.commit_view(step);
+            match taken {
+                Taken::First(first) => session.pages = Some(first),
+                Taken::Next(changes) => session.pages.iter_mut().for_each(|pages| pages.append(changes.clone())),
+                Taken::Last(step) => {
+                    session.pages = None;
+                    step.into_iter().for_each(|step| self.commit_view(step));
+                }
             }
         }
         // A newer epoch without its block: the key request is a poll (RA §4.3), if no block comes within an RTO.
@@ -398,31 +416,33 @@ impl Member {
                 self.part(session, now, EndReason::Exhausted, Ending::Exhausted);
             }
         }
-        let (rto, pool) = (self.me.limits.retry.first, &mut self.out.pool);
-        let (link, sealed, channel) = match &mut self.phase {
+        let (retry, pool) = (self.me.limits.retry, &mut self.out.pool);
+        let (link, sealed) = match &mut self.phase {
             Phase::In(session) => {
                 let owed = session.owed.filter(|owed| owed.at <= now)?;
                 let link = session.link?;
-                let sealed = session.channel.seal(pool, session.station.standing(), owed.ask, Carry::Due);
-                match sealed {
-                    Ok(_) => session.owed = None,
-                    Err(_) => session.owed = Some(super::session::Owed { at: now + rto, ..owed }),
+                let standing = session.station.standing();
+                let sealed = session.channel.seal(pool, now, standing, owed.ask, Carry::Due);
+                session.owed = if sealed.is_ok() { None } else { Some(Owed { at: now + retry.first, ..owed }) };
+                if owed.ask && session.poll_at.is_none() && session.awaiting.is_none() {
+                    // Nothing polls by itself here: an ask that is lost is repeated.
+                    session.awaiting = Some(Backoff::start(retry, now, &mut self.jitter));
                 }
-                (link, sealed, &mut session.channel)
+                (link, sealed)
             }
             Phase::Ending(farewell) => {
                 farewell.owed.filter(|at| *at <= now)?;
                 let link = farewell.link?;
-                let sealed = farewell.channel.seal(pool, farewell.standing, true, Carry::End(&farewell.body));
-                farewell.owed = if sealed.is_ok() { None } else { Some(now + rto) };
-                (link, sealed, &mut farewell.channel)
+                let sealed = farewell.channel.seal(pool, now, farewell.standing, true, Carry::End(&farewell.body));
+                farewell.owed = if sealed.is_ok() { None } else { Some(now + retry.first) };
+                (link, sealed)
             }
             Phase::Idle | Phase::Asking(_) => return None,
         };
         match sealed {
-            Ok(sealed) => {
+            Ok(frame) => {
                 self.out.stats.frames_out += 1;
-                Some(control(link, channel.sent(sealed, now)))
+                Some(control(link, frame))
             }
             Err(failure) => {
                 if self.out.room(0, 1) {
@@ -434,14 +454,22 @@ impl Member {
     }
 }
 
-/// What a page does: the step of the view if it was the last, and what is kept for the next.
-type Taken = (Option<ViewStep>, Option<Assembly>);
+/// What a page does.
+enum Taken {
+    /// It is kept for the pages to come.
+    First(Assembly),
+    /// So are its changes.
+    Next(Vec<ChangeRecord>),
+    /// It was the last: the step of the view, if there is one to take.
+    Last(Option<ViewStep>),
+}
 
 fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Taken, Reason> {
     let view = &session.station.view;
     let whole = match Assembly::add(session.pages.as_ref(), page, most) {
         None => return Err(Reason::Violation),
-        Some(Paged::Part(part)) => return Ok((None, Some(part))),
+        Some(Paged::First(first)) => return Ok(Taken::First(first)),
+        Some(Paged::Next(changes)) => return Ok(Taken::Next(changes)),
         Some(Paged::Whole(whole)) => whole,
     };
     // The leader's own entry must hold the key that the offer named.
@@ -451,7 +479,7 @@ fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Take
     }
     // A delta or a newer page set may have brought it here meanwhile.
     if whole.to <= view.version() {
-        return Ok((None, None));
+        return Ok(Taken::Last(None));
     }
     let station = &session.station;
     let step = if whole.from == Version(0) {
@@ -460,11 +488,11 @@ fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Take
         let (from, to) = (whole.from, whole.to);
         match view.prepare_delta(&*station.suite, &station.group, from, to, &whole.digest, whole.changes) {
             // It starts from a version that was here when it was sent: the next status shows where this side is.
-            Err(crate::group::ViewError::Gap) => return Ok((None, None)),
+            Err(crate::group::ViewError::Gap) => return Ok(Taken::Last(None)),
             step => step,
         }
     };
-    Ok((Some(step.map_err(Reason::from)?), None))
+    Ok(Taken::Last(Some(step.map_err(Reason::from)?)))
 }
 
 enum Follow {

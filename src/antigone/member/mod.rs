@@ -21,7 +21,8 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::join::member::{Attempt, Parties};
+use crate::antigone::data::repaired::DataSealer;
+use crate::antigone::join::asking::{Attempt, Parties};
 use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
@@ -204,6 +205,31 @@ impl Member {
         Ok(())
     }
 
+    /// Moves the sealer of the current epoch out: the data plane on its own, for a thread of its own. It stops by itself
+    /// when its key ends, and at the instant of [`Self::evidence_until`] unless it is extended. Until the next epoch is
+    /// installed, [`Self::send`] has nothing to seal with.
+    ///
+    /// # Errors
+    /// [`Misuse::NotJoined`], [`Misuse::NotCurrent`], [`Misuse::SealerTaken`].
+    pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
+        let now = self.out.tick(cx.now);
+        let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined) };
+        if !session.current() {
+            return Err(Misuse::NotCurrent);
+        }
+        session.station.take_sealer(now)
+    }
+
+    /// Until when the evidence holds that the key here is current (S8): for [`DataSealer::extend`]. `None` without a
+    /// current key.
+    pub fn evidence_until(&self) -> Option<Instant> {
+        let session = self.session().filter(|session| session.current())?;
+        match session.staleness(self.me.limits.retry.first) {
+            Some(bound) => session.evidence.stale_at(bound),
+            None => Some(Instant::from_micros(u64::MAX)),
+        }
+    }
+
     /// The longest payload of [`Self::send`], in bytes; 0 outside a group.
     pub fn max_message(&self) -> usize {
         self.session().map_or(0, |session| session.station.max_message())
@@ -283,8 +309,14 @@ impl Member {
         }
     }
 
+    /// What a link must at least carry: in a group, the longest frame of its policy (RA §4.4).
+    fn least_frame(&self) -> usize {
+        self.session().map_or(0, |session| session.station.policy.frame_limit as usize)
+    }
+
     fn usable_link(&self) -> Option<Link> {
-        self.links.iter().rev().find(|(_, info)| info.proven && !info.shared).map(|(link, _)| *link)
+        let fits = |info: &LinkInfo| info.proven && !info.shared && info.max_frame >= self.least_frame();
+        self.links.iter().rev().find(|(_, info)| fits(info)).map(|(link, _)| *link)
     }
 
     fn want_link(&mut self, now: Instant, hint: Bytes) {

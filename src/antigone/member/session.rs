@@ -37,6 +37,8 @@ pub(super) struct Session {
     /// When a frame is owed to the leader, and whether it asks for an answer.
     pub(super) owed: Option<Owed>,
     pub(super) poll_at: Option<Instant>,
+    /// Without polls: repeats a frame that asks until a frame of the leader comes.
+    pub(super) awaiting: Option<Backoff>,
     /// Frames that came before their key may open now.
     pub(super) early: bool,
 }
@@ -55,6 +57,7 @@ fingerprint!(Session {
     stale,
     owed,
     poll_at,
+    awaiting,
     early,
 });
 
@@ -85,7 +88,15 @@ impl Session {
 
     /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
     pub(super) fn current(&self) -> bool {
-        self.evidence.current_as_of.is_some() && !self.behind && !self.stale
+        let holds = self.station.ring.current_epoch().is_some();
+        holds && self.evidence.current_as_of.is_some() && !self.behind && !self.stale
+    }
+
+    /// Until when the join must be complete. While the leader lets it wait for a rekey (its epoch is 0 to it, RA §4.1),
+    /// each sign of life gives it as long again.
+    pub(super) fn join_until(&self, join_time: Duration) -> Instant {
+        let waits = self.evidence.newest.is_some_and(|newest| newest.epoch.0 == 0);
+        if waits { self.until.max(self.evidence.alive_as_of + join_time) } else { self.until }
     }
 
     /// Judges the newest frame of the leader again, after anything here has changed. True if the evidence moved.

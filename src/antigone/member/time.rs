@@ -3,6 +3,7 @@
 use super::{Member, Phase};
 use crate::endpoint::{Due, Instant, Wake};
 use crate::event::{Ending, Event, JoinFailure};
+use crate::group::Backoff;
 
 impl Member {
     /// The earliest deadline and its reason.
@@ -34,8 +35,9 @@ impl Member {
                 let mut wake = Wake::at(linked(session.owed.map(|owed| owed.at)), Due::Poll);
                 wake = wake.earlier(Wake::at(linked(session.channel.repeat_at()), Due::Record));
                 wake = wake.earlier(Wake::at(session.poll_at, Due::Poll));
+                wake = wake.earlier(Wake::at(session.awaiting.as_ref().map(Backoff::due), Due::Poll));
                 if !session.joined {
-                    wake = wake.earlier(Wake::At(session.until, Due::JoinExpiry));
+                    wake = wake.earlier(Wake::At(session.join_until(self.me.limits.join_time), Due::JoinExpiry));
                 }
                 if let Some((at, due)) = session.station.ring.next_deadline() {
                     wake = wake.earlier(Wake::At(at, due));
@@ -89,7 +91,7 @@ impl Member {
     fn session_time(&mut self, now: Instant) {
         let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return };
-        if !session.joined && now >= session.until {
+        if !session.joined && now >= session.join_until(self.me.limits.join_time) {
             return self.fail_join(JoinFailure::Timeout);
         }
         let bound = session.staleness(rto);
@@ -105,6 +107,12 @@ impl Member {
         }
         if session.channel.repeat_at().is_some_and(|at| now >= at) {
             session.channel.repeated(now, &mut self.jitter);
+            session.ask(now);
+        }
+        if let Some(awaiting) = &mut session.awaiting
+            && now >= awaiting.due()
+        {
+            awaiting.again(now, &mut self.jitter);
             session.ask(now);
         }
         if session.poll_at.is_some_and(|at| now >= at) {

@@ -89,8 +89,10 @@ fingerprint!(Assembly { from, to, digest, changes });
 /// What a page adds up to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Paged {
-    /// More pages follow.
-    Part(Assembly),
+    /// The first of more pages.
+    First(Assembly),
+    /// One more page, with these changes: [`Assembly::append`] them.
+    Next(Vec<ChangeRecord>),
     /// All are here.
     Whole(Assembly),
 }
@@ -101,18 +103,26 @@ impl Assembly {
     /// # Errors
     /// Nothing, if the page does not belong here: the leader breaks the protocol, since records come in order.
     pub fn add(so_far: Option<&Self>, page: &ViewPage<'_>, most: usize) -> Option<Paged> {
-        let mut changes = match so_far {
-            _ if page.first => Vec::new(),
-            Some(begun) if (begun.from, begun.to, begun.digest) == (page.from, page.to, page.digest) => {
-                begun.changes.clone()
-            }
+        let begun = match so_far {
+            _ if page.first => None,
+            Some(begun) if (begun.from, begun.to, begun.digest) == (page.from, page.to, page.digest) => Some(begun),
             _ => return None,
         };
-        if changes.len() + page.changes.len() > most {
+        let before: &[ChangeRecord] = begun.map_or(&[], |begun| &begun.changes);
+        if before.len() + page.changes.len() > most {
             return None;
         }
-        changes.extend(page.changes.iter().map(ChangeRecord::from));
+        let new = page.changes.iter().map(ChangeRecord::from);
+        if !page.last && begun.is_some() {
+            return Some(Paged::Next(new.collect()));
+        }
+        let changes = before.iter().cloned().chain(new).collect();
         let assembly = Self { from: page.from, to: page.to, digest: page.digest, changes };
-        Some(if page.last { Paged::Whole(assembly) } else { Paged::Part(assembly) })
+        Some(if page.last { Paged::Whole(assembly) } else { Paged::First(assembly) })
+    }
+
+    /// Takes in a further page.
+    pub fn append(&mut self, changes: Vec<ChangeRecord>) {
+        self.changes.extend(changes);
     }
 }

@@ -1,4 +1,5 @@
-//! Changes of the view, as both systems write them (RA §4.5). The view's digest is over this encoding.
+//! What both systems write the same: changes of the view (RA §4.5; its digest is over this encoding), and protections of
+//! data (RA §5).
 
 use super::field::VerifyingKey;
 use crate::event::Cause;
@@ -35,5 +36,19 @@ structure! {
         cause: Cause,
         /// Who asked for it.
         by: MemberId,
+    }
+}
+
+choice! {
+    /// What protects a message.
+    pub enum Kind {
+        /// Nothing.
+        0 = Clear,
+        /// A tag; the text is readable.
+        1 = Integrity,
+        /// A box.
+        2 = Confidentiality,
+        /// A box; promised as both.
+        3 = Both,
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use super::member::fresh_nonce;
+use super::asking::fresh_nonce;
 use crate::antigone::schedule::{ChannelKeys, transcript};
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, BoxNumber, Key, Suite};
@@ -279,6 +279,11 @@ impl Pendings {
     pub fn deciding(&self, ticket: Ticket) -> Vec<PendingId> {
         let asked = |pending: &Pending| matches!(pending.stage, Stage::Deciding(of, _) if of == ticket);
         self.table.iter().filter(|(_, pending)| asked(pending)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether this pending join awaits the application.
+    pub fn is_deciding(&self, id: PendingId) -> bool {
+        self.table.get(&id).is_some_and(|pending| matches!(pending.stage, Stage::Deciding(..)))
     }
 
     /// The open question about `name`, if the application has been asked already: it is asked once for a name.
