@@ -284,16 +284,16 @@ impl Leader {
         let checked = self.station.check(now, frame, true)?;
         let from = checked.cid();
         // Without protection, the link is all there is: only that member's own, at a limited rate (RA §5).
-        let peer = self.peers.get_mut(&from).ok_or(Reason::NotMember)?;
-        if checked.is_clear() {
-            if peer.link != Some(link) {
-                return Err(Reason::NotMember);
-            }
-            if !peer.clear.take(now) {
-                return Err(Reason::Budget);
-            }
+        let clear = checked.is_clear();
+        let peer = self.peers.get(&from).ok_or(Reason::NotMember)?;
+        if clear && peer.link != Some(link) {
+            return Err(Reason::NotMember);
         }
+        // What is clear uses up no number; and it uses up the rate only if nothing else is wrong with it (R25).
         let message = self.station.deliver(checked)?;
+        if clear && !self.peers.get_mut(&from).is_some_and(|peer| peer.clear.take(now)) {
+            return Err(Reason::Budget);
+        }
         if forwards {
             self.out.stats.relayed += 1;
             let to = To::AllBut(self.everybody.clone(), link);
