@@ -24,7 +24,7 @@ fn star(world: &mut World, members: usize, change: impl FnOnce(&mut StarConfig))
     Star::add(world, config, members).unwrap()
 }
 
-/// DESIGN, "the data plane is separable": what the taken sealer makes is what the machine would have made; it ends with
+/// The data plane is separable: what the taken sealer makes is what the machine would have made; it ends with
 /// its key, and a second take is misuse.
 #[test]
 fn the_sealer_can_be_moved_out_once_for_each_epoch() {

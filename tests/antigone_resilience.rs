@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use sodality::antigone::{Leader, Member};
 use sodality::crypto::chacha20_poly1305;
 use sodality::endpoint::{Cx, Endpoint, Link};
-use sodality::event::{EndReason, Event, JoinFailure, Port};
+use sodality::event::{EndReason, Event, JoinFailure, Port, Refusal};
 use sodality::group::Limits;
 use sodality::identity::{Epoch, MemberId};
 use sodality::policy::{Detection, Policy};
@@ -243,5 +243,27 @@ fn many_changes_in_a_small_group() -> Result<(), Stop> {
     world.eventually(MINUTE, "agree again", |world| star.converged(world))?;
     let ended = world.events(star.members[0]).iter().any(|event| matches!(event, Event::Ended(_)));
     assert!(!ended);
+    Ok(())
+}
+
+/// Where takeovers are refused, the name of a member that has fallen silent is not lost to it for ever.
+#[test]
+fn a_crashed_member_comes_back_where_takeovers_are_refused() -> Result<(), Stop> {
+    let mut world = World::new(22);
+    let star = star(&mut world, 2, |config| config.policy.takeover = false)?;
+    star.join_all(&mut world, MINUTE)?;
+    let first = star.members[0];
+    let cid = world.get(first).unwrap().cid().unwrap();
+    world.crash(first)?;
+    world.run_for(SECOND)?;
+    world.restart_with(first, sodality::sim::star::member_machine(&star.config, "m1").unwrap())?;
+    world.with(first, |member, cx| member.join(cx))?.unwrap();
+    world.run_for(10 * SECOND)?;
+    assert!(world.events(first).contains(&Event::JoinRefused(Refusal::Busy)), "it is not suspected yet");
+    world.run_for(20 * SECOND)?;
+    assert!(world.events(star.leader).contains(&Event::Suspected { cid }));
+    world.with(first, |member, cx| member.join(cx))?.unwrap();
+    world.eventually(MINUTE, "joined again", |world| star.converged(world))?;
+    assert_eq!(world.get(star.leader).unwrap().view().members().len(), 3);
     Ok(())
 }

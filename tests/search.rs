@@ -1,5 +1,5 @@
-//! Every order of frames, replays, timeouts and commands in a small group of the real machines, under the symbolic suite
-//! (DESIGN §9): no attack as the machines stand, and the attack that a check is there for once it is switched off.
+//! Every order of frames, replays, timeouts and commands in a small group of the real machines, under the symbolic suite:
+//! no attack as the machines stand, and the attack that a check is there for once it is switched off.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
 

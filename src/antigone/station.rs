@@ -201,7 +201,8 @@ impl Station {
             return Err(Reason::EarlyEpoch);
         }
         self.early_bytes += frame.len();
-        self.early.push_back((link, frame));
+        // A copy of its own: a slice would hold the whole block that a driver reads into (R2).
+        self.early.push_back((link, BytesMut::from(&*frame)));
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! The test kit: many endpoints, a virtual clock, a bad network, an adversary, checkers, and exhaustive search (DESIGN
-//! §9). Public, for tests of programs that embed the core.
+//! The test kit: many endpoints, a virtual clock, a bad network, an adversary, checkers, and exhaustive search. Public, for
+//! tests of programs that embed the core.
 //!
 //! One seed decides everything; the same seed and scenario give the same bytes on every target (R43).
 //!

@@ -1,4 +1,4 @@
-//! Objects (files, states) over best-effort messages (DESIGN: messages and objects).
+//! Objects (files, states) over best-effort messages (RA §5, port 1).
 //!
 //! **Goal.** Each member that accepts an object gets all of its bytes and knows that they are those that were offered.
 //!

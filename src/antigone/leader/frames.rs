@@ -190,8 +190,9 @@ impl Leader {
             return Err(Reason::Violation);
         }
         let live = self.names.get(&name).copied();
-        let busy = match live {
-            Some(_) => !self.station.policy.takeover,
+        let busy = match live.and_then(|cid| self.peers.get(&cid)) {
+            // As when RA-J2 was made: a name is not lost to a member that has fallen silent.
+            Some(peer) => !self.station.policy.takeover && !peer.suspected,
             None => self.peers.len() >= limits.members,
         };
         let mut peer = Peer {
@@ -283,18 +284,18 @@ impl Leader {
         let checked = self.station.check(now, frame, true)?;
         let from = checked.cid();
         // Without protection, the link is all there is: only that member's own, at a limited rate (RA §5).
-        let peer = self.peers.get_mut(&from).ok_or(Reason::NotMember)?;
-        if checked.is_clear() {
-            if peer.link != Some(link) {
-                return Err(Reason::NotMember);
-            }
-            if !peer.clear.take(now) {
-                return Err(Reason::Budget);
-            }
+        let clear = checked.is_clear();
+        let peer = self.peers.get(&from).ok_or(Reason::NotMember)?;
+        if clear && peer.link != Some(link) {
+            return Err(Reason::NotMember);
         }
         // Not back to its sender; wherever the frame came from, that is its own link (R40).
         let own = peer.link.unwrap_or(link);
+        // What is clear uses up no number; and it uses up the rate only if nothing else is wrong with it (R25).
         let message = self.station.deliver(checked)?;
+        if clear && !self.peers.get_mut(&from).is_some_and(|peer| peer.clear.take(now)) {
+            return Err(Reason::Budget);
+        }
         if forwards {
             self.out.stats.relayed += 1;
             let to = To::AllBut(self.everybody.clone(), own);
