@@ -162,24 +162,12 @@ pub enum Misuse {
     /// The ticket is unknown, answered or expired.
     #[error("the ticket is unknown, answered or expired: answer each `…Wanted` event once, in time")]
     NoTicket,
-    /// No live member of that number.
-    #[error("no live member of that number: take numbers from `view()`")]
-    NoMember,
-    /// The group is closed.
-    #[error("the group is closed: open a new one")]
-    Closed,
     /// The one sealer of this epoch has been taken.
     #[error("the sealer of this epoch has been taken already: use that one, or wait for the next epoch")]
     SealerTaken,
     /// This key has sealed as much as it may.
     #[error("this key has sealed as much as it may: wait for the next epoch")]
     KeyExhausted,
-    /// Numbers of members, epochs or views are used up.
-    #[error("the numbers of this group instance are used up: reopen the group")]
-    NumbersExhausted,
-    /// The group is as large as its limits allow.
-    #[error("the group is as large as its limits allow")]
-    GroupFull,
     /// A key of a length that the suite does not take.
     #[error("the suite does not take keys of that length: see `Suite::sizes`")]
     KeyLength,

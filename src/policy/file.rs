@@ -137,7 +137,7 @@ impl Places {
             Contradiction::SettleOutlastsGrace | Contradiction::TooLong | Contradiction::GraceWithoutDetection => {
                 first([&self.settle, &self.grace])
             }
-            Contradiction::ExactWithoutRekey => first([&self.on, &self.views]),
+            Contradiction::ExactWithoutRekey | Contradiction::TriggerWithoutMeasure => first([&self.on, &self.views]),
             Contradiction::OriginWithoutViews => first([&self.origin, &self.views]),
             Contradiction::OriginWithoutProtection => first([&self.origin, &self.origin]),
             Contradiction::FramesTooShort | Contradiction::FramesTooLong => {

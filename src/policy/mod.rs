@@ -179,6 +179,11 @@ pub enum Contradiction {
     /// A newcomer could not wait for its key: nothing would show it that the leader lives.
     #[error("without detection of failures `grace` is at most 10 s")]
     GraceWithoutDetection,
+    /// A trigger that no part of this policy gives a measure for.
+    #[error(
+        "a policy cannot say yet how old a key gets, how much it seals, or how a policy changes: rekey on members' changes"
+    )]
+    TriggerWithoutMeasure,
     /// A hint that does not fit.
     #[error("the hint has at most 64 bytes")]
     HintTooLong,
@@ -200,6 +205,10 @@ impl Policy {
         let changes = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover];
         if self.grace > HOUR || self.settle > HOUR {
             return Err(Contradiction::TooLong);
+        }
+        let unmeasured = [Cause::Policy, Cause::Period, Cause::Messages, Cause::Bytes];
+        if unmeasured.into_iter().any(|cause| self.rekey_on.contains(cause)) {
+            return Err(Contradiction::TriggerWithoutMeasure);
         }
         if self.detection.is_none() && self.grace > LONGEST_BLIND_GRACE {
             return Err(Contradiction::GraceWithoutDetection);
@@ -382,6 +391,8 @@ mod tests {
         );
         assert_eq!(broken(|p| p.hint = Bytes::from_static(&[0; 65])), Contradiction::HintTooLong);
         assert_eq!(broken(|p| p.grace = HOUR * 2), Contradiction::TooLong);
+        let unmeasured = broken(|p| p.rekey_on = p.rekey_on.with(Cause::Period));
+        assert_eq!(unmeasured, Contradiction::TriggerWithoutMeasure);
         let blind = broken(|p| (p.detection, p.grace) = (None, Duration::from_secs(11)));
         assert_eq!(blind, Contradiction::GraceWithoutDetection);
     }

@@ -39,6 +39,8 @@ const LINGER: Duration = Duration::from_millis(500);
 pub struct Patience {
     /// Most time from when the driver waits for the rest of a frame to its last byte.
     pub frame: Duration,
+    /// Most time until the first whole frame: who connects and says nothing must not hold a place for good (R2).
+    pub first: Duration,
     /// Most time without any byte between two frames; `None` waits for ever, and leaves it to the endpoint's own
     /// failure detection.
     pub idle: Option<Duration>,
@@ -47,9 +49,10 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// 30 seconds for a frame, any time between frames, 60 seconds for a write.
+    /// 30 seconds for a frame and for the first one to come, any time between frames, 60 seconds for a write.
     fn default() -> Self {
-        Self { frame: Duration::from_secs(30), idle: None, write: Duration::from_secs(60) }
+        let half = Duration::from_secs(30);
+        Self { frame: half, first: half, idle: None, write: half * 2 }
     }
 }
 
@@ -147,10 +150,11 @@ async fn read_frames<R: AsyncRead + Unpin>(
     patience: Patience,
 ) -> Option<CloseReason> {
     let mut buffer = BytesMut::with_capacity(BLOCK);
-    let mut waiting_since = Instant::now();
+    let (mut waiting_since, mut spoken) = (Instant::now(), false);
     loop {
         let mut whole = false;
         loop {
+            spoken |= whole;
             match split(&mut buffer, max_frame) {
                 Ok(Some(frame)) => incoming.feed(frame).await.ok()?,
                 Ok(None) => break,
@@ -164,7 +168,11 @@ async fn read_frames<R: AsyncRead + Unpin>(
             waiting_since = Instant::now();
         }
         make_room(&mut buffer);
-        let limit = if between { patience.idle } else { Some(patience.frame) };
+        let limit = match (between, spoken) {
+            (false, _) => Some(patience.frame),
+            (true, true) => patience.idle,
+            (true, false) => Some(patience.idle.unwrap_or(patience.first).min(patience.first)),
+        };
         let read = async {
             match limit.and_then(|limit| waiting_since.checked_add(limit)) {
                 Some(deadline) => timeout_at(deadline, reader.read_buf(&mut buffer)).await.ok(),

@@ -117,6 +117,24 @@ async fn garbage_and_half_frames_harm_only_their_sender() {
 }
 
 #[tokio::test]
+async fn who_connects_and_says_nothing_loses_its_place() {
+    let patience = Patience { first: Duration::from_millis(200), ..Patience::default() };
+    let served = serve(Toy::new(Mode::Echo), Config::default(), TcpConfig { patience, ..tcp() }).await;
+    let mut spoken = Raw::join(&served).await;
+    spoken.send(b"x").await;
+    assert_eq!(spoken.recv().await.unwrap(), b"x");
+    let mut silent = Raw::join(&served).await;
+    silent.gone().await;
+    until(|| !served.notices.closed().is_empty()).await;
+    // Who has spoken may be silent for as long as it likes.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    spoken.send(b"y").await;
+    assert_eq!(spoken.recv().await.unwrap(), b"y");
+    let closed = served.notices.closed();
+    assert_eq!((closed.len(), closed[0].1), (1, CloseReason::Idle));
+}
+
+#[tokio::test]
 async fn an_idle_link_closes_if_the_configuration_says_so() {
     let patience = Patience { idle: Some(Duration::from_millis(200)), ..Patience::default() };
     let served = serve(Toy::new(Mode::Echo), Config::default(), TcpConfig { patience, ..tcp() }).await;

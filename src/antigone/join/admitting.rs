@@ -310,11 +310,6 @@ impl Pendings {
         self.table.remove(&id)
     }
 
-    /// A join of `name` was confirmed: its older pending joins are void (RA §4.1).
-    pub fn drop_older(&mut self, name: &Name, than: PendingId) {
-        self.table.retain(|id, pending| pending.name != *name || *id > than);
-    }
-
     /// What came over a link that is closed and must go: all but offers, since `hello` may come over another.
     pub fn link_closed(&mut self, link: Link) -> Vec<PendingId> {
         let mut gone = Vec::new();

@@ -20,13 +20,19 @@ impl Leader {
         let due = match timer {
             Timer::Question(_) => Due::ThirdParty,
             Timer::Pending(_) => Due::JoinExpiry,
-            Timer::Repeat(_) => Due::Record,
+            Timer::Repeat(cid) => self.repeats(cid, at),
             Timer::Silence(_) => Due::Silence,
             Timer::Linger(_) => Due::Farewell,
             Timer::Rekey => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
         };
         Wake::At(at, due)
+    }
+
+    /// What is repeated at `at`: the outstanding record, or the key block.
+    fn repeats(&self, cid: MemberId, at: Instant) -> Due {
+        let record = self.peers.get(&cid).and_then(|peer| peer.channel.repeat_at());
+        if record == Some(at) { Due::Record } else { Due::KeyRepeat }
     }
 
     pub(super) fn take_time(&mut self, cx: &mut Cx<'_>, now: Instant) {

@@ -21,8 +21,7 @@ pub(super) struct Session {
     pub(super) station: Station,
     pub(super) channel: Channel,
     pub(super) link: Option<Link>,
-    /// Checks what the leader signs for all.
-    #[cfg_attr(not(any(test, feature = "sim")), allow(dead_code, reason = "only told apart by state digests so far"))]
+    /// The leader's own entry in the view must hold it.
     pub(super) leader_key: VerifyingKey,
     /// A key is installed and has been known to be current: the join is complete.
     pub(super) joined: bool,

@@ -32,7 +32,8 @@ impl Member {
                     return Wake::Now(Due::EarlyFrames);
                 }
                 let linked = |at: Option<Instant>| if session.link.is_some() { at } else { None };
-                let mut wake = Wake::at(linked(session.owed.map(|owed| owed.at)), Due::Poll);
+                let due = if session.owed.is_some_and(|owed| owed.ask) { Due::Poll } else { Due::Output };
+                let mut wake = Wake::at(linked(session.owed.map(|owed| owed.at)), due);
                 wake = wake.earlier(Wake::at(linked(session.channel.repeat_at()), Due::Record));
                 wake = wake.earlier(Wake::at(session.poll_at, Due::Poll));
                 wake = wake.earlier(Wake::at(session.awaiting.as_ref().map(Backoff::due), Due::Poll));
