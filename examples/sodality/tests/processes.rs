@@ -136,7 +136,10 @@ impl Party {
                         return line;
                     }
                 }
-                Err(error) => panic!("{what} {word}: {error}: {:#?} {}", self.seen, self.errors(error)),
+                Err(error) => {
+                    let errors = self.errors(error);
+                    panic!("{what} {word}: {error}: {:#?} {errors}", self.seen)
+                }
             }
         }
     }
