@@ -1,4 +1,7 @@
 //! Each party a process of its own, on loopback, driven as a user drives it: by what is typed and what is shown.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+#![allow(clippy::disallowed_types, reason = "real processes take real time")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -463,7 +466,6 @@ fn what_cannot_be_used_is_said_in_one_line() {
     scratch.bad(&["ttp", "--registry", "reg", "--listen", &free], 5, &["chmod 600 reg"]);
 }
 
-#[cfg(unix)]
 fn private(scratch: &Scratch, name: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(scratch.path(name), fs::Permissions::from_mode(mode)).unwrap();
@@ -535,6 +537,23 @@ fn a_damaged_registry_is_told_and_nothing_else() {
     }
     assert_eq!(refused, 2 * pieces.len());
     assert!(!scratch.path("x.key").exists(), "no key without its principal");
+    // A few bytes that are others: it is told, or they were of no importance.
+    let mut seed = 0x5eed_0001_u32;
+    for _ in 0..40 {
+        let mut bytes = whole.clone();
+        for _ in 0..8 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = seed as usize % bytes.len().min(16 << 10);
+            bytes[at] ^= 1 << (seed >> 29);
+        }
+        fs::write(scratch.path("reg"), &bytes).unwrap();
+        let output = scratch.run(&["register", "--list", "--registry", "reg"]);
+        match output.status.code() {
+            Some(0) => assert_eq!(output.stderr, b""),
+            Some(5) => drop(complaint(&output.stderr)),
+            other => panic!("{other:?} {seed:#x} {}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
     fs::write(scratch.path("reg"), &whole).unwrap();
     scratch.good(&["register", "x", "--registry", "reg"]);
 }

@@ -3,8 +3,10 @@
 mod group;
 mod input;
 mod key;
+mod over;
 mod register;
 mod registry;
+mod role;
 mod room;
 mod ttp;
 

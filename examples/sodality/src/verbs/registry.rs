@@ -44,7 +44,7 @@ pub(super) struct Principal {
 
 impl Principal {
     fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let flags = u8::from(self.leads) * LEADS | u8::from(self.disabled) * DISABLED;
+        let flags = (u8::from(self.leads) * LEADS) | (u8::from(self.disabled) * DISABLED);
         let mut out = Zeroizing::new(Vec::with_capacity(2 + KEY_BYTES));
         out.extend_from_slice(&[FORM, flags]);
         out.extend_from_slice(self.key.expose());

@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::antigone::{Leader, Member};
 use sodality::endpoint::Cx;
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{EndReason, Ending, Event, JoinFailure, Message, Peer, Port, Refusal, Sender, Shortfall, Ticket};
-use sodality::group::Participant;
+use sodality::event::{EndReason, Ending, Event, Message, Peer, Port, Sender, Ticket};
 use sodality::identity::{MemberId, Name};
-use sodality::policy::Policy;
 use sodality::transfer::{Manifest, ObjectId, Outcome};
 use sodality_transports::driver::Handle;
 use sodality_transports::objects::{Objects, Report, Reports};
@@ -19,7 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::input::{HELP, Typed};
+use super::over::Over;
 use super::refusal_text;
+use super::role::Role;
 use crate::demo::party::hex;
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
@@ -35,70 +34,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Questions and files that are remembered at the same time; further ones are declined.
 const MOST: usize = 1024;
-
-/// What a user can do beyond what every participant can.
-pub(super) trait Role: Participant {
-    /// Whether it leads.
-    const LEADS: bool;
-    /// The policy in force.
-    fn policy(&self) -> Option<&Policy>;
-    /// Joins, if it is not in.
-    fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Leaves; what follows is told by events.
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Changes the key.
-    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Answers a question.
-    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError>;
-}
-
-impl Role for Member {
-    const LEADS: bool = false;
-
-    fn policy(&self) -> Option<&Policy> {
-        Self::policy(self)
-    }
-
-    fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::join(self, cx)
-    }
-
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::leave(self, cx)
-    }
-
-    fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
-
-    fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
-        Err(Misuse::NoTicket.into())
-    }
-}
-
-impl Role for Leader {
-    const LEADS: bool = true;
-
-    fn policy(&self) -> Option<&Policy> {
-        Some(Self::policy(self))
-    }
-
-    fn join(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
-
-    fn leave(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
-
-    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::rekey(self, cx)
-    }
-
-    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
-        Self::admit(self, cx, ticket, admit)
-    }
-}
 
 /// What a room is made for.
 pub(super) struct Setup {
@@ -139,12 +74,6 @@ pub(super) struct Room<M> {
 enum Go {
     On,
     Out,
-}
-
-/// What ended, and whether another attempt could help.
-struct Over {
-    failed: Failed,
-    again: bool,
 }
 
 impl<M: Role + 'static> Room<M> {
@@ -319,9 +248,9 @@ impl<M: Role + 'static> Room<M> {
                     vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
                 self.say("joined", said, fields).await;
             }
-            Event::JoinRefused(why) => return self.over(refused(&self.setup.leader, why)).await,
+            Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why)).await,
             Event::JoinFailed(why) => {
-                let over = join_failed(&self.setup.leader, why, self.unreached.as_deref());
+                let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref());
                 return self.over(over).await;
             }
             Event::Ended(ending) => return self.ended(ending).await,
@@ -377,8 +306,7 @@ impl<M: Role + 'static> Room<M> {
     }
 
     async fn ended(&mut self, ending: Ending) -> Result<Go, Failed> {
-        let leader = &self.setup.leader;
-        let (failed, again) = match ending {
+        match ending {
             Ending::Left | Ending::LeftUnconfirmed => {
                 let known = ending == Ending::Left;
                 let text = if known { "has left, and the leader knows" } else { "has left; the leader did not answer" };
@@ -389,36 +317,12 @@ impl<M: Role + 'static> Room<M> {
                 self.say("ended", "the leader has closed the group", Vec::new()).await;
                 return Ok(Go::Out);
             }
-            Ending::LeaderLost => (
-                Failed::Unreachable(format!("{leader} was lost: nothing was heard of it for too long; join again")),
-                true,
-            ),
-            Ending::Exhausted | Ending::ByLeader(EndReason::Exhausted) => {
-                (Failed::Group("the numbers of the session are used up; join again".into()), true)
-            }
-            Ending::ByLeader(EndReason::Failed) => {
-                (Failed::Unreachable(format!("{leader} took this member for dead; join again")), true)
-            }
-            Ending::ByLeader(EndReason::TakenOver) => (
-                Failed::Group(
-                    "somebody joined under this name, with its key; rotate the key if that was not you".into(),
-                ),
-                false,
-            ),
-            Ending::ByLeader(EndReason::Busy) => {
-                (Failed::Refused(format!("{leader} has a live member of this name; end that one, or wait")), true)
-            }
-            Ending::ByLeader(EndReason::Ejected | EndReason::Policy) => {
-                (Failed::Refused(format!("{leader} has put this member out; ask it why")), false)
-            }
-            Ending::LeaderViolation | Ending::ByLeader(EndReason::Protocol) => {
-                (Failed::Group(format!("the session with {leader} broke the protocol; join again")), true)
-            }
-            other => (Failed::Group(format!("the group ended: {other:?}")), false),
-        };
+            _ => {}
+        }
+        let over = Over::of_ending(&self.setup.leader, ending);
         let kind = format!("{ending:?}");
-        self.say("ended", failed.to_string(), vec![("ending", kind.into())]).await;
-        self.over(Over { failed, again }).await
+        self.say("ended", over.failed.to_string(), vec![("ending", kind.into())]).await;
+        self.over(over).await
     }
 
     async fn question(&mut self, ticket: Ticket, name: Name) -> Result<(), Failed> {
@@ -663,49 +567,4 @@ impl<M: Role + 'static> Room<M> {
         // Then it is not asked for, which comes to the same.
         let _ = self.objects.decline(object, from).await;
     }
-}
-
-fn refused(leader: &Name, why: Refusal) -> Over {
-    let text = refusal_text(why);
-    Over {
-        failed: Failed::Refused(format!("{leader} refuses: {text}; ask whoever leads the group")),
-        again: why == Refusal::Busy,
-    }
-}
-
-fn join_failed(leader: &Name, why: JoinFailure, unreached: Option<&str>) -> Over {
-    let (failed, again) = match (why, unreached) {
-        (JoinFailure::BelowFloor(shortfall), _) => {
-            let what = match shortfall {
-                Shortfall::ForwardSecrecy => "has no forward secrecy (forward-secrecy)",
-                Shortfall::Protection => "protects data less",
-                Shortfall::Origin => "has no signed origin (origin)",
-                Shortfall::FailureDetection => "does not detect failures (detection)",
-                Shortfall::RekeyOnLeave => "keeps the key when somebody goes (rekey-on-leave)",
-                _ => "falls short",
-            };
-            let text = format!("{leader}'s policy {what} than --floor demands; lower that if you trust it");
-            (Failed::Refused(text.replace(") than --floor demands", "), and --floor demands it")), false)
-        }
-        (JoinFailure::Timeout, Some(unreached)) => {
-            (Failed::Unreachable(format!("cannot reach {leader}: {unreached}; check --at, and that it runs")), true)
-        }
-        (JoinFailure::Timeout, None) => (
-            Failed::Unreachable(format!(
-                "{leader} did not answer in time; check --leader, --app, the own name and key, and that its third party runs"
-            )),
-            true,
-        ),
-        (JoinFailure::LinkTooSmall, _) => {
-            (Failed::Group(format!("{leader}'s policy has longer frames than the link carries")), false)
-        }
-        (JoinFailure::Ended(EndReason::Busy), _) => {
-            (Failed::Refused(format!("{leader} has a live member of this name; end that one, or wait")), true)
-        }
-        (JoinFailure::Ended(reason), _) => {
-            (Failed::Unreachable(format!("{leader} ended the join ({reason:?}); try again")), true)
-        }
-        (other, _) => (Failed::Group(format!("the join failed: {other:?}")), false),
-    };
-    Over { failed, again }
 }
