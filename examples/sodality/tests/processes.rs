@@ -324,6 +324,43 @@ fn sha256(bytes: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
+/// The lines of the README, as they stand but for the addresses.
+#[test]
+fn the_readme_makes_a_group() {
+    let scratch = Scratch::new("readme");
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let mut ttp: Option<(Party, String)> = None;
+    let mut lea: Option<(Party, String)> = None;
+    let mut joined = 0;
+    for line in readme.lines().filter_map(|line| line.strip_prefix("sodality ")) {
+        let words = line.split_once('#').map_or(line, |(line, _)| line).split_whitespace();
+        let address = |party: &Option<(Party, String)>| party.as_ref().unwrap().1.clone();
+        let words: Vec<String> = words
+            .map(|word| match word {
+                "0.0.0.0:7400" | "0.0.0.0:7401" => "127.0.0.1:0".to_owned(),
+                "ttp.example:7400" => address(&ttp),
+                "lea.example:7401" => address(&lea),
+                other => other.to_owned(),
+            })
+            .chain(["--json".to_owned()])
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if words[0] == "register" {
+            scratch.good(&words);
+            continue;
+        }
+        let mut party = Party::start(&scratch, &words);
+        if words[0] == "join" {
+            party.sees("joined", "");
+            joined += 1;
+            continue;
+        }
+        let address = party.address();
+        *if words[0] == "ttp" { &mut ttp } else { &mut lea } = Some((party, address));
+    }
+    assert_eq!(joined, 1);
+}
+
 #[test]
 fn who_may_join_is_the_leaders_and_the_registrys_choice() {
     let scratch = Scratch::new("admission");

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
@@ -22,7 +21,7 @@ use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
 use sodality_transports::{driver, objects};
 use tokio::sync::mpsc;
 
-use super::room::{Room, Setup};
+use super::room::{Room, Setup, Unreached};
 use super::{input, key, style};
 use crate::demo::party::{limits, object_config};
 use crate::exit::Failed;
@@ -178,7 +177,7 @@ fn floor(words: &[String]) -> Floor {
 }
 
 /// The observer of a driver: whom it cannot reach goes to the room, if that has time for it.
-fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, mpsc::Receiver<(Peer, Arc<str>)>) {
+fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
     let (notes, noted) = mpsc::channel(16);
     let observer = move |notice: &Notice| {
         if let Notice::Unreachable { peer, why, .. } = notice {

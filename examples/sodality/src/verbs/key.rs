@@ -24,7 +24,7 @@ const LONGEST: u64 = 256;
 /// # Errors
 /// [`Failed::Group`]: the system has no randomness.
 pub(super) fn fresh() -> Result<Secret, Failed> {
-    Secret::filled(KEY_BYTES, |out| getrandom::fill(out))
+    Secret::filled(KEY_BYTES, getrandom::fill)
         .map_err(|_| Failed::Group("the system gives no random bytes; try again later".into()))
 }
 

@@ -35,6 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Questions and files that are remembered at the same time; further ones are declined.
 const MOST: usize = 1024;
 
+/// Whom the driver cannot reach, and why.
+pub(super) type Unreached = mpsc::Receiver<(Peer, Arc<str>)>;
+
 /// What a room is made for.
 pub(super) struct Setup {
     /// Where received files go.
@@ -53,7 +56,7 @@ pub(super) struct Room<M> {
     tell: Teller,
     handle: Handle<M>,
     objects: Objects,
-    notes: mpsc::Receiver<(Peer, Arc<str>)>,
+    notes: Unreached,
     names: BTreeMap<MemberId, String>,
     awaited: BTreeMap<ObjectId, (String, PathBuf)>,
     offered: BTreeMap<ObjectId, String>,
@@ -77,13 +80,7 @@ enum Go {
 }
 
 impl<M: Role + 'static> Room<M> {
-    pub(super) fn new(
-        setup: Setup,
-        tell: Teller,
-        handle: Handle<M>,
-        objects: Objects,
-        notes: mpsc::Receiver<(Peer, Arc<str>)>,
-    ) -> Self {
+    pub(super) fn new(setup: Setup, tell: Teller, handle: Handle<M>, objects: Objects, notes: Unreached) -> Self {
         Self {
             setup,
             tell,
