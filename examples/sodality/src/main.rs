@@ -4,6 +4,8 @@
 mod demo;
 mod exit;
 mod files;
+mod timeline;
+mod verbs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,14 +13,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-const EXIT_CODES: &str = "\
-Exit status:
-  0    all went well
-  1    the group failed: somebody did not get what was sent, or nothing moved any more
-  2    the command line is wrong
-  3    the file to send cannot be used
-  4    the folder for what is received cannot be used, or has such a file already
-  130  interrupted (Ctrl-C)";
+use exit::{EXIT_CODES, Failed};
+use timeline::Style;
 
 /// Secure groups on the command line.
 #[derive(Debug, Parser)]
@@ -35,6 +31,14 @@ enum Command {
     /// links tells what it saw.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
+    #[command(after_help = EXIT_CODES)]
+    Register(verbs::RegisterArgs),
+    #[command(after_help = EXIT_CODES)]
+    Ttp(verbs::TtpArgs),
+    #[command(after_help = EXIT_CODES)]
+    Lead(verbs::LeadArgs),
+    #[command(after_help = EXIT_CODES)]
+    Join(verbs::JoinArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,18 +72,28 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
+fn demonstrate(args: DemoArgs) -> Result<(), Failed> {
+    let style = match (args.json, args.quiet) {
+        (true, _) => Style::Json,
+        (_, true) => Style::Quiet,
+        _ => Style::Human,
+    };
+    demo::main(demo::Options { file: args.file, out: args.out, force: args.force, style })
+}
+
 fn main() -> ExitCode {
-    let Args { command: Command::Demo(args) } = match Args::try_parse() {
+    let Args { command } = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
-    let style = match (args.json, args.quiet) {
-        (true, _) => demo::Style::Json,
-        (_, true) => demo::Style::Quiet,
-        _ => demo::Style::Human,
+    let done = match command {
+        Command::Demo(args) => demonstrate(args),
+        Command::Register(args) => verbs::register(args),
+        Command::Ttp(args) => verbs::ttp(args),
+        Command::Lead(args) => verbs::lead(args),
+        Command::Join(args) => verbs::join(args),
     };
-    let options = demo::Options { file: args.file, out: args.out, force: args.force, style };
-    match demo::main(options) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("sodality: {failed}");

@@ -114,7 +114,7 @@ fn a_file_of_an_odd_size_arrives_as_it_is() {
     // A second time: nothing is overwritten, and the words say what to do.
     fs::write(out.join("cyd/odd one.bin"), b"mine").unwrap();
     let again = program(&scratch).arg(&file).arg("--out").arg(&out).output().unwrap();
-    assert_eq!(again.status.code(), Some(4));
+    assert_eq!(again.status.code(), Some(6));
     assert!(complaint(&again).contains("--force"));
     assert_eq!(fs::read(out.join("cyd/odd one.bin")).unwrap(), b"mine");
     // With consent it is.
@@ -171,12 +171,12 @@ fn bad_input_gets_one_line_and_its_own_status() {
         fs::write(path, b"x").unwrap();
     }
     let cases: [(&[&Path], i32, &str); 6] = [
-        (&[&scratch.path("none")], 3, "no such file"),
-        (&[&scratch.0], 3, "is a folder"),
-        (&[&hidden], 3, "plain name"),
-        (&[&file, Path::new("--out"), &plain], 4, "--out"),
-        (&[&file, Path::new("--out"), &plain.join("below")], 4, "--out"),
-        (&[Path::new("--out"), Path::new("/proc/none")], 4, "--out"),
+        (&[&scratch.path("none")], 5, "no such file"),
+        (&[&scratch.0], 5, "is a folder"),
+        (&[&hidden], 5, "plain name"),
+        (&[&file, Path::new("--out"), &plain], 6, "--out"),
+        (&[&file, Path::new("--out"), &plain.join("below")], 6, "--out"),
+        (&[Path::new("--out"), Path::new("/proc/none")], 6, "--out"),
     ];
     for (args, status, word) in cases {
         let output = program(&scratch).args(args).output().unwrap();
@@ -199,7 +199,7 @@ fn bad_input_gets_one_line_and_its_own_status() {
 fn a_pipe_is_no_file() {
     let scratch = Scratch::new("pipe");
     let output = program(&scratch).arg("/dev/null").output().unwrap();
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(5));
     assert!(complaint(&output).contains("not a plain file"));
 }
 

@@ -1,10 +1,9 @@
 //! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback.
 
-mod party;
+pub(crate) mod party;
 mod person;
 mod summary;
 mod tap;
-mod timeline;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,21 +21,10 @@ use tokio::time::sleep;
 
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
+use crate::timeline::{self, Line, Printer, Style, Teller};
 use party::{Account, Common, Ended, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
-use timeline::{Line, Printer, Teller};
-
-/// How the demonstration is shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Style {
-    /// A timeline for people.
-    Human,
-    /// JSON, a line each.
-    Json,
-    /// The summary only.
-    Quiet,
-}
 
 /// What the command line says.
 #[derive(Debug)]
@@ -233,8 +221,12 @@ async fn conduct(
     let policy = Policy { grace: Duration::from_millis(300), settle: Duration::from_millis(100), ..Policy::default() };
     let late = late_name(&load.name);
     let demo = tell("demo");
-    demo.tell("policy", summary::policy_line(&policy), vec![("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into())])
-        .await;
+    demo.tell(
+        "policy",
+        timeline::policy_line(&policy),
+        vec![("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into())],
+    )
+    .await;
     let shown = timeline::bytes(load.size);
     let fields = vec![("file", (&*load.name).into()), ("size", load.size.into())];
     demo.tell("file", format!("the file is {} ({shown}), {origin}", load.name), fields).await;

@@ -24,8 +24,8 @@ use sodality_transports::transport::LinkLimits;
 use tokio::sync::{oneshot, watch};
 
 use super::person::Person;
-use super::timeline::Teller;
 use crate::files::{Folder, Load};
+use crate::timeline::Teller;
 
 /// What each queue of a link holds, and what of it one sender may fill: a quarter is left for others.
 const QUEUE: usize = 4 << 20;
@@ -83,7 +83,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn limits() -> LinkLimits {
+/// What the queues of a link hold.
+pub(crate) fn limits() -> LinkLimits {
     LinkLimits { in_bytes: 1 << 20, data_bytes: QUEUE, ..LinkLimits::default() }
 }
 
@@ -184,7 +185,7 @@ pub(crate) async fn leader(
     // As above.
     let _ = bound.send(address);
     let name = common.leader.as_str().to_owned();
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(&common));
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(common.suite.clone()));
     let person = Person::new(name, common, tell, folder, Part::Leads, handle.clone(), objects);
     let account = person.live(reports, stop).await?;
     let driver = handle.stats();
@@ -230,7 +231,7 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(leader));
     let config = driver::Config::default().link_limits(limits()).connector(connector);
     let (handle, events) = driver::spawn(machine.map_err(text)?, config);
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(&common));
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(common.suite.clone()));
     tell.tell(
         "asks",
         format!("asks {} at {leader} to join", common.leader),
@@ -261,8 +262,9 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     Ok(Account { stats, driver, left: leaves.then_some(finished.machine), ..account })
 }
 
-fn object_config(common: &Common) -> objects::Config {
-    let mut config = objects::Config::new(common.suite.clone());
+/// How objects are run over such links.
+pub(crate) fn object_config(suite: Arc<dyn Suite>) -> objects::Config {
+    let mut config = objects::Config::new(suite);
     config.transfer.window = WINDOW;
     config
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{Cause, Causes, Ending, Event, Message, Port, Sender, Stats};
+use sodality::event::{Ending, Event, Message, Port, Sender, Stats};
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::party::{Account, Arrival, Common, Ended, Part, SECRET, hex, late_text, text};
-use super::timeline::{Teller, bytes};
 use crate::files::{Folder, Load, Outgoing};
+use crate::timeline::{Teller, bytes, cause_text, causes_text};
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
 const SAY_ATTEMPTS: u32 = 100;
@@ -414,24 +414,4 @@ impl Source for Reading<'_> {
 
 pub(crate) fn short(digest: &str) -> &str {
     digest.get(..16).unwrap_or(digest)
-}
-
-fn cause_text(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Open => "the group opens",
-        Cause::Join => "somebody joined",
-        Cause::Leave => "a leave",
-        Cause::Eject => "ejected",
-        Cause::Failure => "silent for too long",
-        Cause::Takeover => "joined again",
-        Cause::Policy => "another policy",
-        Cause::Period => "the key was old",
-        Cause::Messages | Cause::Bytes => "the key was used up",
-        Cause::Command => "asked for",
-        _ => "another cause",
-    }
-}
-
-fn causes_text(causes: Causes) -> String {
-    causes.iter().map(cause_text).collect::<Vec<_>>().join(", ")
 }

@@ -6,15 +6,14 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
 use sodality::event::Event;
-use sodality::policy::{Policy, Protection};
 use sodality_transports::clock::Clock;
 
 use super::party::Account;
 use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
-use super::timeline::{Fields, Printer, bytes};
 use super::{LEADER, LEAVER, TAPPED, late_name};
 use crate::exit::Failed;
+use crate::timeline::{Fields, Printer, bytes};
 
 /// All that is known in the end.
 pub(crate) struct Finale {
@@ -26,30 +25,6 @@ pub(crate) struct Finale {
     pub(crate) pieces: usize,
     /// How many the same search finds in the plaintexts themselves.
     pub(crate) control: u64,
-}
-
-/// The policy in one line.
-pub(crate) fn policy_line(policy: &Policy) -> String {
-    let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
-    let polls =
-        policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
-    format!(
-        "repaired Antigone: {}{} origin, {:?} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
-        match policy.protection {
-            Protection::None => "no protection, ",
-            Protection::Integrity => "integrity, ",
-            Protection::Confidentiality => "confidentiality, ",
-            Protection::Both => "confidentiality and integrity, ",
-        },
-        if policy.origin { "signed" } else { "unsigned" },
-        policy.views,
-        if policy.ephemeral { "forward-secret" } else { "plain" },
-        causes.join("/"),
-        policy.grace,
-        policy.settle,
-    )
-    .to_lowercase()
-    .replace("antigone", "Antigone")
 }
 
 /// What became of the frames that somebody without a key was given.

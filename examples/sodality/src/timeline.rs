@@ -7,10 +7,21 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sodality::endpoint::Instant;
+use sodality::event::{Cause, Causes};
+use sodality::policy::{Policy, Protection};
 use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
 
-use super::Style;
+/// How what happens is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Style {
+    /// A timeline for people.
+    Human,
+    /// JSON, a line each.
+    Json,
+    /// The summary only.
+    Quiet,
+}
 
 /// The value of a field.
 #[derive(Clone, Debug)]
@@ -261,10 +272,15 @@ impl Printer {
 
     /// Prints what belongs to the summary.
     pub(crate) fn closing(&mut self, kind: &'static str, text: &str, fields: &Fields) {
+        self.plain("summary", kind, text, fields);
+    }
+
+    /// Prints `text` for people as it stands, without time and name.
+    pub(crate) fn plain(&mut self, who: &str, kind: &'static str, text: &str, fields: &Fields) {
         match self.style {
             Style::Json => {
                 let at = self.now();
-                self.put(&json(at, "summary", kind, fields));
+                self.put(&json(at, who, kind, fields));
             }
             Style::Human | Style::Quiet => self.put(&printable(text)),
         }
@@ -288,4 +304,48 @@ impl Printer {
         }
         self.ways.clear();
     }
+}
+
+pub(crate) fn cause_text(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Open => "the group opens",
+        Cause::Join => "somebody joined",
+        Cause::Leave => "a leave",
+        Cause::Eject => "ejected",
+        Cause::Failure => "silent for too long",
+        Cause::Takeover => "joined again",
+        Cause::Policy => "another policy",
+        Cause::Period => "the key was old",
+        Cause::Messages | Cause::Bytes => "the key was used up",
+        Cause::Command => "asked for",
+        _ => "another cause",
+    }
+}
+
+pub(crate) fn causes_text(causes: Causes) -> String {
+    causes.iter().map(cause_text).collect::<Vec<_>>().join(", ")
+}
+
+/// The policy in one line.
+pub(crate) fn policy_line(policy: &Policy) -> String {
+    let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
+    let polls =
+        policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
+    format!(
+        "repaired Antigone: {}{} origin, {:?} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
+        match policy.protection {
+            Protection::None => "no protection, ",
+            Protection::Integrity => "integrity, ",
+            Protection::Confidentiality => "confidentiality, ",
+            Protection::Both => "confidentiality and integrity, ",
+        },
+        if policy.origin { "signed" } else { "unsigned" },
+        policy.views,
+        if policy.ephemeral { "forward-secret" } else { "plain" },
+        causes.join("/"),
+        policy.grace,
+        policy.settle,
+    )
+    .to_lowercase()
+    .replace("antigone", "Antigone")
 }

@@ -1,0 +1,273 @@
+//! `sodality lead` and `sodality join`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
+use sodality::crypto::Key;
+use sodality::crypto::keys::role;
+use sodality::endpoint::Cx;
+use sodality::event::Peer;
+use sodality::group::Limits;
+use sodality::identity::Name;
+use sodality::policy::file::PRESETS;
+use sodality::policy::{Floor, Policy, Protection};
+use sodality_transports::clock::Clock;
+use sodality_transports::report::Notice;
+use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
+use sodality_transports::{driver, objects};
+use tokio::sync::mpsc;
+
+use super::room::{Room, Setup, Unreached};
+use super::{input, key, style};
+use crate::demo::party::{limits, object_config};
+use crate::exit::Failed;
+use crate::files::Folder;
+use crate::timeline::Teller;
+
+/// A policy file is shorter than this.
+const LONGEST_POLICY: u64 = 1 << 20;
+
+/// What a participant is started with.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The own name, as registered
+    name: String,
+    /// The application: all in a group say the same
+    #[arg(long, value_name = "NAME")]
+    app: String,
+    /// The file of the own key (also /dev/fd/N for a descriptor), or - for a line of the standard input, typed unseen
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Where received files go; ./received-NAME if none is named
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace files of the same name there
+    #[arg(long)]
+    force: bool,
+    /// Decline files that are longer
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    max_file: u64,
+    /// Print JSON, a line for each thing that happens
+    #[arg(long)]
+    json: bool,
+}
+
+/// Leads a group: opens it, admits members, and relays what they say. Typed lines are said; /help shows the commands.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeadArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Where the third party is
+    #[arg(long, value_name = "HOST:PORT")]
+    ttp: String,
+    /// Where to listen for members
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: String,
+    /// The file (TOML) that says what the group is like
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    policy: Option<PathBuf>,
+    /// A ready-made policy
+    #[arg(long, value_name = "NAME", value_parser = PRESETS.map(|(name, _)| name))]
+    preset: Option<String>,
+    /// Admit nobody else; without this and --ask, everybody who is registered
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "ask")]
+    allow: Option<Vec<String>>,
+    /// Ask for each: /yes N or /no N
+    #[arg(long)]
+    ask: bool,
+}
+
+/// Joins a group. Typed lines are said; /help shows the commands.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JoinArgs {
+    #[command(flatten)]
+    common: Common,
+    /// The name of the leader
+    #[arg(long, value_name = "NAME")]
+    leader: String,
+    /// Where the leader is
+    #[arg(long, value_name = "HOST:PORT")]
+    at: String,
+    /// What the leader's policy must have, and no less. Any of: none, integrity, confidentiality, both (the protection
+    /// of data), forward-secrecy, origin (signed), detection (of failures), rekey-on-leave
+    #[arg(
+        long,
+        value_name = "WORD,…",
+        value_delimiter = ',',
+        default_value = "both,forward-secrecy,detection,rekey-on-leave",
+        value_parser = ["none", "integrity", "confidentiality", "both", "forward-secrecy", "origin", "detection", "rekey-on-leave"]
+    )]
+    floor: Vec<String>,
+    /// How long to try to join
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    wait: u64,
+    /// If the leader does not answer or is lost, try again, with growing pauses, until /leave or Ctrl-C
+    #[arg(long)]
+    rejoin: bool,
+}
+
+/// What can be put right by the user, and is checked before anything begins.
+struct Ready {
+    name: Name,
+    app: Name,
+    key: Key<role::LongTerm>,
+    folder: Folder,
+}
+
+fn ready(common: &Common) -> Result<Ready, Failed> {
+    let (name, app) = (super::name(&common.name)?, super::name(&common.app)?);
+    let folder = match &common.out {
+        Some(path) => path.clone(),
+        None => {
+            let file = format!("received-{name}");
+            if !sodality::transfer::file_name_is_plain(&file) {
+                return Err(Failed::Usage(format!("{name} makes no plain name of a folder; name one with --out")));
+            }
+            file.into()
+        }
+    };
+    let key = key::read(&common.key)?;
+    let folder = Folder::open(&folder, common.force)?;
+    Ok(Ready { name, app, key, folder })
+}
+
+fn policy(args: &LeadArgs) -> Result<Policy, Failed> {
+    if let Some(preset) = &args.preset {
+        return Policy::preset(preset).ok_or_else(|| Failed::Usage(format!("{preset}: no such preset")));
+    }
+    let Some(path) = &args.policy else { return Ok(Policy::default()) };
+    let shown = path.display();
+    let text = read_text(path).map_err(|error| {
+        Failed::Input(match error.kind() {
+            ErrorKind::NotFound => format!("{shown}: there is no such policy; name a file that exists, or a --preset"),
+            _ => format!("{shown}: the policy cannot be read ({error})"),
+        })
+    })?;
+    Policy::from_toml(&text).map_err(|error| {
+        Failed::Input(format!("{shown}:{}:{}: {}; mend the policy there", error.line, error.column, error.what))
+    })
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST_POLICY).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn floor(words: &[String]) -> Floor {
+    let has = |word: &str| words.iter().any(|given| given == word);
+    let protection = match (has("both"), has("confidentiality"), has("integrity")) {
+        (true, ..) | (_, true, true) => Protection::Both,
+        (_, true, false) => Protection::Confidentiality,
+        (_, false, true) => Protection::Integrity,
+        (false, false, false) => Protection::None,
+    };
+    Floor {
+        ephemeral: has("forward-secrecy"),
+        protection,
+        origin: has("origin"),
+        detection: has("detection"),
+        rekey_on_leave: has("rekey-on-leave"),
+    }
+}
+
+/// The observer of a driver: whom it cannot reach goes to the room, if that has time for it.
+fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
+    let (notes, noted) = mpsc::channel(16);
+    let observer = move |notice: &Notice| {
+        if let Notice::Unreachable { peer, why, .. } = notice {
+            // Told often enough.
+            let _ = notes.try_send((peer.clone(), why.clone()));
+        }
+    };
+    (observer, noted)
+}
+
+/// Leads a group until `/quit`.
+///
+/// # Errors
+/// [`Failed`].
+pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
+    let policy = policy(&args)?;
+    let access = match (&args.allow, args.ask) {
+        (Some(names), _) => {
+            Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
+        }
+        (None, true) => Access::Ask,
+        (None, false) => Access::Registered,
+    };
+    let ready = ready(&args.common)?;
+    let who = ready.name.as_str().to_owned();
+    super::run(style(args.common.json), &who, |tell| leading(args, ready, policy, access, tell))
+}
+
+async fn leading(args: LeadArgs, ready: Ready, policy: Policy, access: Access, tell: Teller) -> Result<(), Failed> {
+    let Ready { name, app, key, folder } = ready;
+    let (third_party, at) = (super::address(&args.ttp).await?, super::address(&args.listen).await?);
+    let suite = super::suite();
+    let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
+    let config =
+        LeaderConfig { suite: suite.clone(), app, name: name.clone(), key, policy, access, limits: Limits::default() };
+    let machine = Leader::open(config, &mut Cx::new(clock.now(), &mut rng))
+        .map_err(|error| Failed::Group(format!("the group cannot be opened: {error}")))?;
+    let connector =
+        TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
+    let (observer, notes) = observer();
+    let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector).observer(observer);
+    let (handle, events) = driver::spawn(machine, config);
+    let address = tcp::listen(handle.uplink(), at, TcpConfig::default())
+        .await
+        .map_err(|error| super::cannot_listen(&args.listen, &error))?;
+    tell.tell("listening", format!("listens on {address}"), vec![("address", address.to_string().into())]).await;
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(suite));
+    let setup = Setup { folder, max_file: args.common.max_file.saturating_mul(1 << 20), rejoin: false, leader: name };
+    Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
+}
+
+/// Joins a group and stays until `/leave`.
+///
+/// # Errors
+/// [`Failed`].
+pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
+    let leader = super::name(&args.leader)?;
+    if args.leader == args.common.name {
+        return Err(Failed::Usage("a member and its leader need different names".into()));
+    }
+    let ready = ready(&args.common)?;
+    let who = ready.name.as_str().to_owned();
+    super::run(style(args.common.json), &who, |tell| joining(args, ready, leader, tell))
+}
+
+async fn joining(args: JoinArgs, ready: Ready, leader: Name, tell: Teller) -> Result<(), Failed> {
+    let Ready { name, app, key, folder } = ready;
+    let at = super::address(&args.at).await?;
+    let suite = super::suite();
+    let wanted = Peer::Leader(leader.clone());
+    let machine = Member::new(MemberConfig {
+        suite: suite.clone(),
+        app,
+        leader: leader.clone(),
+        name,
+        key,
+        floor: floor(&args.floor),
+        limits: Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() },
+    })
+    .map_err(|error| Failed::Group(error.to_string()))?;
+    let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(at));
+    let (observer, notes) = observer();
+    let config = driver::Config::default().link_limits(limits()).connector(connector).observer(observer);
+    let (handle, events) = driver::spawn(machine, config);
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(suite));
+    let said = format!("asks {leader} at {at} to join");
+    tell.tell("asks", said, vec![("leader", leader.as_str().into()), ("address", at.to_string().into())]).await;
+    let asked = handle.call(|machine, cx| machine.join(cx)).await;
+    asked.map_err(|error| Failed::Group(error.to_string()))?.map_err(|error| Failed::Group(error.to_string()))?;
+    let max_file = args.common.max_file.saturating_mul(1 << 20);
+    let setup = Setup { folder, max_file, rejoin: args.rejoin, leader };
+    Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
+}

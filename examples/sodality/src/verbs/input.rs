@@ -1,0 +1,107 @@
+//! What is typed: lines, a few of them commands.
+
+use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
+use std::thread;
+
+use tokio::sync::mpsc;
+
+/// A longer line is taken in pieces.
+const LONGEST: u64 = 32 << 10;
+
+/// What the commands are.
+pub(super) const HELP: &[&str] = &[
+    "a line            says it to the group",
+    "/send FILE        sends a file to all",
+    "/who              shows who is in the group",
+    "/status           shows what protects the group, and how fresh the key is",
+    "/leave            leaves (the leader: ends; what is on its way is given up); also /quit",
+    "/rekey            (leader) changes the key",
+    "/yes N, /no N     (leader, with --ask) admits, or does not, who asked under that number",
+    "//line            says /line",
+];
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Typed {
+    Say(String),
+    Send(PathBuf),
+    Who,
+    Leave,
+    Status,
+    Rekey,
+    Admit(u64, bool),
+    Help,
+    /// Nothing that is known, and why.
+    Wrong(String),
+}
+
+pub(super) fn parse(line: &str) -> Option<Typed> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.trim().is_empty() {
+        return None;
+    }
+    let Some(command) = line.strip_prefix('/') else { return Some(Typed::Say(line.to_owned())) };
+    if command.starts_with('/') {
+        return Some(Typed::Say(command.to_owned()));
+    }
+    let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+    let rest = rest.trim();
+    Some(match (verb, rest) {
+        ("send", "") => Typed::Wrong("/send needs the name of a file".into()),
+        ("send", file) => Typed::Send(file.into()),
+        ("who", "") => Typed::Who,
+        ("leave" | "quit", "") => Typed::Leave,
+        ("status", "") => Typed::Status,
+        ("rekey", "") => Typed::Rekey,
+        ("help", "") => Typed::Help,
+        ("yes" | "no", number) => match number.parse() {
+            Ok(number) => Typed::Admit(number, verb == "yes"),
+            Err(_) => Typed::Wrong(format!("/{verb} needs the number of who asked")),
+        },
+        _ => Typed::Wrong(format!("/{verb}: no such command, or too much after it; /help shows all")),
+    })
+}
+
+/// Reads the standard input in a thread of its own, which may wait for ever. Its end is no command: a participant that
+/// nobody types for stays until it is told otherwise.
+pub(super) fn lines() -> mpsc::Receiver<Typed> {
+    let (typed, lines) = mpsc::channel(16);
+    let read = move || {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            if let Some(parsed) = parse(&String::from_utf8_lossy(&line))
+                && typed.blocking_send(parsed).is_err()
+            {
+                return;
+            }
+        }
+    };
+    // Without a thread there is nothing to read: the group goes on.
+    let _ = thread::Builder::new().name("input".into()).spawn(read);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_chat_and_slashes_are_commands() {
+        assert_eq!(parse("hello / there\n"), Some(Typed::Say("hello / there".into())));
+        assert_eq!(parse(" \r\n"), None);
+        assert_eq!(parse("//who"), Some(Typed::Say("/who".into())));
+        assert_eq!(parse("/send a b.txt\n"), Some(Typed::Send("a b.txt".into())));
+        assert_eq!(parse("/yes 3"), Some(Typed::Admit(3, true)));
+        assert_eq!(parse("/no 4"), Some(Typed::Admit(4, false)));
+        assert_eq!((parse("/quit"), parse("/leave")), (Some(Typed::Leave), Some(Typed::Leave)));
+        for wrong in ["/send", "/yes", "/no x", "/", "/who am i", "/nonsense"] {
+            assert!(matches!(parse(wrong), Some(Typed::Wrong(_))), "{wrong}");
+        }
+    }
+}

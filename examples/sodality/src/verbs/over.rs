@@ -1,0 +1,97 @@
+//! What it means for the user that the group, or an attempt to join it, is over.
+
+use sodality::event::{EndReason, Ending, JoinFailure, Refusal, Shortfall};
+use sodality::identity::Name;
+
+use super::refusal_text;
+use crate::exit::Failed;
+
+/// What ended, and whether another attempt could help.
+pub(super) struct Over {
+    /// How the program fails, if there is none.
+    pub(super) failed: Failed,
+    /// Whether there may be one.
+    pub(super) again: bool,
+}
+
+impl Over {
+    /// After this ending.
+    pub(super) fn of_ending(leader: &Name, ending: Ending) -> Self {
+        let (failed, again) = match ending {
+            Ending::LeaderLost => (
+                Failed::Unreachable(format!("{leader} was lost: nothing was heard of it for too long; join again")),
+                true,
+            ),
+            Ending::Exhausted | Ending::ByLeader(EndReason::Exhausted) => {
+                (Failed::Group("the numbers of the session are used up; join again".into()), true)
+            }
+            Ending::ByLeader(EndReason::Failed) => {
+                (Failed::Unreachable(format!("{leader} took this member for dead; join again")), true)
+            }
+            Ending::ByLeader(EndReason::TakenOver) => (
+                Failed::Group(
+                    "somebody joined under this name, with its key; rotate the key if that was not you".into(),
+                ),
+                false,
+            ),
+            Ending::ByLeader(EndReason::Busy) => {
+                (Failed::Refused(format!("{leader} has a live member of this name; end that one, or wait")), true)
+            }
+            Ending::ByLeader(EndReason::Ejected | EndReason::Policy) => {
+                (Failed::Refused(format!("{leader} has put this member out; ask it why")), false)
+            }
+            Ending::LeaderViolation | Ending::ByLeader(EndReason::Protocol) => {
+                (Failed::Group(format!("the session with {leader} broke the protocol; join again")), true)
+            }
+            other => (Failed::Group(format!("the group ended: {other:?}")), false),
+        };
+        Self { failed, again }
+    }
+
+    /// After a refused join.
+    pub(super) fn of_refusal(leader: &Name, why: Refusal) -> Self {
+        let text = refusal_text(why);
+        Self {
+            failed: Failed::Refused(format!("{leader} refuses: {text}; ask whoever leads the group")),
+            again: why == Refusal::Busy,
+        }
+    }
+
+    /// After a join that came to nothing; `unreached` says why there was no link.
+    pub(super) fn of_failure(leader: &Name, why: JoinFailure, unreached: Option<&str>) -> Self {
+        let (failed, again) = match (why, unreached) {
+            (JoinFailure::BelowFloor(shortfall), _) => {
+                let what = match shortfall {
+                    Shortfall::ForwardSecrecy => "has no forward secrecy (forward-secrecy)",
+                    Shortfall::Protection => "protects data less",
+                    Shortfall::Origin => "has no signed origin (origin)",
+                    Shortfall::FailureDetection => "does not detect failures (detection)",
+                    Shortfall::RekeyOnLeave => "keeps the key when somebody goes (rekey-on-leave)",
+                    _ => "falls short",
+                };
+                let text = format!("{leader}'s policy {what} than --floor demands; lower that if you trust it");
+                (Failed::Refused(text.replace(") than --floor demands", "), and --floor demands it")), false)
+            }
+            (JoinFailure::Timeout, Some(unreached)) => {
+                (Failed::Unreachable(format!("cannot reach {leader}: {unreached}; check --at, and that it runs")), true)
+            }
+            (JoinFailure::Timeout, None) => (
+                Failed::Unreachable(format!(
+                    "{leader} did not answer in time; check --leader, --app, the own name and key, and that its third party runs"
+                )),
+                true,
+            ),
+            (JoinFailure::LinkTooSmall, _) => {
+                (Failed::Group(format!("{leader}'s policy has longer frames than the link carries")), false)
+            }
+            (JoinFailure::Ended(EndReason::Busy), _) => {
+                (Failed::Refused(format!("{leader} has a live member of this name; end that one, or wait")), true)
+            }
+            (JoinFailure::Ended(reason), _) => {
+                (Failed::Unreachable(format!("{leader} ended the join ({reason:?}); try again")), true)
+            }
+            (other, _) => (Failed::Group(format!("the join failed: {other:?}")), false),
+        };
+        Self { failed, again }
+    }
+}
