@@ -561,6 +561,27 @@ fn many_register_at_once_and_none_is_lost() {
     assert_eq!(left, 13, "the registry and twelve keys, and nothing else");
 }
 
+/// Killed at any moment, a registration has happened or it has not.
+#[test]
+fn a_killed_registration_damages_nothing() {
+    let scratch = Scratch::new("killed");
+    scratch.register(&[]);
+    let mut before = 1;
+    for round in 0..25_u64 {
+        let name = format!("m{round:02}");
+        let args = ["register", &name, "--registry", "reg"];
+        let mut child = scratch.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(700 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let listed = scratch.good(&["register", "--list", "--registry", "reg"]);
+        let after = listed.lines().count();
+        assert!(after == before || after == before + 1, "{listed}");
+        assert!(after == before || scratch.path(&format!("{name}.key")).exists(), "no principal without its key");
+        before = after;
+    }
+}
+
 #[test]
 fn a_key_may_come_by_the_standard_input_or_a_descriptor() {
     let scratch = Scratch::new("key-in");

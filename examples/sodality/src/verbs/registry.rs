@@ -190,12 +190,17 @@ impl Registry {
         work: impl FnOnce(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Failed> {
         self.guarded(|| {
-            let transaction = match patiently(|| ReadOnlyDatabase::open(&self.path)) {
-                Ok(store) => store.begin_read()?,
+            let read_only = || patiently(|| ReadOnlyDatabase::open(&self.path));
+            let store = match read_only() {
                 // Somebody died while it was open: opening it for writing mends it.
-                Err(Error::RepairAborted) => patiently(|| Database::open(&self.path))?.begin_read()?,
-                Err(error) => return Err(error),
+                Err(Error::RepairAborted) => {
+                    drop(patiently(|| Database::open(&self.path))?);
+                    read_only()?
+                }
+                opened => opened?,
             };
+            // The store closes when it is dropped: it outlives what is read from it.
+            let transaction = store.begin_read()?;
             work(&transaction.open_table(PRINCIPALS)?)
         })
     }
