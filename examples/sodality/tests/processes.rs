@@ -543,6 +543,69 @@ fn the_registry_keeps_what_it_is_told() {
     scratch.bad(&["register", "x", "--registry", "none/reg"], 6, &["--registry"]);
 }
 
+#[test]
+fn many_register_at_once_and_none_is_lost() {
+    let scratch = Scratch::new("at-once");
+    let names: Vec<String> = (0..12).map(|number| format!("m{number:02}")).collect();
+    let running: Vec<Child> = names
+        .iter()
+        .map(|name| scratch.command(&["register", name, "--registry", "reg"]).stdout(Stdio::null()).spawn().unwrap())
+        .collect();
+    for mut child in running {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    let listed = scratch.good(&["register", "--list", "--registry", "reg"]);
+    let expected: String = names.iter().map(|name| format!("member  enabled   {name}\n")).collect();
+    assert_eq!(listed, expected);
+    let left = fs::read_dir(&scratch.0).unwrap().count();
+    assert_eq!(left, 13, "the registry and twelve keys, and nothing else");
+}
+
+/// Killed at any moment, a registration has happened or it has not.
+#[test]
+fn a_killed_registration_damages_nothing() {
+    let scratch = Scratch::new("killed");
+    scratch.register(&[]);
+    let mut before = 1;
+    for round in 0..25_u64 {
+        let name = format!("m{round:02}");
+        let args = ["register", &name, "--registry", "reg"];
+        let mut child = scratch.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(700 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let listed = scratch.good(&["register", "--list", "--registry", "reg"]);
+        let after = listed.lines().count();
+        assert!(after == before || after == before + 1, "{listed}");
+        assert!(after == before || scratch.path(&format!("{name}.key")).exists(), "no principal without its key");
+        before = after;
+    }
+}
+
+#[test]
+fn a_key_may_come_by_the_standard_input_or_a_descriptor() {
+    let scratch = Scratch::new("key-in");
+    scratch.register(&["ada"]);
+    let mut ttp = scratch.ttp();
+    let mut lea = scratch.lead(&ttp.address(), &[]);
+    let at = lea.address();
+    // The first line is the key; what follows is said once the group is there.
+    let mut ada = Party::start(&scratch, &Scratch::join_args("ada", "-", &at, &[]));
+    ada.type_line(fs::read_to_string(scratch.path("ada.key")).unwrap().trim());
+    ada.type_line("typed before");
+    lea.sees("heard", "typed before");
+    ada.type_line("/leave");
+    assert_eq!(ada.ends(), (Some(0), String::new()));
+    let args = Scratch::join_args("ada", "/dev/fd/0", &at, &["--wait", "10"]);
+    let mut command = scratch.command(&args);
+    command.stdin(fs::File::open(scratch.path("ada.key")).unwrap()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(shown.any(|line| line.unwrap().contains("\"what\":\"joined\"")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Whatever a damaged file holds: one line and a status, never a panic.
 #[test]
 fn a_damaged_registry_is_told_and_nothing_else() {

@@ -99,6 +99,7 @@ pub(crate) struct JoinArgs {
         value_name = "WORD,…",
         value_delimiter = ',',
         default_value = "both,forward-secrecy,detection,rekey-on-leave",
+        hide_possible_values = true,
         value_parser = ["none", "integrity", "confidentiality", "both", "forward-secrecy", "origin", "detection", "rekey-on-leave"]
     )]
     floor: Vec<String>,

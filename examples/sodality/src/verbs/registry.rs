@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -94,31 +94,43 @@ impl Registry {
     /// # Errors
     /// As [`Self::open`]; [`Failed::Output`] if it cannot be made.
     pub(super) fn open_or_make(path: &Path) -> Result<Self, Failed> {
+        if path.symlink_metadata().is_ok() {
+            return Self::open(path);
+        }
+        let failed = |error: io::Error| {
+            Failed::Output(format!(
+                "{}: no registry can be made there ({error}); name another file with --registry",
+                path.display()
+            ))
+        };
+        // Made under another name: nobody sees half a registry, and none is left behind by a crash.
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|_| failed(io::Error::other("no random bytes")))?;
+        let mut unique = path.as_os_str().to_owned();
+        unique.push(format!(".{:016x}.new", u64::from_be_bytes(random)));
+        let new = PathBuf::from(unique);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::open(path),
-            Err(error) => Err(Failed::Output(format!(
-                "{}: no registry can be made there ({error}); name another file with --registry",
-                path.display()
-            ))),
-            Ok(file) => {
-                let registry = Self { path: path.to_owned() };
-                let made = registry.guarded(|| {
-                    let store = Builder::new().create_with_backend(FileBackend::new(file)?)?;
-                    let transaction = store.begin_write()?;
-                    transaction.open_table(PRINCIPALS)?;
-                    Ok(transaction.commit()?)
-                });
-                if made.is_err() {
-                    // What is left of it would only be taken for a damaged one.
-                    let _ = fs::remove_file(path);
-                }
-                made.map(|()| registry)
-            }
-        }
+        let file = options.open(&new).map_err(failed)?;
+        let registry = Self { path: path.to_owned() };
+        let made = registry.guarded(|| {
+            let store = Builder::new().create_with_backend(FileBackend::new(file)?)?;
+            let transaction = store.begin_write()?;
+            transaction.open_table(PRINCIPALS)?;
+            Ok(transaction.commit()?)
+        });
+        // A link is made only where nothing stands: who comes second takes what the first has made.
+        let placed = made.and_then(|()| match fs::hard_link(&new, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(_) => fs::rename(&new, path).map_err(failed),
+            Ok(()) => Ok(()),
+        });
+        // It has its name by now, or is not wanted.
+        let _ = fs::remove_file(&new);
+        placed?;
+        Self::open(path)
     }
 
     /// All principals, by name.
@@ -178,12 +190,17 @@ impl Registry {
         work: impl FnOnce(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Failed> {
         self.guarded(|| {
-            let transaction = match patiently(|| ReadOnlyDatabase::open(&self.path)) {
-                Ok(store) => store.begin_read()?,
+            let read_only = || patiently(|| ReadOnlyDatabase::open(&self.path));
+            let store = match read_only() {
                 // Somebody died while it was open: opening it for writing mends it.
-                Err(Error::RepairAborted) => patiently(|| Database::open(&self.path))?.begin_read()?,
-                Err(error) => return Err(error),
+                Err(Error::RepairAborted) => {
+                    drop(patiently(|| Database::open(&self.path))?);
+                    read_only()?
+                }
+                opened => opened?,
             };
+            // The store closes when it is dropped: it outlives what is read from it.
+            let transaction = store.begin_read()?;
             work(&transaction.open_table(PRINCIPALS)?)
         })
     }
