@@ -133,8 +133,10 @@ fn of_two_that_race_for_a_name_one_gets_it() {
             (number, incoming)
         })
         .collect();
-    let race = |(number, incoming)| std::thread::spawn(move || Box::new(incoming).finish().map(|()| number));
-    let racers: Vec<_> = begun.into_iter().map(race).collect();
+    let racers: Vec<_> = begun
+        .into_iter()
+        .map(|(number, incoming)| std::thread::spawn(move || Box::new(incoming).finish().map(|()| number)))
+        .collect();
     let ends: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).collect();
     let winners: Vec<u8> = ends.iter().filter_map(|end| end.as_ref().ok().copied()).collect();
     assert_eq!(winners.len(), 1, "{ends:?}");
