@@ -24,12 +24,17 @@ fn the_layout_document_is_current() {
         assert!(frames.iter().any(|frame| frame.id == info.id), "{}: no frame to show", info.id);
     }
     let structures = [
-        Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE },
+        Structure { title: "Change: what the digest of a view runs over", shape: &Change::SHAPE, samples: Vec::new() },
         Structure {
             title: "PolicyForm: the policy in RA-J2, and what its digest runs over",
             shape: &PolicyForm::SHAPE,
+            samples: vec![sodality::policy::Policy::default().encode().to_vec()],
         },
-        Structure { title: "ObjectMessage: the payload of port 1", shape: &ObjectMessage::SHAPE },
+        Structure {
+            title: "ObjectMessage: the payload of port 1",
+            shape: &ObjectMessage::SHAPE,
+            samples: support::recorded::object_messages(),
+        },
     ];
     let rendered = render(MESSAGES, &structures, SOURCE, &frames).expect("the frames are what they claim to be");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wire-layout.md");

@@ -29,18 +29,20 @@ pub struct Recorded {
 }
 
 /// A structure that travels inside opaque fields, or is hashed: it needs a table too.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Structure {
     /// Its name, and where it stands.
     pub title: &'static str,
     /// Its fields.
     pub shape: &'static Shape,
+    /// Values of it to show, taken from a run.
+    pub samples: Vec<Vec<u8>>,
 }
 
 /// The whole document. `source` says in a sentence where the frames come from.
 ///
 /// # Errors
-/// [`DecodeError`] if a recorded frame or its text is not the message that it claims to be.
+/// [`DecodeError`] if a recorded frame, its text or a sample is not what it claims to be.
 pub fn render(
     messages: &[&'static MessageInfo],
     structures: &[Structure],
@@ -61,6 +63,13 @@ pub fn render(
     for structure in structures {
         out.push_str(&format!("\n## {}\n\nAt most {} bytes.\n\n", structure.title, structure.shape.max_len()));
         table(structure.shape, "value", usize::MAX, &mut out);
+        for sample in &structure.samples {
+            let value = Value::read("value", structure.shape, sample)?;
+            out.push_str(&format!("\n**A value**, of {} bytes.\n\n```text\n", sample.len()));
+            let root = if matches!(structure.shape, Shape::Struct(_)) { "" } else { "value" };
+            field(&value, structure.shape, root, sample, &mut out);
+            out.push_str("```\n");
+        }
     }
     Ok(out)
 }

@@ -2,10 +2,15 @@
 //! what stands in boxes can be read.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
+use sodality::crypto::aes_128_gcm;
 use sodality::crypto::null::insecure_null;
+use sodality::endpoint::Instant;
+use sodality::identity::{MemberId, Name};
 use sodality::sim::star::{Star, StarConfig};
-use sodality::sim::{Recorder, World, shared};
+use sodality::sim::{Recorder, SimRng, World, shared};
+use sodality::transfer::{self, Config, ObjectId, Source, SourceError, Transfer};
 use sodality::wire::antigone::MESSAGES;
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::layout::Recorded;
@@ -55,4 +60,62 @@ pub(crate) fn recorded() -> Vec<Recorded> {
     assert!(wanted.is_empty(), "the run shows no {wanted:?}");
     shown.sort_by_key(|record| MESSAGES.iter().position(|info| info.id == record.id));
     shown
+}
+
+/// One message of each kind about objects, from a run of two machines: the first chunk is lost, and asked for again.
+pub(crate) fn object_messages() -> Vec<Vec<u8>> {
+    let mut rng = SimRng::new(SEED);
+    let (ada, bob) = (MemberId(1), MemberId(2));
+    let bytes: Vec<u8> = (0..5_000u32).map(|n| n as u8).collect();
+    let digest = aes_128_gcm().hash(&[&bytes]).unwrap();
+    let mut source = Bytes(bytes);
+    let mut sender = Transfer::new(Config::new(1_100), &mut rng).unwrap();
+    let mut receiver = Transfer::new(Config::new(1_100), &mut rng).unwrap();
+    let mut now = Instant::ORIGIN;
+    sender.member_joined(now, bob);
+    receiver.member_joined(now, ada);
+    let object = sender.offer(now, &mut rng, Name::new("numbers").unwrap(), 5_000, digest).unwrap();
+    let mut kinds: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+    let mut lost = false;
+    for _ in 0..10_000 {
+        while let Some(message) = sender.poll_message(now, &mut source) {
+            let first = !kinds.contains_key(&message[0]);
+            kinds.entry(message[0]).or_insert_with(|| message.to_vec());
+            if message[0] == 1 && first && !lost {
+                lost = true;
+            } else {
+                let _ = receiver.handle_message(now, ada, &message);
+            }
+        }
+        while let Some(event) = receiver.poll_event() {
+            match event {
+                transfer::Event::Offered { from, manifest } => receiver.accept(now, manifest.object, from).unwrap(),
+                transfer::Event::Complete { object } => drop(receiver.verify(now, object, &digest).unwrap()),
+                transfer::Event::Verified { .. } => sender.withdraw(now, object).unwrap(),
+                _ => {}
+            }
+        }
+        while let Some(message) = receiver.poll_message(now, &mut source) {
+            kinds.entry(message[0]).or_insert_with(|| message.to_vec());
+            let _ = sender.handle_message(now, bob, &message);
+        }
+        if kinds.len() == 6 {
+            break;
+        }
+        now = now + Duration::from_millis(5);
+        sender.handle_timeout(now);
+        receiver.handle_timeout(now);
+    }
+    assert_eq!(kinds.len(), 6, "{:?}", kinds.keys());
+    kinds.into_values().collect()
+}
+
+struct Bytes(Vec<u8>);
+
+impl Source for Bytes {
+    fn read(&mut self, _object: ObjectId, offset: u64, out: &mut [u8]) -> Result<(), SourceError> {
+        let from = offset as usize;
+        out.copy_from_slice(self.0.get(from..from + out.len()).ok_or(SourceError)?);
+        Ok(())
+    }
 }
