@@ -22,7 +22,10 @@ use sodality_transports::driver::{Events, Handle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How old a frame is before it is repeated.
+const PAST: Duration = Duration::from_millis(400);
 
 /// How often the proxy does what, in a thousand frames.
 #[derive(Clone, Copy, Default)]
@@ -67,7 +70,7 @@ struct Mischief {
     tags: AtomicU64,
     replays: AtomicU64,
     cuts: AtomicU64,
-    record: Mutex<Vec<Vec<u8>>>,
+    record: Mutex<Vec<(Instant, Vec<u8>)>>,
 }
 
 impl Mischief {
@@ -78,11 +81,19 @@ impl Mischief {
     fn remember(&self, frame: &[u8], dice: &mut Dice) {
         let mut record = self.record.lock().unwrap();
         if record.len() < 200 {
-            record.push(frame.to_vec());
+            record.push((Instant::now(), frame.to_vec()));
         } else {
             let at = dice.below(200);
-            record[at] = frame.to_vec();
+            record[at] = (Instant::now(), frame.to_vec());
         }
+    }
+
+    /// A frame of the past, of any link. Not of the last moments: a copy that overtakes its original on another link is
+    /// no replay: it takes the link of a peer with it until its next frame (RA §10).
+    fn recall(&self, dice: &mut Dice) -> Option<Vec<u8>> {
+        let record = self.record.lock().unwrap();
+        let past: Vec<_> = record.iter().filter(|(at, _)| at.elapsed() > PAST).collect();
+        past.get(dice.below(past.len())).map(|(_, frame)| frame.clone())
     }
 
     fn changed(&self, frame: &[u8], dice: &mut Dice) -> Vec<u8> {
@@ -144,9 +155,10 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut dice: Dice, 
             out.push(frame.clone());
         }
         mischief.remember(&frame, &mut dice);
-        if dice.hit(faults.replay) {
-            let record = mischief.record.lock().unwrap();
-            out.push(record[dice.below(record.len())].clone());
+        if dice.hit(faults.replay)
+            && let Some(old) = mischief.recall(&mut dice)
+        {
+            out.push(old);
             mischief.replays.fetch_add(1, Ordering::SeqCst);
         }
         let cut = dice.hit(faults.cut);
@@ -363,7 +375,7 @@ async fn repeated_frames_are_refused() {
         star.converge().await;
         let before = Star::standing(&star.leader).await;
         let refused = total(&star.stats().await);
-        let mut said = rounds(&star, "early", 40).await;
+        let mut said = rounds(&star, "early", 150).await;
         star.all_hear(&said).await;
         assert_eq!(Star::standing(&star.leader).await, before, "seed {seed}");
         star.recover(&mut said).await;
