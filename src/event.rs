@@ -1,6 +1,7 @@
 //! One vocabulary of events and counters for both systems, so that charts, traces, checkers and programs need one.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -152,8 +153,9 @@ pub enum Peer {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
-/// A message as it is delivered.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A message as it is delivered. Printed for debugging it shows how long the text is, not the text: what the group keeps
+/// secret must not end in a log (R33).
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Who sent it, and what that claim is worth.
     pub from: Sender,
@@ -163,6 +165,15 @@ pub struct Message {
     pub port: Port,
     /// The text.
     pub payload: Bytes,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, epoch, port, payload } = self;
+        let payload = format_args!("{} bytes", payload.len());
+        let mut shown = f.debug_struct("Message");
+        shown.field("from", from).field("epoch", epoch).field("port", port).field("payload", &payload).finish()
+    }
 }
 
 /// The sender of a message, typed by what proves it (R28).
