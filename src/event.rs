@@ -409,6 +409,8 @@ pub struct Stats {
     pub frames_out: u64,
     /// Frames dropped unread since the outgoing queues lacked room, as if the network had lost them (R45).
     pub overruns: u64,
+    /// Links that were not taken since there were as many as the limits allow.
+    pub links_refused: u64,
     /// Times at which the clock went back and was held.
     pub clock_back: u64,
     /// Refused inputs by reason.

@@ -205,7 +205,7 @@ impl Transfer {
             }
             ObjectMessage::Chunk(chunk) => receiver.handle_chunk(&mut turn, from, &chunk, payload),
             ObjectMessage::Want(want) => {
-                sender.handle_want(turn.now, turn.config, &want)?;
+                sender.handle_want(turn.now, turn.config, from, &want)?;
                 receiver.overhear_want(&want)
             }
             ObjectMessage::Progress(progress) => {

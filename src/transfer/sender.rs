@@ -18,6 +18,8 @@ use crate::wire::transfer::{Announce, CHUNK_OVERHEAD, Chunk, Done, ObjectId, Obj
 
 /// Demands served in one hold time for each object: more are dropped, so that a flood of them costs little.
 const WANTS_PER_HOLD: u32 = 256;
+/// Of these, those of one member: one insider alone must not starve the repairs of the others.
+const WANTS_OF_MEMBER: u32 = 32;
 /// Farewells kept: more are forgotten, receivers then notice by silence.
 const FAREWELLS: usize = 64;
 
@@ -35,6 +37,8 @@ struct Offer {
     turn_at: Instant,
     /// Demands left in this hold time.
     budget: u32,
+    /// Demands served in this hold time, by member: no more entries than the budget.
+    asked: BTreeMap<MemberId, u32>,
     /// The next chunk to look at: chunks go out in rounds.
     cursor: u32,
     announce_at: Option<Instant>,
@@ -44,7 +48,20 @@ struct Offer {
     done: BTreeSet<MemberId>,
 }
 
-fingerprint!(Offer { manifest, wanted, recent, older, turn_at, budget, cursor, announce_at, interval, end_at, done });
+fingerprint!(Offer {
+    manifest,
+    wanted,
+    recent,
+    older,
+    turn_at,
+    budget,
+    asked,
+    cursor,
+    announce_at,
+    interval,
+    end_at,
+    done
+});
 
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 #[derive(Debug)]
@@ -72,6 +89,7 @@ impl Offer {
         }
         self.turn_at = now + hold;
         self.budget = WANTS_PER_HOLD;
+        self.asked.clear();
     }
 
     fn announce_by(&mut self, at: Instant) {
@@ -111,6 +129,7 @@ impl Sender {
             older: Bitmap::new(chunks),
             turn_at: now + config.hold,
             budget: WANTS_PER_HOLD,
+            asked: BTreeMap::new(),
             cursor: 0,
             announce_at: Some(now),
             interval: config.announce_first,
@@ -164,12 +183,23 @@ impl Sender {
         }
     }
 
-    pub(super) fn handle_want(&mut self, now: Instant, config: &Config, want: &Want<'_>) -> Result<(), Reason> {
+    pub(super) fn handle_want(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        from: MemberId,
+        want: &Want<'_>,
+    ) -> Result<(), Reason> {
         let Some(offer) = self.offers.get_mut(&want.object) else { return Ok(()) };
         let after = check_want(want, offer.wanted.len())?;
         // Turning restores the budget: where that is used up, nothing has changed.
         offer.turn(now, config.hold);
-        offer.budget = offer.budget.checked_sub(1).ok_or(Reason::Budget)?;
+        let asked = offer.asked.get(&from).copied().unwrap_or(0);
+        if offer.budget == 0 || asked >= WANTS_OF_MEMBER {
+            return Err(Reason::Budget);
+        }
+        offer.budget -= 1;
+        offer.asked.insert(from, asked + 1);
         self.window.confirm(want.mark);
         for index in wanted_bits(want) {
             if !offer.recent.contains(index) && !offer.older.contains(index) {

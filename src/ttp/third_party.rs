@@ -252,6 +252,8 @@ impl Endpoint for ThirdParty {
         self.out.tick(cx.now);
         if self.links.len() < self.limits.links {
             self.links.insert(link, info);
+        } else {
+            self.out.stats.links_refused += 1;
         }
         Ok(())
     }

@@ -8,8 +8,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::antigone;
+use super::field::{Field, to_vec};
 use super::frame::{HEADER_BYTES, MessageInfo};
+use super::policy::PolicyForm;
 use super::shape::{Content, Shape, Value, VariantShape};
+use super::shared::Change;
+use super::transfer::{ObjectMessage, Saved};
 use crate::error::DecodeError;
 use crate::identity::MAX_NAME;
 
@@ -388,7 +392,28 @@ pub fn exercise_decoders(bytes: &[u8]) -> usize {
     antigone::MESSAGES
         .iter()
         .map(|info| usize::from(exercise_frame(info, bytes)) + usize::from(exercise_body(info, bytes)))
-        .sum()
+        .sum::<usize>()
+        + usize::from(exercise_structure::<Change<'_>>(bytes))
+        + usize::from(exercise_structure::<PolicyForm<'_>>(bytes))
+        + usize::from(exercise_structure::<ObjectMessage<'_>>(bytes))
+        + usize::from(exercise_structure::<Saved<'_>>(bytes))
+}
+
+/// As [`exercise_frame`], for what travels inside opaque fields and payloads, or is stored.
+///
+/// # Panics
+/// As [`exercise_decoders`].
+pub fn exercise_structure<'a, T: Field<'a>>(bytes: &'a [u8]) -> bool {
+    let (typed, taken) = match (T::decode(bytes), Value::read("value", &T::SHAPE, bytes)) {
+        (Ok(typed), Ok(taken)) => (typed, taken),
+        (typed, taken) => {
+            assert_eq!(typed.is_ok(), taken.is_ok(), "typed decoder and declaration disagree");
+            return false;
+        }
+    };
+    assert_eq!(to_vec(&typed), bytes, "accepted, but encoded otherwise");
+    assert_eq!(taken.to_bytes(), bytes, "taken apart, but put together otherwise");
+    true
 }
 
 /// As [`exercise_decoders`], for frames of one message; the header is not looked at. Returns whether it was accepted.

@@ -372,6 +372,7 @@ impl Endpoint for Leader {
     fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
         if self.links.len() >= self.me.limits.links {
+            self.out.stats.links_refused += 1;
             return Ok(());
         }
         self.links.insert(link, info);
