@@ -98,7 +98,7 @@
 //! | `std` | yes | the standard library: tables that make signatures and exchanges faster |
 //! | `rustcrypto` | yes | suites on the RustCrypto and dalek crates |
 //! | `sim` | no | the test kit: simulator, adversary, checkers, symbolic and recording suites, state digests, machines that can be cloned |
-//! | `proptest` | no | proptest strategies for every message; needs `std` |
+//! | `proptest` | no | proptest strategies for every message |
 //! | `toml` | no | policies as TOML files; needs `std` |
 //! | `insecure-null` | no | a suite without security, for fuzzing and for measuring everything else |
 //!
