@@ -116,10 +116,44 @@ pub enum Event {
     },
     /// (Member) No fresh evidence that the key is current: neither sends nor delivers until there is some (S8).
     Stale,
-    /// (Leader) Nothing fresh was heard of this member for too long.
+    /// (Leader) This member is taken for dead. What follows is the policy's.
     Suspected {
         /// The member.
         cid: MemberId,
+        /// Why.
+        why: Suspicion,
+    },
+
+    /// (Leader) A member asks that another be ejected, and the policy leaves it to the application: answer with
+    /// `Leader::decide_ejection`.
+    EjectionWanted {
+        /// Names this question.
+        ticket: Ticket,
+        /// Who asks.
+        by: MemberId,
+        /// Who should go.
+        target: MemberId,
+        /// Its name.
+        name: Name,
+    },
+    /// (Member) The leader has answered `Member::request_ejection`.
+    EjectionAnswered {
+        /// Who should go.
+        target: MemberId,
+        /// What became of it.
+        verdict: EjectVerdict,
+    },
+    /// Another policy is in force, from the epoch just installed on.
+    PolicyChanged {
+        /// Its version.
+        version: Version,
+    },
+    /// (Member) Epochs were jumped over: what was said under their keys cannot be read here (R23).
+    Missed {
+        /// The first epoch whose key never came.
+        first: Epoch,
+        /// The last one.
+        last: Epoch,
     },
 
     /// A message to the group.
@@ -378,6 +412,35 @@ pub enum EndReason {
     Busy = 7,
     /// The numbers of the channel are used up: join again.
     Exhausted = 8,
+}
+
+/// Why a leader takes a member for dead (RA §4.2 to §4.4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Suspicion {
+    /// Nothing fresh was heard of it for too long.
+    Silence,
+    /// It speaks, and has not shown the current key for too long (T_dead).
+    KeyNotTaken,
+    /// The records that it does not acknowledge pile up (R30).
+    RecordsPileUp,
+}
+
+/// What became of a request to eject somebody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum EjectVerdict {
+    /// It is out.
+    Ejected = 0,
+    /// The policy does not let members ask.
+    NotAllowed = 1,
+    /// No live member has that number and that name, or it is the leader.
+    NoSuchMember = 2,
+    /// The leader's application says no, or nothing.
+    Denied = 3,
+    /// The leader has no room for the question now.
+    Busy = 4,
 }
 
 /// How the group ended here.

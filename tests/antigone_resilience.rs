@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use sodality::antigone::{Leader, Member};
 use sodality::crypto::chacha20_poly1305;
 use sodality::endpoint::{Cx, Endpoint, Link};
-use sodality::event::{EndReason, Event, JoinFailure, Port, Refusal};
+use sodality::event::{EndReason, Event, JoinFailure, Port, Refusal, Suspicion};
 use sodality::group::Limits;
 use sodality::identity::{Epoch, MemberId};
 use sodality::policy::{Detection, Policy};
@@ -261,7 +261,7 @@ fn a_crashed_member_comes_back_where_takeovers_are_refused() -> Result<(), Stop>
     world.run_for(10 * SECOND)?;
     assert!(world.events(first).contains(&Event::JoinRefused(Refusal::Busy)), "it is not suspected yet");
     world.run_for(20 * SECOND)?;
-    assert!(world.events(star.leader).contains(&Event::Suspected { cid }));
+    assert!(world.events(star.leader).contains(&Event::Suspected { cid, why: Suspicion::Silence }));
     world.with(first, |member, cx| member.join(cx))?.unwrap();
     world.eventually(MINUTE, "joined again", |world| star.converged(world))?;
     assert_eq!(world.get(star.leader).unwrap().view().members().len(), 3);

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint};
 use sodality::error::{CommandError, Misuse, Reason};
-use sodality::event::{Ending, Event, Port};
+use sodality::event::{Ending, Event, Port, Suspicion};
 use sodality::fingerprint::Fingerprint;
 use sodality::group::{Check, Checks};
 use sodality::identity::MemberId;
@@ -250,7 +250,7 @@ fn a20_a_dead_member_is_suspected_whatever_is_replayed() {
         scene.run(SECOND);
     }
     // (misses + 1) · period + RTO after the last of its frames that echoes a probe.
-    assert!(scene.told(leader, &Event::Suspected { cid }));
+    assert!(scene.told(leader, &Event::Suspected { cid, why: Suspicion::Silence }));
 }
 
 #[test]

@@ -137,7 +137,10 @@ impl Places {
             Contradiction::SettleOutlastsGrace | Contradiction::TooLong | Contradiction::GraceWithoutDetection => {
                 first([&self.settle, &self.grace])
             }
-            Contradiction::ExactWithoutRekey | Contradiction::TriggerWithoutMeasure => first([&self.on, &self.views]),
+            Contradiction::ExactWithoutRekey
+            | Contradiction::TriggerWithoutMeasure
+            | Contradiction::MeasureWithoutTrigger
+            | Contradiction::Lifetime => first([&self.on, &self.views]),
             Contradiction::OriginWithoutViews => first([&self.origin, &self.views]),
             Contradiction::OriginWithoutProtection => first([&self.origin, &self.origin]),
             Contradiction::FramesTooShort | Contradiction::FramesTooLong => {
@@ -323,6 +326,7 @@ mod tests {
                 detection: Some(Detection { period: millis(20), misses: 9 }),
                 frame_limit: 1500,
                 hint: Bytes::from_static(b"h"),
+                ..Policy::default()
             }
         );
         assert_eq!(Policy::from_toml("[detection]\nenabled = false\n").unwrap().detection, None);

@@ -14,7 +14,7 @@ use crate::error::DecodeError;
 use crate::event::{Cause, Causes, Shortfall};
 use crate::wire::antigone::MAX_POLICY;
 use crate::wire::field::{Blob, Field};
-use crate::wire::policy::{PolicyForm, ViewForm};
+use crate::wire::policy::{EjectForm, PolicyForm, ViewForm};
 use crate::wire::shared::Kind;
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
@@ -104,18 +104,46 @@ impl Detection {
     }
 }
 
+/// What becomes of a member's request to eject another (report §2.2.4, RA §4.6).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EjectRequests {
+    /// It is refused.
+    Refused,
+    /// The leader's application is asked by an event.
+    Asked,
+    /// It is granted: any member may throw out any other.
+    Granted,
+}
+
+/// What a leader does with a member that it takes for dead (RA §4.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OnSilence {
+    /// It reports it and goes on.
+    Report,
+    /// It removes the member, with the cause *failure*.
+    Remove,
+}
+
 /// What a group is like. Chosen by the leader, sent to each newcomer, the same for all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
     /// Mix an ephemeral exchange into each join: forward secrecy for sessions (S2). Default: yes.
     pub ephemeral: bool,
-    /// Which causes change the key (D22). Default: join, leave, eject, failure, takeover, command. Nothing counts time,
-    /// messages or bytes yet, and a policy does not change yet: those causes may be named and never come.
+    /// Which causes change the key (D22). Default: join, leave, eject, failure, takeover, policy, command. *Period*,
+    /// *messages* and *bytes* need their measure below, and a measure needs its cause.
     pub rekey_on: Causes,
     /// How long an old key opens after a plain rekey (D23). Default: 5 s.
     pub grace: Duration,
     /// How long sending stays with the old key after a plain rekey. Less than `grace`. Default: 1 s.
     pub settle: Duration,
+    /// How old a key gets: the cause *period*. At most 49 days. Default: any age.
+    pub key_lifetime: Option<Duration>,
+    /// How many messages of all senders are sealed under a key, as counted by the leader: the cause *messages*. Default:
+    /// any number.
+    pub key_messages: Option<u64>,
+    /// How many bytes of messages of all senders are sealed under a key, as counted by the leader: the cause *bytes*.
+    /// Default: any number.
+    pub key_bytes: Option<u64>,
     /// What protects data. Default: both.
     pub protection: Protection,
     /// Whether data carry their sender's signature (S9). Default: yes.
@@ -124,6 +152,10 @@ pub struct Policy {
     pub views: Views,
     /// How failures are noticed; `None` voids the staleness bound (S8). Default: 5 s, 3 misses.
     pub detection: Option<Detection>,
+    /// What a leader does with a member that it takes for dead. Default: it removes it.
+    pub on_silence: OnSilence,
+    /// What becomes of a member's request to eject another. Default: it is refused.
+    pub eject_requests: EjectRequests,
     /// Whether a second join of a live name replaces the first once it is authenticated. Default: yes.
     pub takeover: bool,
     /// Longest frame in bytes. Default: 65,536.
@@ -134,16 +166,22 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let rekey_on = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover, Cause::Command];
+        let rekey_on =
+            [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover, Cause::Policy, Cause::Command];
         Self {
             ephemeral: true,
             rekey_on: rekey_on.into_iter().fold(Causes::of(Cause::Open), Causes::with),
             grace: Duration::from_secs(5),
             settle: Duration::from_secs(1),
+            key_lifetime: None,
+            key_messages: None,
+            key_bytes: None,
             protection: Protection::Both,
             origin: true,
             views: Views::Exact,
             detection: Some(Detection { period: Duration::from_secs(5), misses: 3 }),
+            on_silence: OnSilence::Remove,
+            eject_requests: EjectRequests::Refused,
             takeover: true,
             frame_limit: 65_536,
             hint: Bytes::new(),
@@ -180,10 +218,14 @@ pub enum Contradiction {
     #[error("without detection of failures `grace` is at most 10 s")]
     GraceWithoutDetection,
     /// A trigger that no part of this policy gives a measure for.
-    #[error(
-        "a policy cannot say yet how old a key gets, how much it seals, or how a policy changes: rekey on members' changes"
-    )]
+    #[error("rekey on period, messages or bytes needs the key's lifetime, messages or bytes, above zero")]
     TriggerWithoutMeasure,
+    /// A measure that triggers nothing.
+    #[error("the key's lifetime, messages or bytes need the trigger period, messages or bytes")]
+    MeasureWithoutTrigger,
+    /// A key that ends before the last one may be followed.
+    #[error("the key's lifetime must be longer than `grace`, and at most 49 days")]
+    Lifetime,
     /// A hint that does not fit.
     #[error("the hint has at most 64 bytes")]
     HintTooLong,
@@ -194,6 +236,8 @@ pub enum Contradiction {
 
 /// A join may wait so long for its rekey, and must still be complete within `Limits::join_time`.
 const LONGEST_BLIND_GRACE: Duration = Duration::from_secs(10);
+/// What the canonical form has room for, in days that anybody can count.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(49 * 24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Policy {
@@ -206,9 +250,20 @@ impl Policy {
         if self.grace > HOUR || self.settle > HOUR {
             return Err(Contradiction::TooLong);
         }
-        let unmeasured = [Cause::Policy, Cause::Period, Cause::Messages, Cause::Bytes];
-        if unmeasured.into_iter().any(|cause| self.rekey_on.contains(cause)) {
-            return Err(Contradiction::TriggerWithoutMeasure);
+        let measures = [
+            (Cause::Period, self.key_lifetime.map(|lifetime| lifetime.as_millis() > 0)),
+            (Cause::Messages, self.key_messages.map(|messages| messages > 0)),
+            (Cause::Bytes, self.key_bytes.map(|bytes| bytes > 0)),
+        ];
+        for (cause, measure) in measures {
+            match (self.rekey_on.contains(cause), measure) {
+                (true, None) | (_, Some(false)) => return Err(Contradiction::TriggerWithoutMeasure),
+                (false, Some(true)) => return Err(Contradiction::MeasureWithoutTrigger),
+                (true, Some(true)) | (false, None) => {}
+            }
+        }
+        if self.key_lifetime.is_some_and(|lifetime| lifetime <= self.grace || lifetime > LONGEST_LIFETIME) {
+            return Err(Contradiction::Lifetime);
         }
         if self.detection.is_none() && self.grace > LONGEST_BLIND_GRACE {
             return Err(Contradiction::GraceWithoutDetection);
@@ -252,6 +307,9 @@ impl Policy {
             rekey_on: self.rekey_on,
             grace: millis(self.grace),
             settle: millis(self.settle),
+            key_lifetime: self.key_lifetime.map_or(0, millis),
+            key_messages: self.key_messages.unwrap_or(0),
+            key_bytes: self.key_bytes.unwrap_or(0),
             protection: self.protection.kind(),
             origin: self.origin,
             views: match self.views {
@@ -263,6 +321,12 @@ impl Policy {
             detection: self.detection.is_some(),
             period: millis(detection.period),
             misses: detection.misses,
+            remove_silent: self.on_silence == OnSilence::Remove,
+            eject_requests: match self.eject_requests {
+                EjectRequests::Refused => EjectForm::Refused,
+                EjectRequests::Asked => EjectForm::Asked,
+                EjectRequests::Granted => EjectForm::Granted,
+            },
             takeover: self.takeover,
             frame_limit: self.frame_limit,
             hint: Blob(&self.hint),
@@ -287,6 +351,9 @@ impl Policy {
             rekey_on: form.rekey_on,
             grace: span(form.grace),
             settle: span(form.settle),
+            key_lifetime: (form.key_lifetime > 0).then(|| span(form.key_lifetime)),
+            key_messages: (form.key_messages > 0).then_some(form.key_messages),
+            key_bytes: (form.key_bytes > 0).then_some(form.key_bytes),
             protection: Protection::of(form.protection),
             origin: form.origin,
             views: match form.views {
@@ -296,6 +363,12 @@ impl Policy {
                 ViewForm::Exact => Views::Exact,
             },
             detection: form.detection.then(|| Detection { period: span(form.period), misses: form.misses }),
+            on_silence: if form.remove_silent { OnSilence::Remove } else { OnSilence::Report },
+            eject_requests: match form.eject_requests {
+                EjectForm::Refused => EjectRequests::Refused,
+                EjectForm::Asked => EjectRequests::Asked,
+                EjectForm::Granted => EjectRequests::Granted,
+            },
             takeover: form.takeover,
             frame_limit: form.frame_limit,
             hint: Bytes::copy_from_slice(form.hint.0),
@@ -393,6 +466,12 @@ mod tests {
         assert_eq!(broken(|p| p.grace = HOUR * 2), Contradiction::TooLong);
         let unmeasured = broken(|p| p.rekey_on = p.rekey_on.with(Cause::Period));
         assert_eq!(unmeasured, Contradiction::TriggerWithoutMeasure);
+        assert_eq!(broken(|p| p.key_bytes = Some(1)), Contradiction::MeasureWithoutTrigger);
+        let short_lived = broken(|p| {
+            p.rekey_on = p.rekey_on.with(Cause::Period);
+            p.key_lifetime = Some(p.grace);
+        });
+        assert_eq!(short_lived, Contradiction::Lifetime);
         let blind = broken(|p| (p.detection, p.grace) = (None, Duration::from_secs(11)));
         assert_eq!(blind, Contradiction::GraceWithoutDetection);
     }

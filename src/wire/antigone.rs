@@ -1,7 +1,7 @@
 //! The messages of the repaired Antigone (RA §3), declared once each.
 //!
-//! What is specified but has no message here yet: RA-H (signed heartbeat on shared links), and the records `eject`,
-//! `wrap`, `answer`, `wrapped`; their codes are kept free.
+//! What is specified but has no message here yet: RA-H (signed heartbeat on shared links), and the records `wrap` and
+//! `wrapped`; their codes are kept free.
 
 use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
@@ -83,7 +83,7 @@ messages! {
     }
 
     /// The channel from one member to the leader.
-    0x06 "RA-CM" Member => Leader, Boxed(MemberText)
+    0x06 "RA-CM" Member => Leader, Boxed(MemberText<'a>)
     struct MemberFrame {
         /// The group instance.
         group: Instance,
@@ -186,11 +186,11 @@ structure! {
 
 structure! {
     /// The text of RA-CM.
-    pub struct MemberText {
+    pub struct MemberText<'a> {
         /// Where the channel and the member stand.
         status: ChannelStatus,
         /// What it carries.
-        body: MemberBody,
+        body: MemberBody<'a>,
     }
 }
 
@@ -229,11 +229,11 @@ choice! {
 
 choice! {
     /// What RA-CM carries.
-    pub enum MemberBody {
+    pub enum MemberBody<'a> {
         /// Nothing.
         0 = Nothing,
         /// A record.
-        1 = Record(MemberRecord),
+        1 = Record(MemberRecord<'a>),
         /// The end of the channel.
         2 = End(End),
     }
@@ -250,10 +250,12 @@ structure! {
 }
 
 choice! {
-    /// A member's records. Codes 2 and 3 are kept for `eject` and `wrap`.
-    pub enum MemberRecord {
+    /// A member's records. Code 3 is kept for `wrap`.
+    pub enum MemberRecord<'a> {
         /// The first record of each channel: the join is confirmed.
         1 = Hello(Hello),
+        /// Another member should go.
+        2 = Eject(EjectRequest<'a>),
     }
 }
 
@@ -265,11 +267,46 @@ structure! {
     }
 }
 
+structure! {
+    /// The request to eject somebody. Number and name must belong together, so that a late request hits no later
+    /// incarnation.
+    pub struct EjectRequest<'a> {
+        /// The member that should go.
+        cid: MemberId,
+        /// Its name.
+        name: NameRef<'a>,
+    }
+}
+
 choice! {
-    /// A leader's records. Codes 2, 3 and 4 are kept for `policy`, `answer` and `wrapped`.
+    /// A leader's records. Code 4 is kept for `wrapped`.
     pub enum LeaderRecord<'a> {
         /// A page of the view.
         1 = View(ViewPage<'a>),
+        /// A policy to come: it rules from the epoch whose facts name it.
+        2 = Policy(PolicyChange<'a>),
+        /// What became of a request.
+        3 = Answer(RequestAnswer),
+    }
+}
+
+structure! {
+    /// A policy to come.
+    pub struct PolicyChange<'a> {
+        /// Its version.
+        version: Version,
+        /// The policy in its canonical form.
+        policy: Blob<'a, 1, MAX_POLICY>,
+    }
+}
+
+structure! {
+    /// What became of a member's request.
+    pub struct RequestAnswer {
+        /// The number of the record that held the request.
+        rseq: u64,
+        /// The verdict.
+        verdict: crate::event::EjectVerdict,
     }
 }
 

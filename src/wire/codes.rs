@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::field::{Field, Reader};
 use super::shape::{Shape, VariantShape};
 use crate::error::DecodeError;
-use crate::event::{Cause, Causes, EndReason};
+use crate::event::{Cause, Causes, EjectVerdict, EndReason};
 
 /// Fields whose values are the variants of an enumeration with codes of its own. The compiler checks that the codes here
 /// are those.
@@ -65,6 +65,14 @@ coded_fields! {
         6 = Protocol "The peer broke the protocol.",
         7 = Busy "The leader has a live member of that name and refuses takeovers.",
         8 = Exhausted "The numbers of the channel are used up: join again.",
+    }
+
+    EjectVerdict {
+        0 = Ejected "It is out.",
+        1 = NotAllowed "The policy does not let members ask.",
+        2 = NoSuchMember "No live member has that number and that name, or it is the leader.",
+        3 = Denied "The leader's application says no, or nothing.",
+        4 = Busy "The leader has no room for the question now.",
     }
 }
 

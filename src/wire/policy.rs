@@ -13,6 +13,12 @@ structure! {
         grace: u32,
         /// How long sending stays with the old key after a plain rekey.
         settle: u32,
+        /// How old a key gets; 0: that does not change it.
+        key_lifetime: u32,
+        /// How many messages are sealed under a key; 0: that does not change it.
+        key_messages: u64,
+        /// How many bytes of messages are sealed under a key; 0: that does not change it.
+        key_bytes: u64,
         /// What protects data.
         protection: super::antigone::Kind,
         /// Whether data carry their sender's signature.
@@ -25,6 +31,10 @@ structure! {
         period: u32,
         /// How many polls may be lost.
         misses: u8,
+        /// Whether a leader removes who is silent for too long, or only reports it.
+        remove_silent: bool,
+        /// Who decides about a member's request to eject another.
+        eject_requests: EjectForm,
         /// Whether a second join of a live name takes over.
         takeover: bool,
         /// Longest frame, in bytes.
@@ -45,5 +55,17 @@ choice! {
         2 = BestEffort,
         /// With each key, and no key without it.
         3 = Exact,
+    }
+}
+
+choice! {
+    /// Who decides about a member's request to eject another.
+    pub enum EjectForm {
+        /// Nobody: it is refused.
+        0 = Refused,
+        /// The leader's application.
+        1 = Asked,
+        /// The policy: it is granted.
+        2 = Granted,
     }
 }

@@ -3,7 +3,7 @@
 use super::{EVENTS, FRAMES, Leader, Timer, control};
 use crate::antigone::join::admitting::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
-use crate::event::Event;
+use crate::event::{Event, Suspicion};
 use crate::identity::MemberId;
 use crate::policy::Views;
 
@@ -126,7 +126,7 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if bound.is_some_and(|bound| now >= peer.alive_as_of + bound) && !peer.suspected {
             peer.suspected = true;
-            self.out.event(Event::Suspected { cid });
+            self.out.event(Event::Suspected { cid, why: Suspicion::Silence });
         }
         self.arm(now, cid);
     }

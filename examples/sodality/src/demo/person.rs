@@ -200,7 +200,7 @@ impl<M: Leave + 'static> Person<M> {
             }
             Event::Ended(ending) => return Err(format!("the group ended for {}: {ending:?}", self.account.name)),
             Event::Stale => self.tell.tell("stale", "has heard nothing fresh for too long", Vec::new()).await,
-            Event::Suspected { cid } => {
+            Event::Suspected { cid, .. } => {
                 let name = self.name_of(cid);
                 self.tell.tell("suspected", format!("suspects that {name} has failed"), Vec::new()).await;
             }

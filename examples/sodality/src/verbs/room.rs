@@ -292,7 +292,7 @@ impl<M: Role + 'static> Room<M> {
                 let text = format!("waits for the key of epoch {epoch}");
                 self.say("behind", text, vec![("epoch", epoch.0.into())]).await;
             }
-            Event::Suspected { cid } => {
+            Event::Suspected { cid, .. } => {
                 let name = self.name_of(cid);
                 self.say("suspected", format!("hears nothing of {name}"), vec![("name", name.into())]).await;
             }
