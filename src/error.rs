@@ -174,6 +174,9 @@ pub enum Misuse {
     /// The policy contradicts itself or the suite.
     #[error("the policy contradicts itself: see `Policy::check`")]
     Policy,
+    /// A policy that a running group cannot go over to.
+    #[error("views, signed origin and the frame limit are fixed while a group runs: open another group for others")]
+    FixedPolicy,
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,

@@ -334,6 +334,12 @@ impl Channel {
         Ok(frame)
     }
 
+    /// From now on the last `capacity` own frames are remembered as probes. Only for a channel that remembers the last
+    /// ones, a member's.
+    pub fn remember_probes(&mut self, capacity: usize) {
+        self.probes.keep_last(capacity);
+    }
+
     /// Whether a record could be queued.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < self.capacity

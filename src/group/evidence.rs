@@ -32,6 +32,14 @@ impl Probes {
         Self { sent: VecDeque::with_capacity(1), keep: 1, first_stays: true }
     }
 
+    /// Remembers the last `capacity` probes from now on; the oldest go if there are more.
+    pub fn keep_last(&mut self, capacity: usize) {
+        self.keep = capacity.max(1);
+        while self.sent.len() > self.keep {
+            self.sent.pop_front();
+        }
+    }
+
     /// The own frame `n` was sent at `now`. Numbers grow; one that does not is ignored.
     pub fn sent(&mut self, n: u64, now: Instant) {
         if self.sent.back().is_some_and(|(last, _)| n <= *last) {

@@ -103,7 +103,7 @@ impl Leader {
         let limits = &self.me.limits;
         let own_link = self.own_link(link);
         let (current, version) = (self.issue.epoch(), self.station.view.version());
-        let shows_views = self.station.policy.views != Views::Hidden;
+        let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
         let moved = own_link.is_some() && peer.link != own_link;
@@ -135,7 +135,7 @@ impl Leader {
         if heard.answer && peer.allowance.take(now) {
             peer.answer = true;
         }
-        if peer.is_owed() {
+        if peer.is_owed(newest_policy) {
             self.work.insert(cid);
         }
         self.arm(now, cid);
@@ -201,6 +201,7 @@ impl Leader {
             link: own,
             channel,
             first: Epoch(0),
+            told_policy: heard.standing.policy,
             shown: Standing::default(),
             alive_as_of: offered.at,
             suspected: false,
@@ -295,6 +296,9 @@ impl Leader {
         let message = self.station.deliver(checked)?;
         if clear && !self.peers.get_mut(&from).is_some_and(|peer| peer.clear.take(now)) {
             return Err(Reason::Budget);
+        }
+        if !clear && message.epoch == self.issue.epoch() {
+            self.use_key(now, message.payload.len());
         }
         if forwards {
             self.out.stats.relayed += 1;

@@ -2,7 +2,7 @@
 //! relay of a star.
 //!
 //! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
-//! go and keys change, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
 
 mod frames;
 mod joins;
@@ -10,6 +10,7 @@ mod joins;
 mod label;
 mod output;
 mod peer;
+mod policy;
 mod rekey;
 mod time;
 
@@ -23,13 +24,13 @@ use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
-use crate::antigone::station::{Identity, Station};
+use crate::antigone::station::{Identity, Ruling, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
-use crate::group::{Jitter, Limits, Outbox, Timers, View, Wish};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
@@ -99,6 +100,12 @@ pub struct Leader {
     rekey_at: Option<Instant>,
     /// When the last plain rekey was: they come no faster than `grace`.
     last_rekey: Option<Instant>,
+    /// What the current key has been used for.
+    key_use: KeyUse,
+    /// The policy to come.
+    next_policy: Option<Ruling>,
+    /// Nobody is taken for silent before: the policy's detection has just changed.
+    watched_from: Instant,
     timers: Timers<Timer>,
     /// Members to whom something is owed: the cursor of [`Endpoint::poll_transmit`].
     work: BTreeSet<MemberId>,
@@ -110,7 +117,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    timers, work, out,
+    key_use, next_policy, watched_from, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -150,6 +157,8 @@ enum Timer {
     Rekey,
     /// Something of the key ring.
     Ring,
+    /// The key is old enough.
+    KeyAge,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -163,6 +172,7 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Linger(cid) => (4, cid.0),
             Self::Rekey => (5, 0),
             Self::Ring => (6, 0),
+            Self::KeyAge => (7, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -194,8 +204,8 @@ impl Leader {
         let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
         let entry = Station::leader_entry(&name, leader_key);
         let step = station.view.prepare(&*suite, &group, [entry]).map_err(|_| Failure::Suite)?;
-        let issue = rekey::issue(&station, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
-        let own = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        let issue = rekey::issue(&station, None, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
+        let own = station.prepare_issue(&station.policy, &issue, Instant::from_micros(u64::MAX))?;
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
@@ -203,6 +213,9 @@ impl Leader {
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
         // The view is what its events add up to, here as at a member.
         out.burst(changes.iter().map(crate::group::ViewChange::to_event));
+        let key_use = KeyUse::new(now);
+        let mut timers = Timers::new();
+        timers.set(Timer::KeyAge, key_use.ages_at(&station.policy));
         Ok(Self {
             me: Me { suite, app, name, keys, access, limits },
             out,
@@ -223,7 +236,10 @@ impl Leader {
             due: Causes::NONE,
             rekey_at: None,
             last_rekey: None,
-            timers: Timers::new(),
+            key_use,
+            next_policy: None,
+            watched_from: Instant::ORIGIN,
+            timers,
             work: BTreeSet::new(),
             at: MemberId::LEADER,
             everybody: Arc::new([]),
@@ -242,6 +258,7 @@ impl Leader {
         }
         let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
         self.out.stats.sealed += 1;
+        self.use_key(now, payload.len());
         if !self.everybody.is_empty() {
             self.out.send(Transmit { to: To::Many(self.everybody.clone()), frame, class: Class::Data });
         }

@@ -11,7 +11,7 @@ use super::{Leader, Timer};
 use crate::antigone::keys::{Facts, Issue};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::antigone::membership::Pages;
-use crate::antigone::station::Station;
+use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Cx, Entropy, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
@@ -25,9 +25,10 @@ use crate::wire::field::{Digest, List};
 /// How many bytes of changes `common` has room for.
 const DELTA_BUDGET: usize = 360;
 
-/// Draws the key of an epoch, with the facts that `step` leads to.
+/// Draws the key of an epoch, with the facts that `step` leads to, under the policy `next` if one is to come.
 pub(super) fn issue(
     station: &Station,
+    next: Option<&Ruling>,
     rng: &mut dyn Entropy,
     step: &ViewStep,
     epoch: Epoch,
@@ -55,7 +56,8 @@ pub(super) fn issue(
         Delta::Changes(DeltaChanges { from: station.view.version(), changes: List::of(&changes) })
     };
     let (view, view_digest) = if hidden { (Version(0), Digest::NONE) } else { (step.version(), step.digest()) };
-    let (policy, policy_digest) = (station.policy_version, station.policy_digest);
+    let ruling = (station.policy_version, station.policy_digest);
+    let (policy, policy_digest) = next.map_or(ruling, |next| (next.version, next.digest));
     let facts = Facts { epoch, floor, causes, view, view_digest, policy, policy_digest, delta };
     Issue::draw(&*station.suite, rng, station.group, facts)
 }
@@ -229,8 +231,10 @@ impl Leader {
         }
         let epoch = self.issue.epoch().next().ok_or(Reason::Budget)?;
         let floor = if causes.evict() { epoch } else { self.issue.floor() };
-        let issue = issue(station, cx.rng, &step, epoch, floor, causes)?;
-        let keys = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        let next = self.next_policy.as_ref();
+        let issue = issue(station, next, cx.rng, &step, epoch, floor, causes)?;
+        let policy = next.map_or(&station.policy, |next| &next.policy);
+        let keys = station.prepare_issue(policy, &issue, Instant::from_micros(u64::MAX))?;
         Ok(Turn { step, epoch: Some((issue, keys)) })
     }
 
@@ -247,6 +251,7 @@ impl Leader {
     /// Makes a computed change. `newcomer` came with it, besides those who waited.
     fn commit(&mut self, turn: Turn, now: Instant, newcomer: Option<MemberId>) {
         let Turn { step, epoch } = turn;
+        let detection = self.station.policy.detection;
         let changes = self.station.view.commit(step);
         for change in &changes {
             if let ChangeRecord::Remove { cid, .. } = change.change {
@@ -255,6 +260,7 @@ impl Leader {
         }
         let rekeyed = epoch.is_some();
         if let Some((issue, keys)) = epoch {
+            self.rule(now);
             let erased = self.station.install(keys, issue.floor(), now);
             self.out.event(Event::Installed { epoch: issue.epoch(), causes: issue.causes() });
             for epoch in erased.iter() {
@@ -264,6 +270,7 @@ impl Leader {
             self.due = Causes::NONE;
             self.rekey_at = None;
             self.last_rekey = Some(now);
+            self.renew_key_use(now);
             self.timers.set(Timer::Rekey, None);
             self.timers.set(Timer::Ring, self.station.ring.next_deadline().map(|(at, _)| at));
         }
@@ -285,5 +292,9 @@ impl Leader {
             }
         }
         self.reconnect();
+        if self.station.policy.detection != detection {
+            let members: Vec<MemberId> = self.peers.keys().copied().collect();
+            members.into_iter().for_each(|cid| self.arm(now, cid));
+        }
     }
 }

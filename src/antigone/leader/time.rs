@@ -1,9 +1,10 @@
 //! What a deadline does to a leader.
 
+use super::peer::Peer;
 use super::{EVENTS, FRAMES, Leader, Timer, control};
 use crate::antigone::join::admitting::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
-use crate::event::{Event, Suspicion};
+use crate::event::{Cause, Event, Suspicion};
 use crate::identity::MemberId;
 use crate::policy::Views;
 
@@ -25,6 +26,7 @@ impl Leader {
             Timer::Linger(_) => Due::Farewell,
             Timer::Rekey => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
+            Timer::KeyAge => Due::Rekey,
         };
         Wake::At(at, due)
     }
@@ -56,6 +58,7 @@ impl Leader {
                         self.timers.set(Timer::Rekey, Some(again));
                     }
                 }
+                Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Ring => {
                     for epoch in self.station.ring.handle_time(now).iter() {
                         self.out.event(Event::Erased { epoch });
@@ -87,15 +90,20 @@ impl Leader {
         let block = peer.repeat.as_ref().filter(|_| !peer.suspected).map(|repeat| repeat.due());
         let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
         self.timers.set(Timer::Repeat(cid), at);
-        let silence = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
-        let until = silence.filter(|_| !peer.suspected).map(|silence| (peer.alive_as_of + silence).max(now));
+        let until = self.silent_at(peer).filter(|_| !peer.suspected).map(|at| at.max(now));
         self.timers.set(Timer::Silence(cid), until);
+    }
+
+    /// When a member counts as silent for too long, if nothing more is heard of it.
+    fn silent_at(&self, peer: &Peer) -> Option<Instant> {
+        let detection = self.station.policy.detection?;
+        Some((peer.alive_as_of + detection.silence(self.me.limits.retry.first)).max(self.watched_from))
     }
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
     fn repeat(&mut self, now: Instant, cid: MemberId) {
         let (current, version) = (self.issue.epoch(), self.station.view.version());
-        let shows_views = self.station.policy.views != Views::Hidden;
+        let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.channel.repeat_at().is_some_and(|at| at <= now) {
             peer.channel.repeated(now, &mut self.jitter);
@@ -114,7 +122,7 @@ impl Leader {
                 peer.repeat = None;
             }
         }
-        if peer.is_owed() {
+        if peer.is_owed(newest_policy) {
             self.work.insert(cid);
         }
         self.arm(now, cid);
@@ -122,9 +130,9 @@ impl Leader {
 
     /// Nothing fresh was heard of a member for too long.
     fn silence(&mut self, now: Instant, cid: MemberId) {
-        let bound = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
+        let silent_at = self.peers.get(&cid).and_then(|peer| self.silent_at(peer));
         let Some(peer) = self.peers.get_mut(&cid) else { return };
-        if bound.is_some_and(|bound| now >= peer.alive_as_of + bound) && !peer.suspected {
+        if silent_at.is_some_and(|at| now >= at) && !peer.suspected {
             peer.suspected = true;
             self.out.event(Event::Suspected { cid, why: Suspicion::Silence });
         }

@@ -7,12 +7,13 @@
 //!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
 //! ```
 //!
-//! `frames.rs` holds what an input frame does, `session.rs` what a member knows in a group, `time.rs` what a deadline
+//! `frames.rs` holds what an input frame does, `policy.rs` how a policy follows another, `session.rs` what a member knows in a group, `time.rs` what a deadline
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod frames;
 #[cfg(any(test, feature = "sim"))]
 mod label;
+mod policy;
 mod session;
 mod time;
 
@@ -398,6 +399,11 @@ impl Me {
     fn header(&self) -> Header {
         Header { system: System::Antigone, edition: Edition::Repaired, suite: self.suite.id() }
     }
+}
+
+/// How many probes a member remembers (RA §4.3).
+fn probes_for(detection: Option<crate::policy::Detection>) -> usize {
+    detection.map_or(2, |detection| usize::from(detection.misses) + 2)
 }
 
 fn control(link: Link, frame: Bytes) -> Transmit {

@@ -6,7 +6,7 @@ use crate::antigone::failure::{Evidence, Own};
 use crate::antigone::keys::KeyBlock;
 use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
-use crate::antigone::station::Station;
+use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending};
 use crate::group::channel::Channel;
@@ -30,7 +30,11 @@ pub(super) struct Session {
     /// A verified block whose prerequisites are missing: only the newest (RA §4.4 (4)).
     pub(super) held: Option<KeyBlock>,
     pub(super) pages: Option<Assembly>,
+    /// The policy to come: only the newest.
+    pub(super) next_policy: Option<Ruling>,
     pub(super) evidence: Evidence,
+    /// Since when the detection of failures is what it is: the leader is not lost by a measure that did not hold yet.
+    pub(super) watched_since: Instant,
     pub(super) behind: bool,
     pub(super) stale: bool,
     /// When a frame is owed to the leader, and whether it asks for an answer.
@@ -51,6 +55,8 @@ fingerprint!(Session {
     until,
     held,
     pages,
+    next_policy,
+    watched_since,
     evidence,
     behind,
     stale,
@@ -83,6 +89,11 @@ impl Session {
     /// Whether the evidence that the key here is current is too old at `now`.
     pub(super) fn outdated(&self, rto: Duration, now: Instant) -> bool {
         self.staleness(rto).is_some_and(|bound| self.evidence.outdated(bound, now))
+    }
+
+    /// When the leader counts as lost (T_lost), if nothing more is heard.
+    pub(super) fn lost_at(&self, bound: Duration) -> Instant {
+        self.evidence.lost_at(bound).max(self.watched_since + bound.saturating_mul(2))
     }
 
     /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
