@@ -237,7 +237,9 @@ impl Channel {
             }
         };
         let (ad, sealed) = split_frame(frame, clear, &text);
-        self.open.open(BoxNumber { domain: 0, counter: n }, ad, sealed, &tag)?;
+        let opened = self.open.open(BoxNumber { domain: 0, counter: n }, ad, sealed, &tag);
+        self.open.scrub();
+        opened?;
         let mut reader = Reader::new(sealed);
         let status = ChannelStatus::take(&mut reader).map_err(|_| Refused::Violation)?;
         let code = { reader }.u8().map_err(|_| Refused::Violation)?;

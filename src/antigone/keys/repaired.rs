@@ -202,7 +202,9 @@ pub fn open(
     let text = text.get_mut(..sealed.len()).ok_or(Reason::Malformed)?;
     text.copy_from_slice(sealed);
     let number = BoxNumber { domain: BLOCK_DOMAIN, counter: facts.epoch.0 };
-    key.open(number, &associated(header, group, facts.epoch, &digest, cid), text, &block.tag)?;
+    let opened = key.open(number, &associated(header, group, facts.epoch, &digest, cid), text, &block.tag);
+    key.scrub();
+    opened?;
     if facts.floor > facts.epoch {
         return Err(Reason::Violation);
     }

@@ -102,8 +102,8 @@ pub struct Leader {
     last_rekey: Option<Instant>,
     /// What the current key has been used for.
     key_use: KeyUse,
-    /// The policy to come.
-    next_policy: Option<Ruling>,
+    /// The policy to come. Boxed: empty room inside would keep old bytes of the stack.
+    next_policy: Option<alloc::boxed::Box<Ruling>>,
     /// Nobody is taken for silent before: the policy's detection has just changed.
     watched_from: Instant,
     timers: Timers<Timer>,

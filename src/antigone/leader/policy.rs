@@ -40,7 +40,7 @@ impl Leader {
         // Never a version that was told before: a member takes each once.
         let newest = self.next_policy.as_ref().map_or(self.station.policy_version, |next| next.version);
         let version = newest.next().ok_or(Misuse::FixedPolicy)?;
-        self.next_policy = Some(Ruling::new(&*self.me.suite, policy, version)?);
+        self.next_policy = Some(Ruling::new(&*self.me.suite, policy, version)?.into());
         for (cid, peer) in &self.peers {
             if peer.owes_policy(version) {
                 self.work.insert(*cid);
@@ -79,7 +79,7 @@ impl Leader {
             self.watched_from = now + patience;
         }
         let version = next.version;
-        self.station.rule(next);
+        self.station.rule(*next);
         self.out.event(Event::PolicyChanged { version });
     }
 

@@ -231,7 +231,7 @@ impl Leader {
         }
         let epoch = self.issue.epoch().next().ok_or(Reason::Budget)?;
         let floor = if causes.evict() { epoch } else { self.issue.floor() };
-        let next = self.next_policy.as_ref();
+        let next = self.next_policy.as_deref();
         let issue = issue(station, next, cx.rng, &step, epoch, floor, causes)?;
         let policy = next.map_or(&station.policy, |next| &next.policy);
         let keys = station.prepare_issue(policy, &issue, Instant::from_micros(u64::MAX))?;

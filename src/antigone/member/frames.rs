@@ -224,7 +224,7 @@ impl Member {
         match policy {
             Some(Announced::Kept(next)) => {
                 session.reply(now);
-                session.next_policy = Some(next);
+                session.next_policy = Some(next.into());
             }
             Some(Announced::Below(shortfall)) => {
                 self.refuse_policy(now, shortfall);

@@ -73,7 +73,7 @@ impl Member {
         let Phase::In(session) = &mut self.phase else { return };
         let Some(next) = session.next_policy.take() else { return };
         let (before, version) = (session.station.policy.detection, next.version);
-        session.station.rule(next);
+        session.station.rule(*next);
         let detection = session.station.policy.detection;
         if before != detection {
             // The leader counts as lost by the new measure from now on; evidence stays what it was (S8).

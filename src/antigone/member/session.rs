@@ -30,8 +30,8 @@ pub(super) struct Session {
     /// A verified block whose prerequisites are missing: only the newest (RA §4.4 (4)).
     pub(super) held: Option<KeyBlock>,
     pub(super) pages: Option<Assembly>,
-    /// The policy to come: only the newest.
-    pub(super) next_policy: Option<Ruling>,
+    /// The policy to come: only the newest. Boxed: what is empty inside a session would keep old bytes of the stack.
+    pub(super) next_policy: Option<alloc::boxed::Box<Ruling>>,
     pub(super) evidence: Evidence,
     /// Since when the detection of failures is what it is: the leader is not lost by a measure that did not hold yet.
     pub(super) watched_since: Instant,
