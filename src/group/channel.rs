@@ -352,10 +352,22 @@ impl Channel {
         self.outstanding.is_none() && self.waiting.is_empty()
     }
 
+    /// Whether a queued record can become the outstanding one.
+    pub fn ready(&self) -> bool {
+        self.outstanding.is_none() && !self.waiting.is_empty()
+    }
+
+    /// The number of the last record accepted from the peer.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// Queues a record: `body` is its encoding with the code of the body in front. Check [`Self::has_room`] first.
-    pub fn queue(&mut self, body: Bytes) {
+    /// Gives the number that it will have.
+    pub fn queue(&mut self, body: Bytes) -> u64 {
         debug_assert!(body.first() == Some(&RECORD));
         self.waiting.push_back(body);
+        self.rseq + self.waiting.len() as u64
     }
 
     /// Makes the next queued record the outstanding one, if none is. It goes out with the next sealed frame; its first

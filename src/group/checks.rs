@@ -34,11 +34,15 @@ pub enum Check {
     DataNumber = 12,
     /// Data carry their sender's signature, where the policy demands it (A2, R28).
     DataOrigin = 13,
+    /// A request to eject somebody is honoured only where the policy lets members ask (R24).
+    EjectRight = 14,
+    /// A request to eject names the number of its target, and hits no later incarnation of the name (A13).
+    EjectTarget = 15,
 }
 
 impl Check {
     /// All checks, in the order of the specification.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -53,6 +57,8 @@ impl Check {
         Self::DataSender,
         Self::DataNumber,
         Self::DataOrigin,
+        Self::EjectRight,
+        Self::EjectTarget,
     ];
 
     /// Where the specification demands it.
@@ -72,6 +78,7 @@ impl Check {
             Self::DataSender => "RA §5 (2)",
             Self::DataNumber => "RA §5 (3)",
             Self::DataOrigin => "RA §5 (5)",
+            Self::EjectRight | Self::EjectTarget => "RA §4.6, eject request",
         }
     }
 }

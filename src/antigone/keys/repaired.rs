@@ -110,6 +110,12 @@ impl Issue {
         &self.base
     }
 
+    /// Wipes the key: no block is sealed any more that anybody could use.
+    pub fn erase(&mut self) {
+        self.key = Key::new(Secret::take(&mut []));
+        self.base = Key::new(Secret::take(&mut []));
+    }
+
     /// The block of one member, under the leader's key to it. Repeats are identical.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ use crate::wire::antigone::KeyAnswer;
 impl Leader {
     /// RA §4.1, "L on RA-J1".
     pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
+        if self.closing.is_some() {
+            return Err(Reason::Ended);
+        }
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
         if (!info.proven || info.shared) && self.me.limits.checks.on(Check::ProvenLink) {
             return Err(Reason::Unproven);
@@ -59,7 +62,7 @@ impl Leader {
         self.out.event(Event::LinkWanted { ticket, peer: PeerName::ThirdParty, hint: bytes::Bytes::new() });
     }
 
-    fn take_ticket(&mut self) -> u64 {
+    pub(super) fn take_ticket(&mut self) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         ticket

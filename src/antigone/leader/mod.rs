@@ -2,8 +2,11 @@
 //! relay of a star.
 //!
 //! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
-//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs`
+//! who is taken for dead, `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
 
+mod closing;
+mod ejection;
 mod frames;
 mod joins;
 #[cfg(any(test, feature = "sim"))]
@@ -12,6 +15,7 @@ mod output;
 mod peer;
 mod policy;
 mod rekey;
+mod suspicion;
 mod time;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -24,6 +28,7 @@ use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
+use crate::antigone::leave::requests::Questions;
 use crate::antigone::station::{Identity, Ruling, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
@@ -106,6 +111,14 @@ pub struct Leader {
     next_policy: Option<alloc::boxed::Box<Ruling>>,
     /// Nobody is taken for silent before: the policy's detection has just changed.
     watched_from: Instant,
+    /// Members taken for dead, to be removed together; true: unless they speak before.
+    condemned: BTreeMap<MemberId, bool>,
+    /// Requests to eject that the application is to decide about.
+    questions: Questions,
+    /// The group is being closed: until when members are told.
+    closing: Option<Instant>,
+    /// It has ended.
+    closed: bool,
     timers: Timers<Timer>,
     /// Members to whom something is owed: the cursor of [`Endpoint::poll_transmit`].
     work: BTreeSet<MemberId>,
@@ -117,7 +130,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    key_use, next_policy, watched_from, timers, work, out,
+    key_use, next_policy, watched_from, condemned, questions, closing, closed, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -159,6 +172,12 @@ enum Timer {
     Ring,
     /// The key is old enough.
     KeyAge,
+    /// Nobody decided about a request to eject.
+    Ejection,
+    /// The group has been closed for long enough.
+    Closing,
+    /// Members that are taken for dead go. The last variant: of one instant, the time of all is over before.
+    Condemned,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -173,6 +192,9 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Rekey => (5, 0),
             Self::Ring => (6, 0),
             Self::KeyAge => (7, 0),
+            Self::Ejection => (8, 0),
+            Self::Closing => (9, 0),
+            Self::Condemned => (10, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -239,6 +261,10 @@ impl Leader {
             key_use,
             next_policy: None,
             watched_from: Instant::ORIGIN,
+            condemned: BTreeMap::new(),
+            questions: Questions::new(limits.ejection_questions),
+            closing: None,
+            closed: false,
             timers,
             work: BTreeSet::new(),
             at: MemberId::LEADER,
@@ -249,10 +275,13 @@ impl Leader {
     /// Sends a message to the group.
     ///
     /// # Errors
-    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`],
-    /// [`Failure::Suite`].
+    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`Misuse::Closed`],
+    /// [`CommandError::Full`], [`Failure::Suite`].
     pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed.into());
+        }
         if !self.out.room(1, 0) {
             return Err(CommandError::Full);
         }
@@ -272,6 +301,9 @@ impl Leader {
     /// [`Misuse::SealerTaken`].
     pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed);
+        }
         self.station.take_sealer(now)
     }
 
@@ -283,12 +315,9 @@ impl Leader {
     /// Changes the group key as soon as the policy's `grace` allows.
     ///
     /// # Errors
-    /// [`CommandError::Full`].
+    /// [`Misuse::Closed`], [`CommandError::Full`].
     pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
-        if !self.out.room(FRAMES, EVENTS) {
-            return Err(CommandError::Full);
-        }
+        let now = self.command(cx)?;
         self.plan(now, Cause::Command);
         Ok(())
     }
@@ -297,10 +326,13 @@ impl Leader {
     /// [`Limits::pending_life`].
     ///
     /// # Errors
-    /// [`Misuse::NoTicket`], [`CommandError::Full`]; [`Failure`]: some of the pending joins are not answered yet, so
+    /// [`Misuse::NoTicket`], [`Misuse::Closed`], [`CommandError::Full`]; [`Failure`]: some of the pending joins are not answered yet, so
     /// answer again.
     pub fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed.into());
+        }
         let asked = self.pendings.deciding(ticket);
         if asked.is_empty() {
             return Err(Misuse::NoTicket.into());

@@ -79,6 +79,12 @@ impl Leader {
     /// RA-CL: the outstanding record, or the next page, or an answer alone.
     fn produce_frame(&mut self, now: Instant, cid: MemberId, link: Link) -> Result<Transmit, Failure> {
         let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
+        if let Some(peer) = self.peers.get_mut(&cid)
+            && peer.channel.advance(retry, now, &mut self.jitter)
+        {
+            // Should sealing fail now, the record is outstanding and goes with the next frame.
+            peer.answer = true;
+        }
         // A key may wait for either; the policy is short, and so goes first.
         if let Some(peer) = self.peers.get(&cid)
             && peer.channel.idle()
@@ -98,7 +104,6 @@ impl Leader {
             peer.pages = left;
             peer.channel.queue(body);
             peer.channel.advance(retry, now, &mut self.jitter);
-            // Should sealing fail now, the record is outstanding and goes with the next frame.
             peer.answer = true;
         }
         let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();

@@ -24,6 +24,8 @@ pub(super) struct Peer {
     /// It lived after this instant.
     pub(super) alive_as_of: Instant,
     pub(super) suspected: bool,
+    /// Since when it has not come nearer to the current epoch; none if it shows it.
+    pub(super) behind_since: Option<Instant>,
     /// Pages of the view that it still has to get.
     pub(super) pages: Option<Pages>,
     /// From when on it may be given pages again, should it still show an older view: at most once an RTO.
@@ -50,6 +52,7 @@ fingerprint!(Peer {
     shown,
     alive_as_of,
     suspected,
+    behind_since,
     pages,
     pages_again,
     answer,
@@ -87,6 +90,6 @@ impl Peer {
 
     /// Whether something is to be sent to it; `newest` is the newest policy.
     pub(super) fn is_owed(&self, newest: Version) -> bool {
-        self.answer || self.block || self.owes_policy(newest) || (self.pages.is_some() && self.channel.idle())
+        self.answer || self.block || self.channel.ready() || self.owes_policy(newest) || (self.pages.is_some() && self.channel.idle())
     }
 }

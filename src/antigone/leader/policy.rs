@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::peer::Peer;
-use super::{EVENTS, FRAMES, Leader, Timer};
+use super::{Leader, Timer};
 use crate::antigone::station::Ruling;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse};
@@ -24,18 +24,15 @@ impl Leader {
     ///
     /// # Errors
     /// [`Misuse::Policy`] if it contradicts itself, [`Misuse::FixedPolicy`] if it differs in what is fixed while a group
-    /// runs (views, signed origin, the longest frame), [`CommandError::Full`],
-    /// [`Failure::Suite`](crate::error::Failure::Suite).
+    /// runs (views, signed origin, the longest frame), [`Misuse::Closed`],
+    /// [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
     pub fn change_policy(&mut self, cx: &mut Cx<'_>, policy: Policy) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
+        let now = self.command(cx)?;
         if policy.check().is_err() {
             return Err(Misuse::Policy.into());
         }
         if !self.station.can_follow(&policy) {
             return Err(Misuse::FixedPolicy.into());
-        }
-        if !self.out.room(FRAMES, EVENTS) {
-            return Err(CommandError::Full);
         }
         // Never a version that was told before: a member takes each once.
         let newest = self.next_policy.as_ref().map_or(self.station.policy_version, |next| next.version);

@@ -1,6 +1,7 @@
 //! How members come and go, and how keys change (RA §4.4). The decision to change the membership and the new epoch are
 //! one step (I-7): computed whole, then committed whole.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -120,11 +121,11 @@ impl Leader {
     ) -> Result<(), Reason> {
         let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
         let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
-        let replaces = removal.is_some_and(|removal| self.station.policy.rekey_on.contains(removal.cause));
+        let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
         let early = self.last_rekey.is_some_and(|last| now < last + self.station.policy.grace);
         let waits = rekeys && early && !replaces;
         let newcomer = (!waits).then_some((cid, &peer));
-        let turn = self.compute(cx, newcomer, removal, rekeys && !waits)?;
+        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !waits)?;
         // Nothing can fail from here on.
         let replaced = removal.and_then(|removal| self.take_out(removal.cid));
         self.names.insert(peer.name.clone(), cid);
@@ -136,6 +137,7 @@ impl Leader {
         if let (Some(cid), Some(replaced)) = (live, replaced) {
             let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
             self.see_off(cid, replaced, EndReason::TakenOver, cid, Some(backoff), now);
+            self.settle_questions(now, cid);
         }
         Ok(())
     }
@@ -145,10 +147,38 @@ impl Leader {
         if !self.peers.contains_key(&removal.cid) {
             return Err(Reason::Unknown);
         }
-        let turn = self.compute(cx, None, Some(removal), false)?;
+        let turn = self.compute(cx, None, &[removal], false)?;
         let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
         self.commit(turn, now, None);
+        self.settle_questions(now, removal.cid);
         Ok(peer)
+    }
+
+    /// Several members go at once: one change of the view, and one epoch. Nothing changes if it fails.
+    pub(super) fn dismiss_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        removals: &[Removal],
+        reason: EndReason,
+    ) -> Result<(), Reason> {
+        let turn = self.compute(cx, None, removals, false)?;
+        let gone: Vec<_> = removals.iter().map(|removal| (removal, self.take_out(removal.cid))).collect();
+        self.commit(turn, now, None);
+        for (removal, peer) in gone {
+            self.settle_questions(now, removal.cid);
+            if let Some(peer) = peer {
+                let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+                self.see_off(removal.cid, peer, reason, removal.by, Some(backoff), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a removal changes the key: the policy says so, and the member has been given one.
+    fn changes_key(&self, removal: &Removal) -> bool {
+        let held = self.peers.get(&removal.cid).is_some_and(|peer| !peer.waits());
+        held && self.station.policy.rekey_on.contains(removal.cause)
     }
 
     /// The leader ends a member's session.
@@ -175,14 +205,27 @@ impl Leader {
         backoff: Option<Backoff>,
         now: Instant,
     ) {
+        let farewell = self.farewell(peer, reason, by, backoff, now);
+        self.linger(cid, farewell);
+    }
+
+    /// The channel of somebody who is gone, with its end still to be said.
+    pub(super) fn farewell(
+        &self,
+        peer: Peer,
+        reason: EndReason,
+        by: MemberId,
+        backoff: Option<Backoff>,
+        now: Instant,
+    ) -> Lingering {
         let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
-        self.linger(cid, Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until });
+        Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until }
     }
 
     /// The epoch that is due by plan.
     pub(super) fn rekey_now(&mut self, cx: &mut Cx<'_>, now: Instant) -> Result<(), Failure> {
-        let turn = self.compute(cx, None, None, true).map_err(|reason| match reason {
+        let turn = self.compute(cx, None, &[], true).map_err(|reason| match reason {
             Reason::Entropy => Failure::Entropy,
             _ => Failure::Suite,
         })?;
@@ -195,16 +238,12 @@ impl Leader {
         &self,
         cx: &mut Cx<'_>,
         newcomer: Option<(MemberId, &Peer)>,
-        removal: Option<Removal>,
+        removals: &[Removal],
         rekey: bool,
     ) -> Result<Turn, Reason> {
         let station = &self.station;
-        let mut causes = Causes::NONE;
-        if let Some(removal) = removal
-            && station.policy.rekey_on.contains(removal.cause)
-        {
-            causes = causes.with(removal.cause);
-        }
+        let evicting = removals.iter().filter(|removal| self.changes_key(removal));
+        let mut causes = evicting.fold(Causes::NONE, |causes, removal| causes.with(removal.cause));
         let rekey = rekey || !causes.is_empty();
         if rekey {
             causes = self.due.iter().fold(causes, Causes::with);
@@ -213,15 +252,17 @@ impl Leader {
             }
         }
         let mut changes = Vec::new();
-        if let Some(Removal { cid, cause, by }) = removal
-            && station.view.contains(cid)
-        {
-            changes.push(ChangeRecord::Remove { cid, cause, by });
-        }
+        let seen = removals.iter().filter(|removal| station.view.contains(removal.cid));
+        changes.extend(seen.map(|Removal { cid, cause, by }| ChangeRecord::Remove {
+            cid: *cid,
+            cause: *cause,
+            by: *by,
+        }));
+        let goes: BTreeSet<MemberId> = removals.iter().map(|removal| removal.cid).collect();
         let waiting = self
             .peers
             .iter()
-            .filter(|(cid, peer)| rekey && peer.waits() && removal.is_none_or(|removal| removal.cid != **cid));
+            .filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
         for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
             changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
         }
@@ -239,10 +280,11 @@ impl Leader {
     }
 
     /// Takes a member out of the table.
-    fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
+    pub(super) fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
         self.work.remove(&cid);
         self.timers.set(Timer::Repeat(cid), None);
         self.timers.set(Timer::Silence(cid), None);
+        self.condemned.remove(&cid);
         let peer = self.peers.remove(&cid)?;
         self.names.remove(&peer.name);
         Some(peer)
@@ -286,6 +328,7 @@ impl Leader {
                 }
             }
             if (rekeyed || comes) && !peer.waits() {
+                peer.behind_since = peer.behind_since.or(Some(now));
                 peer.block = true;
                 peer.repeat = Some(Backoff::start(self.me.limits.retry, now, &mut self.jitter));
                 self.work.insert(*cid);

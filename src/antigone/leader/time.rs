@@ -1,10 +1,9 @@
 //! What a deadline does to a leader.
 
-use super::peer::Peer;
 use super::{EVENTS, FRAMES, Leader, Timer, control};
 use crate::antigone::join::admitting::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
-use crate::event::{Cause, Event, Suspicion};
+use crate::event::{Cause, Event};
 use crate::identity::MemberId;
 use crate::policy::Views;
 
@@ -27,6 +26,9 @@ impl Leader {
             Timer::Rekey => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
             Timer::KeyAge => Due::Rekey,
+            Timer::Condemned => Due::Silence,
+            Timer::Ejection => Due::Answer,
+            Timer::Closing => Due::Farewell,
         };
         Wake::At(at, due)
     }
@@ -48,7 +50,7 @@ impl Leader {
                 Timer::Question(id) => self.repeat_question(now, id),
                 Timer::Pending(id) => self.drop_pending(id),
                 Timer::Repeat(cid) => self.repeat(now, cid),
-                Timer::Silence(cid) => self.silence(now, cid),
+                Timer::Silence(cid) => self.suspect(now, cid),
                 Timer::Linger(cid) => self.repeat_end(now, cid),
                 Timer::Rekey => {
                     if let Err(failure) = self.rekey_now(cx, now) {
@@ -58,6 +60,9 @@ impl Leader {
                         self.timers.set(Timer::Rekey, Some(again));
                     }
                 }
+                Timer::Condemned => self.remove_condemned(cx, now),
+                Timer::Ejection => self.deny_by_silence(now),
+                Timer::Closing => self.settle_closing(now),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Ring => {
                     for epoch in self.station.ring.handle_time(now).iter() {
@@ -90,14 +95,8 @@ impl Leader {
         let block = peer.repeat.as_ref().filter(|_| !peer.suspected).map(|repeat| repeat.due());
         let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
         self.timers.set(Timer::Repeat(cid), at);
-        let until = self.silent_at(peer).filter(|_| !peer.suspected).map(|at| at.max(now));
-        self.timers.set(Timer::Silence(cid), until);
-    }
-
-    /// When a member counts as silent for too long, if nothing more is heard of it.
-    fn silent_at(&self, peer: &Peer) -> Option<Instant> {
-        let detection = self.station.policy.detection?;
-        Some((peer.alive_as_of + detection.silence(self.me.limits.retry.first)).max(self.watched_from))
+        let over = [self.silent_at(peer), self.keyless_at(peer)].into_iter().flatten().min();
+        self.timers.set(Timer::Silence(cid), over.filter(|_| !peer.suspected).map(|at| at.max(now)));
     }
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
@@ -128,22 +127,12 @@ impl Leader {
         self.arm(now, cid);
     }
 
-    /// Nothing fresh was heard of a member for too long.
-    fn silence(&mut self, now: Instant, cid: MemberId) {
-        let silent_at = self.peers.get(&cid).and_then(|peer| self.silent_at(peer));
-        let Some(peer) = self.peers.get_mut(&cid) else { return };
-        if silent_at.is_some_and(|at| now >= at) && !peer.suspected {
-            peer.suspected = true;
-            self.out.event(Event::Suspected { cid, why: Suspicion::Silence });
-        }
-        self.arm(now, cid);
-    }
-
     fn repeat_end(&mut self, now: Instant, cid: MemberId) {
         let Some(lingering) = self.lingering.get_mut(&cid) else { return };
         let Some(next) = lingering.handle_time(now, &mut self.jitter) else {
             self.lingering.remove(&cid);
             self.work.remove(&cid);
+            self.settle_closing(now);
             return;
         };
         if lingering.owed {

@@ -1,10 +1,12 @@
 //! What a frame does to a member. In each function: decode, authenticate, compare with the state, and only then change
 //! it (R25).
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
+use super::ejection::{asked_about, take_answer};
 use super::policy::{Announced, Named, take_policy};
 use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
@@ -130,6 +132,7 @@ impl Member {
             until,
             held: None,
             pages: None,
+            requests: VecDeque::new(),
             next_policy: None,
             watched_since: now,
             evidence: Evidence::new(now),
@@ -175,7 +178,7 @@ impl Member {
         let body = frame.get(heard.range.clone()).unwrap_or_default();
         let Ok(body) = LeaderBody::decode(body) else { return self.break_off(now) };
         // Compute what a record does before anything changes.
-        let (mut paged, mut policy) = (None, None);
+        let (mut paged, mut policy, mut answered) = (None, None, None);
         match (heard.body, body) {
             (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => match take_page(session, &page, most) {
                 Ok(taken) => paged = Some(taken),
@@ -189,6 +192,10 @@ impl Member {
                     Err(_) => return self.break_off(now),
                 }
             }
+            (Body::Record, LeaderBody::Record(LeaderRecord::Answer(answer))) => match asked_about(session, &answer) {
+                Some(target) => answered = Some((answer, target)),
+                None => return self.break_off(now),
+            },
             (Body::End, LeaderBody::End(end)) => {
                 session.channel.commit(&heard);
                 let joined = session.joined;
@@ -220,6 +227,13 @@ impl Member {
         session.awaiting = None;
         if heard.answer {
             session.reply(now);
+        }
+        if let Some((answer, target)) = answered {
+            session.reply(now);
+            self.out.event(take_answer(session, answer, target));
+        }
+        if session.channel.ready() {
+            session.ask(now);
         }
         match policy {
             Some(Announced::Kept(next)) => {
@@ -453,6 +467,7 @@ impl Member {
                 let owed = session.owed.filter(|owed| owed.at <= now)?;
                 let link = session.link?;
                 let standing = session.station.standing();
+                session.channel.advance(retry, now, &mut self.jitter);
                 let sealed = session.channel.seal(pool, now, standing, owed.ask, Carry::Due);
                 session.owed = if sealed.is_ok() { None } else { Some(Owed { at: now + retry.first, ..owed }) };
                 if owed.ask && session.poll_at.is_none() && session.awaiting.is_none() {

@@ -10,6 +10,7 @@
 //! `frames.rs` holds what an input frame does, `policy.rs` how a policy follows another, `session.rs` what a member knows in a group, `time.rs` what a deadline
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
+mod ejection;
 mod frames;
 #[cfg(any(test, feature = "sim"))]
 mod label;

@@ -1,5 +1,6 @@
 //! What a member knows in a group: evidence, what is owed, what is awaited.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::antigone::failure::{Evidence, Own};
@@ -11,6 +12,7 @@ use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending};
 use crate::group::channel::Channel;
 use crate::group::{Backoff, Check};
+use crate::identity::MemberId;
 use crate::policy::Views;
 use crate::wire::field::VerifyingKey;
 
@@ -30,6 +32,8 @@ pub(super) struct Session {
     /// A verified block whose prerequisites are missing: only the newest (RA §4.4 (4)).
     pub(super) held: Option<KeyBlock>,
     pub(super) pages: Option<Assembly>,
+    /// Requests to eject that are not answered: the number of the record, and who should go.
+    pub(super) requests: VecDeque<(u64, MemberId)>,
     /// The policy to come: only the newest. Boxed: what is empty inside a session would keep old bytes of the stack.
     pub(super) next_policy: Option<alloc::boxed::Box<Ruling>>,
     pub(super) evidence: Evidence,
@@ -55,6 +59,7 @@ fingerprint!(Session {
     until,
     held,
     pages,
+    requests,
     next_policy,
     watched_since,
     evidence,
