@@ -180,7 +180,7 @@ impl Leader {
         mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let (cid, limits) = (offered.cid, &self.me.limits);
-        let mut probes = Probes::one();
+        let mut probes = Probes::first_and_newest();
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
