@@ -176,7 +176,7 @@ enum Timer {
     Ejection,
     /// The group has been closed for long enough.
     Closing,
-    /// Members that are taken for dead go. The last variant: of one instant, the time of all is over before.
+    /// Members that are taken for dead go.
     Condemned,
 }
 

@@ -1,7 +1,8 @@
 //! Members that are taken for dead, and what follows by policy (RA §4.2 to §4.4, R30).
 //!
-//! Those whose time is over together go together: all that fall due in one turn make one view change and one epoch,
-//! so that the loss of a network with thousands of members behind it is one rekey.
+//! Those whose time is over together go together: the first waits for an RTO, and all that are taken for dead by then make
+//! one change of the view and one epoch. So the loss of a network with thousands of members behind it is few rekeys,
+//! although their polls, and with them the ends of their time, are spread.
 
 use alloc::vec::Vec;
 
@@ -53,9 +54,9 @@ impl Leader {
         self.out.event(Event::Suspected { cid, why });
         if self.station.policy.on_silence == OnSilence::Remove || why == Suspicion::RecordsPileUp {
             self.condemned.insert(cid, why == Suspicion::Silence);
-            // The last of the timers of this instant: whose time is over now comes first.
-            let at = self.timers.get(Timer::Condemned).map_or(now, |at| at.min(now));
-            self.timers.set(Timer::Condemned, Some(at));
+            if self.timers.get(Timer::Condemned).is_none() {
+                self.timers.set(Timer::Condemned, Some(now + self.me.limits.retry.first));
+            }
         }
     }
 
@@ -67,7 +68,7 @@ impl Leader {
         }
     }
 
-    /// Removes all that are condemned, in one step.
+    /// Removes all that are condemned by now, in one step.
     pub(super) fn remove_condemned(&mut self, cx: &mut Cx<'_>, now: Instant) {
         let condemned = self.condemned.keys().filter(|cid| self.peers.contains_key(cid));
         let removals: Vec<Removal> =
