@@ -9,9 +9,7 @@ use sodality::crypto::{chacha20_poly1305, symbolic::symbolic};
 use sodality::endpoint::{Cx, Instant};
 use sodality::event::Port;
 use sodality::policy::{Policy, Views};
-use sodality::sim::check::{
-    EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, RemovalHasCause, StaleBound, ViewsAgree,
-};
+use sodality::sim::check::Goals;
 use sodality::sim::star::{LEADER, Star, StarConfig, leader_machine, member_machine};
 use sodality::sim::{LinkConfig, NodeId, SimRng, Stop, World};
 use sodality::ttp::ThirdParty;
@@ -38,22 +36,19 @@ pub(crate) fn real(policy: Policy, link: LinkConfig) -> StarConfig {
     StarConfig { suite: chacha20_poly1305(), ..config(policy, link) }
 }
 
-/// A group of which everybody may crash and restart, and that asks to join whenever it is out; all checkers look on.
+/// A group of which everybody may crash and restart, and that asks to join whenever it is out; the checkers of all goals
+/// look on.
 pub(crate) fn group(world: &mut World, config: StarConfig, members: usize) -> Result<Star, Stop> {
+    watched(world, config, members).map(|(star, _)| star)
+}
+
+/// As [`group`], with the checkers, to ask them what they have looked at.
+pub(crate) fn watched(world: &mut World, config: StarConfig, members: usize) -> Result<(Star, Goals), Stop> {
     world.trace_mut().keep(400);
-    world.add_checker(EpochsGrow::default());
-    world.add_checker(ViewsAgree::default());
-    world.add_checker(NoReplayDelivered::default());
-    world.add_checker(RemovalHasCause::new());
-    world.add_checker(NoDeliveryAfterRemoval::default());
-    let rto = config.limits.retry.first;
-    if let Some(detection) = config.policy.detection {
-        // What was sealed under the old key in its grace counts as well.
-        world.add_checker(StaleBound::new(detection.staleness(rto) + config.policy.grace));
-    }
+    let goals = Goals::watch(world, &config);
     let star = Star::add(world, config, members)?;
     mortal(world, &star)?;
-    Ok(star)
+    Ok((star, goals))
 }
 
 fn mortal(world: &mut World, star: &Star) -> Result<(), Stop> {
@@ -120,7 +115,7 @@ pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, leaves: bo
         }
         let member = star.members[usize::try_from(rng.below(star.members.len() as u64)).unwrap()];
         let (leader, leave, own) = (star.leader, leaves && rng.chance(40), rng.chance(200));
-        let text = format!("text {number}");
+        let (text, words) = (format!("text {number}"), format!("say text {number}"));
         world.after(at, move |world| {
             if leave && world.is_up(member) {
                 world.command(member, "leave", |member, cx| {
@@ -128,11 +123,11 @@ pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, leaves: bo
                     let _ = member.leave(cx);
                 })?;
             } else if own && world.is_up(leader) {
-                world.with(leader, |leader, cx| {
+                world.command(leader, &words, |leader, cx| {
                     let _ = leader.send(cx, Port::Application, text.as_bytes());
                 })?;
             } else if world.is_up(member) {
-                world.with(member, |member, cx| {
+                world.command(member, &words, |member, cx| {
                     let _ = member.send(cx, Port::Application, text.as_bytes());
                 })?;
             }

@@ -12,6 +12,8 @@ mod output;
 mod peer;
 mod rekey;
 mod time;
+#[cfg(any(test, feature = "sim"))]
+pub mod watch;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
