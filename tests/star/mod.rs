@@ -23,6 +23,18 @@ pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
     first..first + read("SODALITY_SEEDS").unwrap_or(usual)
 }
 
+/// The bound T of liveness: how long after the last fault all live members agree at the latest. A member that believes in a
+/// dead leader finds out after T_lost; a join that the faults spoilt goes on for T_join; what it left pending at the leader
+/// gives way after T_min; repeats that have slowed down wait for the ceiling of the RTO, with its jitter; a plain rekey waits
+/// for `grace`; and a join that failed here is tried again in a second. Without failure detection nobody misses a leader
+/// that is dead, so T_lost is not in it.
+pub(crate) fn bound(config: &StarConfig) -> Duration {
+    let StarConfig { policy, limits, .. } = config;
+    let lost = policy.detection.map(|detection| detection.staleness(limits.retry.first) * 2).unwrap_or_default();
+    let slowest = limits.retry.ceiling * 11 / 10;
+    lost + limits.join_time + limits.pending_guard + slowest + policy.grace + SECOND
+}
+
 /// A group over streams or over datagrams, by the policy's own frame limit.
 pub(crate) fn config(policy: Policy, link: LinkConfig) -> StarConfig {
     let frame_limit = u32::try_from(link.max_frame).unwrap();

@@ -34,11 +34,11 @@ pub struct StaleBound {
     delivered: u64,
 }
 
-/// When an epoch ended, and whether something evicting ended it.
+/// When an epoch ended, and whether something other than a plain rekey ended it.
 #[derive(Clone, Copy, Debug)]
 struct Over {
     at: Instant,
-    evicting: bool,
+    at_once: bool,
 }
 
 impl StaleBound {
@@ -70,15 +70,15 @@ impl StaleBound {
     fn judge(&self, at: Instant, group: Instance, epoch: Epoch, what: &str) -> Result<(), String> {
         let Some(over) = self.ended.get(&(group, epoch)) else { return Ok(()) };
         let late = at.since(over.at);
-        let allowed = if over.evicting { self.bound } else { self.bound + self.grace };
+        let allowed = if over.at_once { self.bound } else { self.bound + self.grace };
         if late > allowed {
             return Err(format!("a text of epoch {epoch} was {what} {late:?} after its end"));
         }
         Ok(())
     }
 
-    fn end(&mut self, at: Instant, group: Instance, epoch: Epoch, evicting: bool) {
-        self.ended.entry((group, epoch)).or_insert(Over { at, evicting });
+    fn end(&mut self, at: Instant, group: Instance, epoch: Epoch, at_once: bool) {
+        self.ended.entry((group, epoch)).or_insert(Over { at, at_once });
     }
 }
 
@@ -92,7 +92,7 @@ impl Checker for StaleBound {
             && let Some(group) = self.leaders.remove(&step.node)
             && let Some(epoch) = self.current.remove(&group)
         {
-            self.end(step.at, group, epoch, false);
+            self.end(step.at, group, epoch, true);
         }
         self.sessions.step(step);
         for event in step.events {
