@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod deeds;
+
 use std::time::Duration;
 
 use sodality::antigone::Member;
 use sodality::crypto::{chacha20_poly1305, symbolic::symbolic};
 use sodality::endpoint::{Cx, Instant};
-use sodality::event::Port;
 use sodality::policy::{Policy, Views};
 use sodality::sim::check::Goals;
 use sodality::sim::star::{LEADER, Star, StarConfig, leader_machine, member_machine};
@@ -116,36 +117,9 @@ pub(crate) fn settled(world: &World, star: &Star) -> bool {
         && leader.view().members().len() == star.members.len() + 1
 }
 
-/// Somebody says something now and then, and leaves now and then, for so long. What cannot be sent is not.
-pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, leaves: bool) {
-    let mut rng = SimRng::new(world.seed()).fork(0x7a1c);
-    let mut at = Duration::ZERO;
-    for number in 0u64.. {
-        at += rng.span(SECOND);
-        if at > span {
-            return;
-        }
-        let member = star.members[usize::try_from(rng.below(star.members.len() as u64)).unwrap()];
-        let (leader, leave, own) = (star.leader, leaves && rng.chance(40), rng.chance(200));
-        let (text, words) = (format!("text {number}"), format!("say text {number}"));
-        world.after(at, move |world| {
-            if leave && world.is_up(member) {
-                world.command(member, "leave", |member, cx| {
-                    // Who is out already stays out.
-                    let _ = member.leave(cx);
-                })?;
-            } else if own && world.is_up(leader) {
-                world.command(leader, &words, |leader, cx| {
-                    let _ = leader.send(cx, Port::Application, text.as_bytes());
-                })?;
-            } else if world.is_up(member) {
-                world.command(member, &words, |member, cx| {
-                    let _ = member.send(cx, Port::Application, text.as_bytes());
-                })?;
-            }
-            Ok(())
-        });
-    }
+/// People talk for so long, and, with `comes_and_goes`, they also leave, come back, crash and change the key.
+pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, comes_and_goes: bool) {
+    deeds::live(world, star, span, if comes_and_goes { deeds::COME_AND_GO } else { deeds::TALK });
 }
 
 /// Everybody says something, and everybody else hears it once.
