@@ -14,7 +14,9 @@ use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::star::StarConfig;
 use sodality::sim::{Chaos, LinkConfig, Schedule, Spy, Stop, Why, Wild, Wildness, World};
-use star::{all_hear_all, bound, config, everybody, explain, persist, seeds, settled, traffic, watched};
+use star::{
+    SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, seeds, settled, traffic, watched,
+};
 
 /// How long the adversary is there.
 const ATTACK: Duration = Duration::from_secs(60);
@@ -28,11 +30,11 @@ struct Run {
     stolen: usize,
 }
 
-fn attacked(world: &mut World, checks: Checks, run: &mut Run) -> Result<(), Stop> {
+fn attacked(world: &mut World, policy: &Policy, checks: Checks, run: &mut Run) -> Result<(), Stop> {
     let spread = Duration::from_millis(20);
     let link = if world.seed() % 2 == 0 { LinkConfig::STREAM } else { LinkConfig::DATAGRAM }.delay(spread, spread);
     let limits = Limits { checks, ..Limits::default() };
-    let config = StarConfig { limits, ..config(Policy::default(), link) };
+    let config = StarConfig { limits, ..config(policy.clone(), link) };
     let time = bound(&config);
     let (star, goals) = watched(world, config, 3)?;
     let (spy, loot) = Spy::new();
@@ -42,8 +44,23 @@ fn attacked(world: &mut World, checks: Checks, run: &mut Run) -> Result<(), Stop
     persist(world, &star, ATTACK + time)?;
     let mut nodes = everybody(&star);
     nodes.push(star.third_party.into());
-    Schedule::random(world.seed(), &Chaos { ops: 8, closes: false, ..Chaos::new(ATTACK, nodes) }).apply(world);
+    let mut mortal = nodes.clone();
+    if policy.detection.is_none() {
+        // Nobody would miss a leader that restarts.
+        mortal.retain(|node| *node != star.leader.into());
+    }
+    Schedule::random(world.seed(), &Chaos { ops: 8, closes: false, mortal, ..Chaos::new(ATTACK, nodes) }).apply(world);
     traffic(world, &star, ATTACK, true);
+    if policy.detection.is_none() {
+        // Without polls nobody asks for a view, and without a rekey none is told: it comes with the next key.
+        let leader = star.leader;
+        world.after(ATTACK + Wildness::default().late + SECOND, move |world| {
+            world.with(leader, |leader, cx| {
+                // There is room: nobody sends.
+                let _ = leader.rekey(cx);
+            })
+        });
+    }
     world.run_for(ATTACK)?;
     world.retire_adversary();
     (run.deeds, run.forged) = wild.borrow().deeds();
@@ -60,7 +77,7 @@ fn the_goals_hold_against_whatever_comes_to_its_mind() {
     let mut sum = Run::default();
     for seed in seeds(40) {
         let (mut world, mut run) = (World::new(seed), Run::default());
-        attacked(&mut world, Checks::ALL, &mut run).unwrap_or_else(|stop| explain(&world, &stop));
+        attacked(&mut world, &Policy::default(), Checks::ALL, &mut run).unwrap_or_else(|stop| explain(&world, &stop));
         sum.counts = sum.counts.and(run.counts);
         (sum.deeds, sum.forged, sum.stolen) = (sum.deeds + run.deeds, sum.forged + run.forged, sum.stolen + run.stolen);
     }
@@ -69,6 +86,24 @@ fn the_goals_hold_against_whatever_comes_to_its_mind() {
     assert!(deeds > 5_000 && forged > 500 && stolen > 40, "{deeds} {forged} {stolen}");
     assert!(counts.admissions > 150 && counts.joins > 100 && counts.records > 300 && counts.installs > 300);
     assert!(counts.sent > 500 && counts.delivered > 1_000 && counts.refused > 2_000 && counts.suspected > 0);
+}
+
+/// R50: whatever policy the group has.
+#[test]
+fn the_goals_hold_under_every_policy() {
+    let (policies, mut counts, seeds) = (every_policy(), Counts::default(), seeds(2));
+    for (number, policy) in policies.iter().enumerate() {
+        for seed in seeds.clone() {
+            let (mut world, mut run) = (World::new(seed + 1_000 * number as u64), Run::default());
+            if let Err(stop) = attacked(&mut world, policy, Checks::ALL, &mut run) {
+                println!("{policy:?}");
+                explain(&world, &stop);
+            }
+            counts = counts.and(run.counts);
+        }
+    }
+    println!("{} policies, seeds {seeds:?} of each: {counts:?}", policies.len());
+    assert!(counts.joins > 0 && counts.records > 0 && counts.installs > 0 && counts.delivered > 0, "{counts:?}");
 }
 
 /// Without each of these checks the same adversary makes one of these checkers object.
@@ -85,7 +120,8 @@ fn it_wins_where_a_check_is_left_out() {
     for (check, checkers) in table {
         let found = (1..60).find_map(|seed| {
             let mut world = World::new(seed);
-            match attacked(&mut world, Checks::ALL.without(check), &mut Run::default()).err()?.why {
+            let (policy, checks) = (Policy::default(), Checks::ALL.without(check));
+            match attacked(&mut world, &policy, checks, &mut Run::default()).err()?.why {
                 Why::Check { checker, text } => Some((seed, checker, text)),
                 _ => None,
             }

@@ -8,35 +8,15 @@ mod star;
 
 use std::time::Duration;
 
-use sodality::event::{Cause, Causes};
-use sodality::policy::{Policy, Protection, Views};
+use sodality::event::Cause;
+use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::{Chaos, Faults, LinkConfig, Schedule, Stop, World};
-use star::{SECOND, all_hear_all, bound, config, everybody, explain, persist, seeds, settled, traffic, watched};
+use star::{
+    SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, seeds, settled, traffic, watched,
+};
 
 const CHAOS: Duration = Duration::from_secs(30);
-
-fn all() -> Vec<Policy> {
-    let mut all = Vec::new();
-    let usual = Policy::default();
-    let no_join: Causes = usual.rekey_on.iter().filter(|cause| *cause != Cause::Join).fold(Causes::NONE, Causes::with);
-    for views in [Views::Hidden, Views::WithEachKey, Views::BestEffort, Views::Exact] {
-        for rekey_on in [usual.rekey_on, no_join] {
-            for detection in [usual.detection, None] {
-                for (protection, origin) in [
-                    (Protection::Both, true),
-                    (Protection::Confidentiality, false),
-                    (Protection::Integrity, true),
-                    (Protection::Integrity, false),
-                ] {
-                    all.push(Policy { views, rekey_on, detection, protection, origin, ..usual.clone() });
-                }
-            }
-        }
-    }
-    all.retain(|policy| policy.check().is_ok());
-    all
-}
 
 fn recovers(world: &mut World, policy: &Policy, link: LinkConfig) -> Result<Counts, Stop> {
     let config = config(policy.clone(), link);
@@ -71,7 +51,7 @@ fn recovers(world: &mut World, policy: &Policy, link: LinkConfig) -> Result<Coun
 
 #[test]
 fn every_policy_recovers_from_faults() {
-    let policies = all();
+    let policies = every_policy();
     let (mut counts, seeds) = (Counts::default(), seeds(6));
     println!("{} policies, seeds {seeds:?} of each", policies.len());
     for (number, policy) in policies.iter().enumerate() {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sodality::antigone::Member;
 use sodality::crypto::{chacha20_poly1305, symbolic::symbolic};
 use sodality::endpoint::{Cx, Instant};
-use sodality::policy::{Policy, Views};
+use sodality::event::{Cause, Causes};
+use sodality::policy::{Policy, Protection, Views};
 use sodality::sim::check::Goals;
 use sodality::sim::star::{LEADER, Star, StarConfig, leader_machine, member_machine};
 use sodality::sim::{LinkConfig, NodeId, SimRng, Stop, World};
@@ -34,6 +35,30 @@ pub(crate) fn bound(config: &StarConfig) -> Duration {
     let lost = policy.detection.map(|detection| detection.staleness(limits.retry.first) * 2).unwrap_or_default();
     let slowest = limits.retry.ceiling * 11 / 10;
     lost + limits.join_time + limits.pending_guard + slowest + policy.grace + SECOND
+}
+
+/// Every class of view, with and without a rekey on join, failure detection and signed origin, under several protections: what
+/// of it may be combined.
+pub(crate) fn every_policy() -> Vec<Policy> {
+    let mut all = Vec::new();
+    let usual = Policy::default();
+    let no_join: Causes = usual.rekey_on.iter().filter(|cause| *cause != Cause::Join).fold(Causes::NONE, Causes::with);
+    for views in [Views::Hidden, Views::WithEachKey, Views::BestEffort, Views::Exact] {
+        for rekey_on in [usual.rekey_on, no_join] {
+            for detection in [usual.detection, None] {
+                for (protection, origin) in [
+                    (Protection::Both, true),
+                    (Protection::Confidentiality, false),
+                    (Protection::Integrity, true),
+                    (Protection::Integrity, false),
+                ] {
+                    all.push(Policy { views, rekey_on, detection, protection, origin, ..usual.clone() });
+                }
+            }
+        }
+    }
+    all.retain(|policy| policy.check().is_ok());
+    all
 }
 
 /// A group over streams or over datagrams, by the policy's own frame limit.
