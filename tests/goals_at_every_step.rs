@@ -11,7 +11,7 @@ use std::time::Duration;
 use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::{LinkConfig, NodeId, Star, Stop, World};
-use star::{SECOND, all_hear_all, bound, config, explain, persist, settled, watched};
+use star::{SECOND, all_hear_all, bound, config, explain, persist, report, settled, watched};
 
 /// Joins, a text, a leave and a return, a rekey. Long enough for all of it to have settled.
 const SESSION: Duration = Duration::from_secs(21);
@@ -93,6 +93,6 @@ fn whoever_crashes_at_whatever_step_all_agree_again() {
             }
         }
     }
-    println!("{runs} runs: {counts:?}");
+    report(&format!("a crash at every step, {runs} runs: {counts:?}"));
     assert!(runs > 300 && counts.joins > 2 * runs && counts.delivered > runs, "{runs} {counts:?}");
 }

@@ -12,7 +12,9 @@ use sodality::event::{Cause, Ending, Event};
 use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::{Chaos, Faults, LinkConfig, Schedule, Stop, World};
-use star::{SECOND, all_hear_all, bound, config, everybody, explain, group, persist, seeds, settled, traffic, watched};
+use star::{
+    SECOND, all_hear_all, bound, config, everybody, explain, group, persist, report, seeds, settled, traffic, watched,
+};
 
 /// How long faults last.
 const CHAOS: Duration = Duration::from_secs(40);
@@ -64,8 +66,10 @@ fn after_faults_all_agree_and_data_flow() {
     }
     took.sort();
     let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
-    println!("seeds {seeds:?}: agreement after {median:?} (median), {longest:?} (longest), T = {T:?}");
-    println!("{counts:?}");
+    report(&format!(
+        "faults that end, seeds {seeds:?}: agreement after {median:?} (median), {longest:?} (longest), T = {T:?}"
+    ));
+    report(&format!("  {counts:?}"));
     assert!(counts.joins > 0 && counts.records > 0 && counts.installs > 0 && counts.delivered > 0, "{counts:?}");
 }
 
@@ -87,7 +91,7 @@ fn nothing_bad_happens_while_faults_go_on() {
         };
         counts = counts.and(run().unwrap_or_else(|stop: Stop| explain(&world, &stop)));
     }
-    println!("seeds {seeds:?}, while faults went on: {counts:?}");
+    report(&format!("faults that go on, seeds {seeds:?}: {counts:?}"));
     let runs = seeds.end - seeds.start;
     assert!(counts.delivered > 30 * runs && counts.joins > runs && counts.refused > runs, "{counts:?}");
 }

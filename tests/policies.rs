@@ -13,7 +13,8 @@ use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::{Chaos, Faults, LinkConfig, Schedule, Stop, World};
 use star::{
-    SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, seeds, settled, traffic, watched,
+    SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, report, seeds, settled, traffic,
+    watched,
 };
 
 const CHAOS: Duration = Duration::from_secs(30);
@@ -53,7 +54,6 @@ fn recovers(world: &mut World, policy: &Policy, link: LinkConfig) -> Result<Coun
 fn every_policy_recovers_from_faults() {
     let policies = every_policy();
     let (mut counts, seeds) = (Counts::default(), seeds(6));
-    println!("{} policies, seeds {seeds:?} of each", policies.len());
     for (number, policy) in policies.iter().enumerate() {
         for seed in seeds.clone() {
             let link = match seed % 2 {
@@ -70,6 +70,6 @@ fn every_policy_recovers_from_faults() {
             }
         }
     }
-    println!("{counts:?}");
+    report(&format!("{} policies, seeds {seeds:?} of each: {counts:?}", policies.len()));
     assert!(counts.joins > 0 && counts.records > 0 && counts.installs > 0 && counts.delivered > 0, "{counts:?}");
 }

@@ -1,7 +1,7 @@
 //! An adversary without a plan: it drops, delays, replays, alters and forges at random, and is handed the keys of sessions
 //! that are over (RA §1).
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -12,15 +12,15 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::adversary::{Adversary, Net, Verdict, shared};
+use super::check::over::Over;
 use super::check::{Checker, Session};
 use super::craft::Draft;
 use super::net::InTransit;
-use super::step::{Input, Observed};
-use super::world::NodeId;
-use crate::antigone::{Leader, Member};
+use super::step::Observed;
+use crate::antigone::Member;
 use crate::crypto::{Aead, BoxNumber};
-use crate::event::{EndReason, Event};
-use crate::identity::{Epoch, Instance, MemberId, Version};
+use crate::event::EndReason;
+use crate::identity::{Epoch, MemberId, Version};
 use crate::wire::antigone::{ChannelStatus, End, LeaderFrame, MemberBody, MemberFrame};
 use crate::wire::shape::{Content, Value};
 use crate::wire::{Field, Message};
@@ -45,10 +45,7 @@ pub type Loot = Rc<RefCell<Vec<Stolen>>>;
 pub struct Spy {
     loot: Loot,
     keys: BTreeMap<Session, Stolen>,
-    at: BTreeMap<NodeId, Session>,
-    leads: BTreeMap<NodeId, Instance>,
-    left: BTreeSet<Session>,
-    removed: BTreeSet<Session>,
+    over: Over,
 }
 
 impl Spy {
@@ -58,16 +55,6 @@ impl Spy {
         let loot = spy.loot.clone();
         (spy, loot)
     }
-
-    fn settle(&mut self) {
-        let over: Vec<Session> = self.left.intersection(&self.removed).copied().collect();
-        for session in over {
-            self.left.remove(&session);
-            if let Some(stolen) = self.keys.remove(&session) {
-                self.loot.borrow_mut().push(stolen);
-            }
-        }
-    }
 }
 
 impl Checker for Spy {
@@ -76,34 +63,14 @@ impl Checker for Spy {
     }
 
     fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
-        if matches!(step.input, Input::Crashed)
-            && let Some(group) = self.leads.remove(&step.node)
-        {
-            let all: Vec<Session> = self.keys.keys().copied().filter(|session| session.group == group).collect();
-            self.removed.extend(all);
+        if let Some(channel) = step.machine::<Member>().and_then(Member::channel) {
+            let session = Session { group: channel.group(), cid: channel.cid() };
+            let (member, leader) = channel.keys();
+            self.keys.entry(session).or_insert(Stolen { session, leader, member });
         }
-        if let Some(leader) = step.machine::<Leader>() {
-            let group = leader.group();
-            self.leads.insert(step.node, group);
-            for event in step.events {
-                if let Event::MemberRemoved { cid, .. } = event {
-                    self.removed.insert(Session { group, cid: *cid });
-                }
-            }
-        } else {
-            let channel = step.machine::<Member>().and_then(Member::channel);
-            let now = channel.map(|channel| Session { group: channel.group(), cid: channel.cid() });
-            let before = match now {
-                Some(session) => self.at.insert(step.node, session),
-                None => self.at.remove(&step.node),
-            };
-            self.left.extend(before.filter(|before| Some(*before) != now));
-            if let (Some(channel), Some(session)) = (channel, now) {
-                let (member, leader) = channel.keys();
-                self.keys.entry(session).or_insert(Stolen { session, leader, member });
-            }
+        for session in self.over.step(step) {
+            self.loot.borrow_mut().extend(self.keys.remove(&session));
         }
-        self.settle();
         Ok(())
     }
 }

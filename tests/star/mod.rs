@@ -25,6 +25,13 @@ pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
     first..first + read("SODALITY_SEEDS").unwrap_or(usual)
 }
 
+/// Says which seeds ran and what came of them, also where tests run without `--nocapture`.
+pub(crate) fn report(line: &str) {
+    use std::io::Write as _;
+    // Nobody to tell is no failure.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// The bound T of liveness: how long after the last fault all live members agree at the latest. A member that believes in a
 /// dead leader finds out after T_lost; a join that the faults spoilt goes on for T_join; what it left pending at the leader
 /// gives way after T_min; repeats that have slowed down wait for the ceiling of the RTO, with its jitter; a plain rekey waits

@@ -82,10 +82,10 @@ impl Checker for EpochsAgree {
         if let Some(leader) = step.machine::<Leader>() {
             let (epoch, secret) = leader.epoch_secret();
             let key = (leader.group(), epoch);
-            if !self.issued.contains_key(&key) {
+            self.issued.entry(key).or_insert_with(|| {
                 let causes = causes_of(epoch).unwrap_or(Causes::of(Cause::Open));
-                self.issued.insert(key, Issued { secret: digest(secret), causes, policy: leader.policy_facts() });
-            }
+                Issued { secret: digest(secret), causes, policy: leader.policy_facts() }
+            });
         } else if let Some(member) = step.machine::<Member>()
             && let (Some(group), Some(cid)) = (member.group(), member.cid())
             && let (Some((epoch, secret)), Some(policy)) = (member.epoch_secret(), member.policy_facts())

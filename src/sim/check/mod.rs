@@ -28,6 +28,7 @@ mod data;
 mod epochs;
 mod facts;
 mod goals;
+pub(super) mod over;
 mod records;
 mod refusals;
 mod roster;

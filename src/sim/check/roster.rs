@@ -68,11 +68,9 @@ impl Roster {
 
     /// Who may hold the key of this epoch: the members of that time, from their first epoch on.
     #[cfg(feature = "std")]
-    pub(super) fn holders(&self, group: Instance, epoch: Epoch) -> impl Iterator<Item = &Name> {
+    pub(super) fn holders(&self, group: Instance, epoch: Epoch) -> impl Iterator<Item = Session> {
         let members = self.during.get(&(group, epoch)).into_iter().flatten();
         let sessions = members.map(move |cid| Session { group, cid: *cid });
-        sessions
-            .filter(move |session| self.first.get(session).is_some_and(|first| *first <= epoch))
-            .filter_map(|session| self.names.get(&session))
+        sessions.filter(move |session| self.first.get(session).is_some_and(|first| *first <= epoch))
     }
 }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Checker;
 use super::attacker::Attacker;
+use super::over::Over;
 use super::roster::Roster;
 use super::session::Session;
 use crate::antigone::{Leader, Member};
@@ -19,12 +20,13 @@ use crate::sim::craft::Tables;
 use crate::sim::step::Observed;
 use crate::sim::world::NodeId;
 use crate::wire::Message as _;
-use crate::wire::antigone::{JoinRequest, LeaderFrame};
+use crate::wire::antigone::{JoinRequest, LeaderFrame, MemberFrame};
 use crate::wire::frame::HEADER_BYTES;
 
 /// S1, S2, S7: the attacker, who reads every frame and works with those whose keys it was given, learns no key of an epoch
 /// that none of those may hold, and no channel key of anybody else; nor does it when, after the run, all long-term keys
-/// leak, if the policy demands the ephemeral exchange.
+/// leak, if the policy demands the ephemeral exchange. The channel keys of sessions that are over may be handed to it, with
+/// what they open ([`Self::hands_over_sessions`]).
 ///
 /// For runs under the suite that it gives, in which keys are terms. It judges at each install of a leader, after every
 /// hundredth frame, and when asked.
@@ -37,6 +39,9 @@ pub struct Secrecy {
     corrupt: BTreeSet<Name>,
     rogues: BTreeSet<NodeId>,
     leaks: Vec<Vec<u8>>,
+    hands_over: bool,
+    over: Over,
+    spent: BTreeSet<Session>,
     ephemeral: bool,
     roster: Roster,
     keys: BTreeMap<(Instance, Epoch), Vec<u8>>,
@@ -66,6 +71,9 @@ impl Secrecy {
             corrupt: BTreeSet::new(),
             rogues: BTreeSet::new(),
             leaks: Vec::new(),
+            hands_over: false,
+            over: Over::default(),
+            spent: BTreeSet::new(),
             ephemeral: true,
             roster: Roster::default(),
             keys: BTreeMap::new(),
@@ -102,6 +110,16 @@ impl Secrecy {
         self.leaks.extend(keys);
     }
 
+    /// The keys of a channel are given to the attacker once its session is over on both sides (RA §1).
+    pub fn hands_over_sessions(&mut self) {
+        self.hands_over = true;
+    }
+
+    /// How many sessions the attacker was given the keys of.
+    pub fn spent(&self) -> usize {
+        self.spent.len()
+    }
+
     /// Whether the attacker could read these bytes.
     pub fn reads(&self, bytes: &[u8]) -> bool {
         self.attacker.reads(bytes)
@@ -135,15 +153,20 @@ impl Secrecy {
         Ok(())
     }
 
+    /// Whether the attacker may have what this session has.
+    fn given(&self, session: &Session) -> bool {
+        let corrupt = self.roster.names.get(session).is_some_and(|name| self.corrupt.contains(name));
+        corrupt || self.spent.contains(session)
+    }
+
     fn spares(&self, attacker: &Attacker, when: &str) -> Result<(), String> {
         for ((group, epoch), key) in &self.keys {
-            if attacker.knows(key) && !self.roster.holders(*group, *epoch).any(|name| self.corrupt.contains(name)) {
+            if attacker.knows(key) && !self.roster.holders(*group, *epoch).any(|session| self.given(&session)) {
                 return Err(format!("{when}the attacker has the key of epoch {epoch}"));
             }
         }
         for (key, session) in &self.channels {
-            let owner = self.roster.names.get(session);
-            if attacker.knows(key) && !owner.is_some_and(|name| self.corrupt.contains(name)) {
+            if attacker.knows(key) && !self.given(session) {
                 return Err(format!("{when}the attacker has the channel key of member {}", session.cid));
             }
         }
@@ -163,12 +186,17 @@ impl Secrecy {
         {
             self.attacker.learns(exponent);
         }
-        if code == Some(LeaderFrame::INFO.code)
-            && step.machine::<Leader>().is_some()
-            && let Ok(parsed) = LeaderFrame::parse(frame)
-            && let Some(key) = self.attacker.key_of(parsed.tag.as_bytes())
+        let sealed = if code == Some(LeaderFrame::INFO.code) && step.machine::<Leader>().is_some() {
+            LeaderFrame::parse(frame).ok().map(|parsed| (parsed.message.group, parsed.message.cid, parsed.tag))
+        } else if code == Some(MemberFrame::INFO.code) && step.machine::<Member>().is_some() {
+            MemberFrame::parse(frame).ok().map(|parsed| (parsed.message.group, parsed.message.cid, parsed.tag))
+        } else {
+            None
+        };
+        if let Some((group, cid, tag)) = sealed
+            && let Some(key) = self.attacker.key_of(tag.as_bytes())
         {
-            self.channels.insert(key, Session { group: parsed.message.group, cid: parsed.message.cid });
+            self.channels.insert(key, Session { group, cid });
         }
     }
 }
@@ -183,6 +211,11 @@ impl Checker for Secrecy {
         let before = self.frames;
         for transmit in step.sent {
             self.reads_frame(step, &transmit.frame);
+        }
+        for session in self.over.step(step).into_iter().filter(|_| self.hands_over) {
+            self.spent.insert(session);
+            let keys = self.channels.iter().filter(|(_, of)| **of == session);
+            keys.for_each(|(key, _)| self.attacker.learns(key.clone()));
         }
         let mut installed = false;
         if let Some(leader) = step.machine::<Leader>() {

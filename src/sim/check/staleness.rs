@@ -18,7 +18,8 @@ use crate::wire::antigone::{Data, MemberFrame};
 use crate::wire::frame::HEADER_BYTES;
 
 /// S8: what a member sends or delivers at time t is under a key that was the leader's own at some time since t − T_max. A
-/// leader that crashes has no key any more. Hence data of somebody who was removed are accepted for at most T_max after.
+/// leader that crashes has no key any more. Hence data of somebody who was removed are accepted for at most T_max after, if the
+/// policy rekeys on it or shows views in the class exact.
 ///
 /// By the world's clock: for nodes whose clocks do not run slow. Where a plain rekey ended the epoch, what is under it
 /// counts for `grace` longer.
@@ -30,6 +31,7 @@ pub struct StaleBound {
     current: BTreeMap<Instance, Epoch>,
     ended: BTreeMap<(Instance, Epoch), Over>,
     leaders: BTreeMap<NodeId, Instance>,
+    removed: BTreeMap<Session, Instant>,
     sent: u64,
     delivered: u64,
 }
@@ -51,6 +53,7 @@ impl StaleBound {
             current: BTreeMap::new(),
             ended: BTreeMap::new(),
             leaders: BTreeMap::new(),
+            removed: BTreeMap::new(),
             sent: 0,
             delivered: 0,
         }
@@ -106,8 +109,16 @@ impl Checker for StaleBound {
                         self.end(step.at, own.group, old, evicting);
                     }
                 }
+                Event::MemberRemoved { cid, .. } if own.cid == MemberId::LEADER => {
+                    self.removed.insert(Session { group: own.group, cid: *cid }, step.at);
+                }
                 Event::Data(message) => {
                     self.delivered += 1;
+                    let cid = message.from.claimed();
+                    let gone = self.removed.get(&Session { group: own.group, cid }).map(|gone| step.at.since(*gone));
+                    if let Some(late) = gone.filter(|late| *late > self.bound) {
+                        return Err(format!("a text of member {cid} was delivered {late:?} after its removal"));
+                    }
                     self.judge(step.at, own.group, message.epoch, "delivered")?;
                 }
                 _ => {}

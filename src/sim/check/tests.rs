@@ -258,6 +258,21 @@ fn old_keys_end_in_time() {
 }
 
 #[test]
+fn who_was_removed_is_heard_for_t_max_at_most() {
+    let story = |seconds| {
+        [
+            at(0, says(LEA, [joined(G, 0, 1), added(1, "ann", 2)])),
+            at(0, says(BOB, [joined(G, 2, 1)])),
+            at(100, says(LEA, [removed(1, "ann", Cause::Eject, 3)])),
+            at(seconds, says(BOB, [data(1, 1, b"a")])),
+        ]
+    };
+    let new = || StaleBound::new(Duration::from_secs(15)).with_grace(Duration::from_secs(5));
+    passes(new(), story(115));
+    objects(new(), story(116), "a text of member 1 was delivered 16s after its removal");
+}
+
+#[test]
 fn a_dead_leader_has_no_key() {
     let story = |seconds| {
         [
