@@ -105,7 +105,7 @@ fn a_stranger_vouches_for_itself(
     let mut forged = draft(&answer);
     forged.clear.find_mut("status").unwrap().content = Content::Leaf(vec![0]);
     forged.text = keys.session_key(&*suite, &digest).unwrap().secret().expose().to_vec();
-    scene.world.inject(answer.to_link, forged.frame(), SOON * 0);
+    scene.world.inject(answer.to_link, forged.frame(), std::time::Duration::ZERO);
     scene.world.run_for(SECOND * 7)
 }
 
@@ -227,6 +227,7 @@ fn secrecy_holds_in_ordinary_runs_under_faults() {
         let (spy, loot) = Spy::new();
         world.add_checker(spy);
         if seed.is_multiple_of(2) {
+            // Without the suite, whose draws the listener would take for secrets of the group.
             world.set_adversary(Wild::new(Wildness::default(), loot));
         }
         let mut run = || {

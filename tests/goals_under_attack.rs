@@ -13,7 +13,7 @@ use sodality::group::{Check, Checks, Limits};
 use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::star::StarConfig;
-use sodality::sim::{Chaos, LinkConfig, Schedule, Spy, Stop, Why, Wild, Wildness, World};
+use sodality::sim::{Chaos, LinkConfig, Schedule, Spy, Stop, Why, Wild, Wildness, World, shared};
 use star::{
     SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, report, seeds, settled, traffic,
     watched,
@@ -41,7 +41,8 @@ fn attacked(world: &mut World, policy: &Policy, checks: Checks, run: &mut Run) -
     let (star, goals) = watched(world, config, 3)?;
     let (spy, loot) = Spy::new();
     world.add_checker(spy);
-    let wild = Wild::shared(Wildness::default(), loot.clone());
+    let suite = star.config.suite.clone();
+    let wild = shared(Wild::new(Wildness::default(), loot.clone()).with_suite(suite));
     world.set_adversary(wild.clone());
     persist(world, &star, ATTACK + time)?;
     let mut nodes = everybody(&star);

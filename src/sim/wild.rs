@@ -11,19 +11,21 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::adversary::{Adversary, Net, Verdict, shared};
+use super::adversary::{Adversary, Net, Verdict};
 use super::check::over::Over;
 use super::check::{Checker, Session};
 use super::craft::Draft;
 use super::net::InTransit;
 use super::step::Observed;
 use crate::antigone::Member;
-use crate::crypto::{Aead, BoxNumber};
+use crate::antigone::keys::{Facts, Issue};
+use crate::crypto::{Aead, BoxNumber, Suite};
 use crate::event::EndReason;
+use crate::group::Pool;
 use crate::identity::{Epoch, MemberId, Version};
-use crate::wire::antigone::{ChannelStatus, End, LeaderFrame, MemberBody, MemberFrame};
+use crate::wire::antigone::{ChannelStatus, End, LeaderFrame, MemberBody, MemberFrame, Rekey};
 use crate::wire::shape::{Content, Value};
-use crate::wire::{Field, Message};
+use crate::wire::{Edition, Field, Header, Message, System};
 
 /// The keys of a channel that is over.
 #[derive(Clone, Debug)]
@@ -105,6 +107,7 @@ impl Default for Wildness {
 pub struct Wild {
     how: Wildness,
     loot: Loot,
+    suite: Option<Arc<dyn Suite>>,
     seen: VecDeque<InTransit>,
     deeds: u64,
     forged: u64,
@@ -113,12 +116,13 @@ pub struct Wild {
 impl Wild {
     /// As wild as this, with keys from there.
     pub fn new(how: Wildness, loot: Loot) -> Self {
-        Self { how, loot, seen: VecDeque::new(), deeds: 0, forged: 0 }
+        Self { how, loot, suite: None, seen: VecDeque::new(), deeds: 0, forged: 0 }
     }
 
-    /// As [`Self::new`], to look at after the run.
-    pub fn shared(how: Wildness, loot: Loot) -> Rc<RefCell<Self>> {
-        shared(Self::new(how, loot))
+    /// With the suite of the group: it then gives out group keys of its own as well.
+    #[must_use]
+    pub fn with_suite(self, suite: Arc<dyn Suite>) -> Self {
+        Self { suite: Some(suite), ..self }
     }
 
     /// What it has done so far: all deeds, and those among them that were frames under stolen keys.
@@ -151,6 +155,15 @@ impl Wild {
         let key = match draft.info.code {
             code if code == MemberFrame::INFO.code => &stolen.member,
             code if code == LeaderFrame::INFO.code => &stolen.leader,
+            code if code == Rekey::INFO.code => {
+                let bytes = self.suite.as_deref().and_then(|suite| gives_out(suite, frame, &stolen, net));
+                if let Some(bytes) = bytes {
+                    net.inject(frame.to_link, bytes, Duration::ZERO);
+                    self.deeds += 1;
+                    self.forged += 1;
+                }
+                return;
+            }
             _ => return,
         };
         // Of the old session, or of the live one whose frame this is.
@@ -172,6 +185,29 @@ impl Wild {
             self.forged += 1;
         }
     }
+}
+
+/// A group key of its own for the next epoch, with the facts of this one, in a block under a stolen key: for the member of the
+/// old session, or for that of the live one.
+fn gives_out(suite: &dyn Suite, frame: &InTransit, stolen: &Stolen, net: &mut Net<'_>) -> Option<Bytes> {
+    let parsed = Rekey::parse(&frame.bytes).ok()?.message;
+    let common = parsed.common.value;
+    let live = parsed.blocks.iter().next()?.cid;
+    let cid = if net.rng.chance(500) { live } else { stolen.session.cid };
+    let header = Header { system: System::Antigone, edition: Edition::Repaired, suite: suite.id() };
+    let facts = Facts {
+        epoch: common.epoch.next()?,
+        floor: common.floor,
+        causes: common.causes,
+        view: common.view,
+        view_digest: common.view_digest,
+        policy: common.policy,
+        policy_digest: common.policy_digest,
+        delta: common.delta,
+    };
+    let issue = Issue::draw(suite, net.rng, parsed.group, facts).ok()?;
+    let block = issue.block(header, parsed.group, cid, &*stolen.leader).ok()?;
+    issue.frame(header, parsed.group, &[block], &mut Pool::new()).ok()
 }
 
 fn set(value: &mut Value, field: &str, bytes: &[u8]) {
