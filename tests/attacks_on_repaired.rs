@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint};
 use sodality::error::{CommandError, Misuse, Reason};
-use sodality::event::{Ending, Event, Port, Suspicion};
+use sodality::event::{Ending, Event, Suspicion};
 use sodality::fingerprint::Fingerprint;
 use sodality::group::{Check, Checks};
 use sodality::identity::MemberId;
@@ -415,8 +415,7 @@ fn without_protection_only_the_members_own_link_speaks_for_it() {
     let mut scene = Scene::open(config(policy, Checks::ALL), &["m1", "m2"]);
     scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
     scene.run(SECOND * 6);
-    let member = scene.star.members[0];
-    scene.world.with(member, |member, cx| member.send(cx, Port::Application, b"clear")).unwrap().unwrap();
+    scene.say(0, b"clear").unwrap();
     scene.run(SOON);
     let frame = scene.last("RA-D", scene.star.leader);
     let other = strangers_link(&mut scene);

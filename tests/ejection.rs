@@ -30,11 +30,12 @@ fn cid(scene: &Scene, n: usize) -> MemberId {
 }
 
 fn eject(scene: &mut Scene, target: MemberId) -> Result<(), CommandError> {
-    scene.world.with(scene.star.leader, |leader, cx| leader.eject(cx, target)).unwrap()
+    scene.world.command(scene.star.leader, &format!("eject {target}"), |leader, cx| leader.eject(cx, target)).unwrap()
 }
 
 fn request(scene: &mut Scene, asker: usize, target: MemberId) -> Result<(), CommandError> {
-    scene.world.with(scene.star.members[asker], |member, cx| member.request_ejection(cx, target)).unwrap()
+    let words = format!("eject {target}");
+    scene.world.command(scene.star.members[asker], &words, |member, cx| member.request_ejection(cx, target)).unwrap()
 }
 
 fn removed(scene: &Scene, at: usize, target: MemberId) -> Option<(Cause, MemberId)> {

@@ -73,7 +73,8 @@ impl Leader {
         let i1 = KeyAnswer::parse(&frame).map_err(|_| Reason::Malformed)?.message.i1;
         let (id, pending) = self.pendings.asked(&i1).ok_or(Reason::Unknown)?;
         let name = pending.name.clone();
-        let verdict = pending.question().read_answer(&*self.me.suite, &self.me.keys, &mut frame)?;
+        let verdict =
+            pending.question().read_answer(&*self.me.suite, &self.me.keys, self.me.limits.checks, &mut frame)?;
         let answered = match verdict {
             Verdict::Refused(why) => {
                 self.drop_pending(id);
@@ -168,7 +169,9 @@ impl Leader {
         let verdict = match verdict {
             Ok(()) if full || taken => Err(Refusal::Busy),
             // A member without an ephemeral share below a policy that demands one is not admitted.
-            Ok(()) if policy.ephemeral && !pending.is_ephemeral() => Err(Refusal::Denied),
+            Ok(()) if policy.ephemeral && !pending.is_ephemeral() && self.me.limits.checks.on(Check::Ephemeral) => {
+                Err(Refusal::Denied)
+            }
             verdict => verdict,
         };
         let cid = MemberId(self.next_cid);

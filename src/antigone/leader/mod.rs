@@ -17,6 +17,8 @@ mod policy;
 mod rekey;
 mod suspicion;
 mod time;
+#[cfg(any(test, feature = "sim"))]
+pub mod watch;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;

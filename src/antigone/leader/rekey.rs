@@ -16,7 +16,7 @@ use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Cx, Entropy, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
-use crate::group::{Backoff, ChangeRecord, EpochKeys, View, ViewStep};
+use crate::group::{Backoff, ChangeRecord, Check, EpochKeys, View, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
 use crate::wire::Field;
@@ -123,15 +123,17 @@ impl Leader {
         let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
         let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
         let early = self.last_rekey.is_some_and(|last| now < last + self.station.policy.grace);
-        let waits = rekeys && early && !replaces;
+        let later = rekeys && early && !replaces;
+        // Whose rekey comes later waits for it: it would hold a key from before its admission (S7).
+        let waits = later && self.me.limits.checks.on(Check::FirstEpoch);
         let newcomer = (!waits).then_some((cid, &peer));
-        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !waits)?;
+        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !later)?;
         // Nothing can fail from here on.
         let replaced = removal.and_then(|removal| self.take_out(removal.cid));
         self.names.insert(peer.name.clone(), cid);
         self.peers.insert(cid, peer);
         self.commit(turn, now, (!waits).then_some(cid));
-        if waits {
+        if later {
             self.plan(now, Cause::Join);
         }
         if let (Some(cid), Some(replaced)) = (live, replaced) {

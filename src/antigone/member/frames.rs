@@ -300,7 +300,9 @@ impl Member {
             None => Epoch(0),
         };
         let key = session.channel.opening_key();
-        let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
+        let (checks, suite) = (self.me.limits.checks, &*station.suite);
+        let (header, group, cid) = (station.header, station.group, station.cid);
+        let block = keys::open_with(checks, header, suite, group, cid, installed, key, &frame)?;
         let floor = block.facts()?.floor;
         // Verified: what is below the floor goes now, even if the install must wait.
         let erased = session.station.ring.wipe_below(floor);
@@ -349,6 +351,9 @@ impl Member {
             // No evidence yet: the first gives the sealer its lease.
             (Some(_), None) => Instant::ORIGIN,
         };
+        // The older key of a member that is stale has been out of use at the leader for too long to go on in grace (S8).
+        let stale = session.stale || session.outdated(rto, now);
+        let floor = if stale { epoch } else { floor };
         let keys = station.prepare(policy, epoch, held.base(&*station.suite, station.group)?, lease)?;
         // Nothing can fail from here on.
         session.held = None;
