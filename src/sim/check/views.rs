@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::Checker;
 use super::session::{Session, Sessions, ends, over};
+use crate::antigone::Member;
 use crate::endpoint::Instant;
 use crate::event::{Cause, Event};
 use crate::identity::{Instance, MemberId, Name, Version};
@@ -215,6 +216,10 @@ impl Checker for RemovalHasCause {
                 self.heard.insert((step.node, frame.from), step.at);
             }
             _ => {}
+        }
+        // An end of its own accord: by a policy below its floor, say.
+        if step.machine::<Member>().is_some_and(|member| member.label() == "ending") {
+            self.left.extend(self.sessions.of(step.node));
         }
         self.sessions.step(step);
         // Names first: a takeover removes and adds within one transition, in either order.
