@@ -4,6 +4,7 @@
 mod demo;
 mod exit;
 mod files;
+mod journal;
 mod timeline;
 mod verbs;
 
