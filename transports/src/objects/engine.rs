@@ -226,6 +226,10 @@ impl Engine {
                 }
                 drop(answer.send(self.with(|transfer| transfer.abandon(now, object))));
             }
+            Command::Release { object, answer } => {
+                self.stores.remove(&object);
+                drop(answer.send(self.with(|transfer| transfer.abandon(now, object))));
+            }
         }
     }
 

@@ -215,6 +215,7 @@ pub(crate) enum Command {
     Resume { open: OpenAgain, answer: Answer<u64> },
     Decline { object: ObjectId, from: MemberId, answer: Answer<()> },
     Abandon { object: ObjectId, answer: Answer<()> },
+    Release { object: ObjectId, answer: Answer<()> },
 }
 
 /// Speaks to the task. When the last one is dropped the task ends, and the stores of objects that are not whole are dropped.
@@ -298,6 +299,15 @@ impl Objects {
     /// [`ObjectError`].
     pub async fn abandon(&self, object: ObjectId) -> Result<(), ObjectError> {
         self.ask(|answer| Command::Abandon { object, answer }).await
+    }
+
+    /// Gives up an accepted object, for good, but drops its store like that of an interrupted one: what is there may serve
+    /// another object with the same bytes.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub async fn release(&self, object: ObjectId) -> Result<(), ObjectError> {
+        self.ask(|answer| Command::Release { object, answer }).await
     }
 }
 
