@@ -12,10 +12,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Party, Scratch, complaint, field, interrupt, sha256};
-
-/// Polls so often that a loss shows within a second or two.
-const QUICK: &str = "[rekey]\ngrace_ms = 200\nsettle_ms = 50\n[detection]\nperiod_ms = 200\nmisses = 3\n";
+use common::{Party, QUICK, Scratch, complaint, field, interrupt, sha256};
 
 #[test]
 fn a_group_of_four_processes() {
