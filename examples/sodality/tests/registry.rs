@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Scratch, complaint, mode};
+use common::{Party, Scratch, complaint, mode};
 
 #[test]
 fn the_registry_keeps_what_it_is_told() {
@@ -136,4 +136,85 @@ fn a_damaged_registry_is_told_and_nothing_else() {
     }
     fs::write(scratch.path("reg"), &whole).unwrap();
     scratch.good(&["register", "x", "--registry", "reg"]);
+}
+
+/// The third party need not be told of anything: each look-up sees what is there.
+#[test]
+fn a_third_party_serves_several_groups_while_the_registry_changes() {
+    let scratch = Scratch::new("live");
+    let names: Vec<String> = (0..8).map(|number| format!("m{number}")).collect();
+    scratch.register(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    scratch.good(&["register", "max", "--leader", "--registry", "reg"]);
+    let mut ttp = scratch.ttp();
+    let ttp_at = ttp.address();
+    let mut lea = scratch.lead(&ttp_at, &[]);
+    let listen = "127.0.0.1:0";
+    let args = ["lead", "max", "--app", "tea", "--key", "max.key", "--ttp", &ttp_at, "--listen", listen, "--json"];
+    let mut max = Party::start(&scratch, &args);
+    let places = [("lea", lea.address()), ("max", max.address())];
+
+    // Everybody joins both groups while others are registered, one after the other.
+    let mut members = Vec::new();
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for number in 0..20 {
+                scratch.good(&["register", &format!("x{number:02}"), "--registry", "reg"]);
+            }
+        });
+        for name in &names {
+            let key = format!("{name}.key");
+            for (leader, at) in &places {
+                let args = ["join", name, "--leader", leader, "--app", "tea", "--key", &key, "--at", at, "--json"];
+                let out = format!("in-{name}-{leader}");
+                members.push(Party::start(&scratch, &[&args[..], &["--out", &out]].concat()));
+            }
+        }
+        for member in &mut members {
+            member.sees("joined", "");
+        }
+        changes.join().unwrap();
+    });
+    assert_eq!(scratch.good(&["register", "--list", "--registry", "reg"]).lines().count(), 30);
+    let mut vouched = 0;
+    while vouched < members.len() {
+        ttp.sees("vouched", "");
+        vouched += 1;
+    }
+    assert!(!ttp.seen.iter().any(|line| line.contains("registry-error")), "{:#?}", ttp.seen);
+
+    // What is changed holds for the next join, and touches nobody who is in.
+    let change = |args: &[&str]| drop(scratch.good(&[&["register", "--registry", "reg"], args].concat()));
+    change(&["--revoke", "m0"]);
+    change(&["--disable", "m2"]);
+    change(&["--rotate", "lea", "--key-out", "lea2.key"]);
+    members[0].type_line("still here");
+    lea.sees("heard", "still here");
+    members[4].type_line("here as well");
+    lea.sees("heard", "here as well");
+    members[0].type_line("/leave");
+    lea.sees("member-removed", "\"name\":\"m0\"");
+    let join = |name: &str, leader: &str, at: &str, why: &str| {
+        let key = format!("{name}.key");
+        let args = ["join", name, "--leader", leader, "--app", "tea", "--key", &key, "--at", at, "--wait", "2"];
+        scratch.bad(&args, 4, &["did not answer", why]);
+    };
+    let [(_, lea_at), (_, max_at)] = &places;
+    join("m0", "max", max_at, "name and key");
+    max.sees("not-vouched", "not registered");
+    join("m2", "max", max_at, "name and key");
+    max.sees("not-vouched", "disabled");
+    // The key of a leader has changed under it: it opens no joins until it is started with the new one.
+    join("x00", "lea", lea_at, "its third party");
+    let mut x00 = Party::start(
+        &scratch,
+        &["join", "x00", "--leader", "max", "--app", "tea", "--key", "x00.key", "--at", max_at, "--json"],
+    );
+    x00.sees("joined", "");
+    change(&["--disable", "max"]);
+    x00.type_line("a word");
+    max.sees("heard", "a word");
+    join("x01", "max", max_at, "its third party");
+    change(&["--enable", "max"]);
+    let args = ["join", "x01", "--leader", "max", "--app", "tea", "--key", "x01.key", "--at", max_at, "--json"];
+    Party::start(&scratch, &args).sees("joined", "");
 }

@@ -28,7 +28,7 @@ use crate::exit::Failed;
 use crate::files::Folder;
 use crate::timeline::Teller;
 
-/// A policy file is shorter than this.
+/// A policy file is not longer than this.
 const LONGEST_POLICY: u64 = 1 << 20;
 
 /// What a participant is started with.
@@ -165,7 +165,10 @@ fn policy(args: &LeadArgs) -> Result<Policy, Failed> {
 fn read_text(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST_POLICY).read_to_string(&mut text)?;
+    fs::File::open(path)?.take(LONGEST_POLICY + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_POLICY {
+        return Err(std::io::Error::other("longer than a MiB"));
+    }
     Ok(text)
 }
 

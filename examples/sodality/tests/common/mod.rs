@@ -134,6 +134,11 @@ impl Party {
 
     pub(crate) fn type_line(&mut self, line: &str) {
         println!("{} is told: {line}", self.who);
+        self.give_line(line);
+    }
+
+    /// Types what is not shown here.
+    pub(crate) fn give_line(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         writeln!(input, "{line}").unwrap();
     }
