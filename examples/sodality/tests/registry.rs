@@ -114,6 +114,7 @@ fn a_damaged_registry_is_told_and_nothing_else() {
             5,
             &["reg: is no registry or is damaged"],
         );
+        assert!(fs::read(scratch.path("reg")).unwrap() == *bytes, "{what}: it is left as it was");
     }
     assert_eq!(refused, 2 * pieces.len());
     assert!(!scratch.path("x.key").exists(), "no key without its principal");
