@@ -146,24 +146,34 @@ impl Party {
     /// The next line of JSON of that kind that has `word`.
     #[track_caller]
     pub(crate) fn sees(&mut self, what: &str, word: &str) -> String {
-        let (kind, until) = (format!("\"what\":\"{what}\""), Instant::now() + PATIENCE);
-        loop {
+        self.sees_all([(what, word)]).remove(0)
+    }
+
+    /// The next lines of these kinds that have these words, in whatever order they come.
+    #[track_caller]
+    pub(crate) fn sees_all<const N: usize>(&mut self, wanted: [(&str, &str); N]) -> Vec<String> {
+        let mut found = [const { None }; N];
+        let until = Instant::now() + PATIENCE;
+        while found.iter().any(Option::is_none) {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     println!("{}: {line}", self.who);
                     page::check(&line);
-                    self.seen.push(line.clone());
-                    if line.contains(&kind) && line.contains(word) {
-                        return line;
+                    for ((what, word), found) in wanted.iter().zip(&mut found) {
+                        if found.is_none() && line.contains(&format!("\"what\":\"{what}\"")) && line.contains(word) {
+                            *found = Some(line.clone());
+                        }
                     }
+                    self.seen.push(line);
                 }
                 Err(error) => {
                     let errors = self.errors(error);
-                    panic!("{} shows no {what} {word}: {error}; {errors}", self.who)
+                    panic!("{} does not show {wanted:?}: {error}; {errors}", self.who)
                 }
             }
         }
+        found.into_iter().flatten().collect()
     }
 
     fn errors(&mut self, error: RecvTimeoutError) -> String {
