@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{self, Line, Printer, Style, Teller};
+use crate::verbs::coming::READY;
 use party::{Account, Common, Ended, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
@@ -59,8 +60,13 @@ const LEAVER: &str = "bob";
 const TAPPED: &str = "cyd";
 const EJECTED: &str = "dan";
 
-/// How many are in the group before anybody goes.
-const GROUP: usize = 5;
+/// The members. Who is to be put out is there only if the machines can do it.
+const MEMBERS: &[&str] = if READY { &[SENDER, LEAVER, TAPPED, EJECTED] } else { &[SENDER, LEAVER, TAPPED] };
+
+/// Who gets the file: everybody but its sender.
+fn receivers() -> impl Iterator<Item = &'static str> {
+    [LEADER].into_iter().chain(MEMBERS.iter().copied().filter(|who| *who != SENDER))
+}
 
 /// How failures are noticed: quickly, so that it is not long until the end.
 const DETECTION: Detection = Detection { period: Duration::from_millis(500), misses: 4 };
@@ -89,7 +95,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let name = given.as_ref().map_or(DEFAULT_FILE, |file| &file.name).to_owned();
     // Everything that the user can put right is found before anything begins.
     let mut folders = BTreeMap::new();
-    for who in [LEADER, LEAVER, TAPPED, EJECTED] {
+    for who in receivers() {
         let folder = Folder::open(&out.join(who), options.force)?;
         folder.check(&name)?;
         if who != LEAVER {
@@ -113,7 +119,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
 
 /// Takes away folders that nothing came into.
 fn remove_empty(out: &Path) {
-    for who in [LEADER, LEAVER, TAPPED, EJECTED] {
+    for who in receivers() {
         // What is not empty stays.
         let _ = std::fs::remove_dir(out.join(who));
     }
@@ -258,7 +264,7 @@ async fn conduct(
         killed: Arc::default(),
     };
     let mut registry = BTreeMap::new();
-    for who in [LEADER, SENDER, LEAVER, TAPPED, EJECTED] {
+    for who in [LEADER].iter().chain(MEMBERS) {
         registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);
     }
     let key = |who: &Name| registry.get(who).cloned().ok_or_else(|| group(&"a key is missing"));
@@ -278,9 +284,9 @@ async fn conduct(
     tell("eve").tell("taps", said, vec![("address", tap.address.to_string().into())]).await;
 
     let mut file = Some(load);
-    for who in [SENDER, LEAVER, TAPPED, EJECTED] {
+    for who in MEMBERS.iter().copied() {
         let part = match who {
-            SENDER => Part::Sends { file: file.take(), group: GROUP },
+            SENDER => Part::Sends { file: file.take(), group: MEMBERS.len() + 1 },
             LEAVER => Part::Leaves,
             EJECTED => Part::IsEjected,
             _ => Part::Stays,
@@ -306,7 +312,7 @@ async fn conduct(
     accounts.push(ttp.map_err(Failed::Group)?);
     accounts.sort_by(|a, b| a.name.cmp(&b.name));
 
-    let words = [LEADER, SENDER, LEAVER, TAPPED, EJECTED].map(str::to_owned);
+    let words: Vec<String> = [LEADER].iter().chain(MEMBERS).map(|who| (*who).to_owned()).collect();
     let searched = tokio::task::spawn_blocking(move || {
         let seen = tap::read(&record, &words, &needles)?;
         Ok::<_, std::io::Error>((seen, needles.len()))

@@ -11,7 +11,7 @@ use sodality_transports::clock::Clock;
 use super::party::{Account, Noticed};
 use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
-use super::{EJECTED, LEADER, LEAVER, SENDER, TAPPED, late_name};
+use super::{EJECTED, LEADER, LEAVER, MEMBERS, SENDER, TAPPED, late_name, receivers};
 use crate::exit::Failed;
 use crate::timeline::{Fields, Printer, bytes};
 
@@ -66,22 +66,19 @@ pub(crate) fn print(
     size: u64,
     out: &Path,
 ) -> Result<(), Failed> {
-    let mut wrong = receivers(printer, &finale, file);
+    let mut wrong = arrivals(printer, &finale, file);
     parties(printer, &finale);
     wrong.extend(eavesdropper(printer, &finale));
-    printer.heading(&format!("What {LEAVER} and {EJECTED} can read after they have gone"));
-    for who in [LEAVER, EJECTED] {
+    printer.heading("What who has gone can read");
+    for who in MEMBERS.iter().filter(|who| [LEAVER, EJECTED].contains(who)) {
         wrong.extend(keyless(printer, &mut finale, who));
     }
     wrong.extend(noticed(printer, &finale));
     printer.heading("Result");
     let good = wrong.is_empty();
     let text = if good {
-        let out = out.display();
-        format!(
-            "  {file} ({}) is whole in the folders {LEADER}, {LEAVER}, {TAPPED} and {EJECTED} of {out}",
-            bytes(size)
-        )
+        let (out, all) = (out.display(), receivers().collect::<Vec<_>>().join(", "));
+        format!("  {file} ({}) is whole in the folders {all} of {out}", bytes(size))
     } else {
         "  Something is wrong: see above.".to_owned()
     };
@@ -93,7 +90,7 @@ pub(crate) fn print(
     }
 }
 
-fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> {
+fn arrivals(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> {
     printer.heading("What arrived");
     let mut wrong = Vec::new();
     let header =
@@ -103,13 +100,11 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
     }
     let sent: Vec<_> = finale.accounts.iter().flat_map(|account| &account.sent).collect();
     for (name, _, digest) in &sent {
-        let wanted: &[&str] =
-            if name == late_name(file) { &[LEADER, TAPPED, EJECTED] } else { &[LEADER, LEAVER, TAPPED, EJECTED] };
-        for who in wanted {
+        for who in receivers().filter(|who| *who != LEAVER || name != late_name(file)) {
             let arrival = finale
                 .accounts
                 .iter()
-                .filter(|account| account.name == *who)
+                .filter(|account| account.name == who)
                 .flat_map(|account| &account.arrivals)
                 .find(|arrival| arrival.file == *name);
             let Some(arrival) = arrival else {
@@ -129,7 +124,7 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
                 short(&arrival.digest)
             );
             let fields = vec![
-                ("receiver", (*who).into()),
+                ("receiver", who.into()),
                 ("file", (&**name).into()),
                 ("bytes", arrival.size.into()),
                 ("micros", arrival.micros.into()),

@@ -1,4 +1,5 @@
-//! Stands in for commands of the machines that are not there yet; those of a machine take precedence as soon as they are.
+//! Stands in for commands of the machines that are not there yet: ejection, and the end of a group by its leader. Those of a
+//! machine take precedence as soon as they are there; then this file goes, and with it what names it.
 
 use sodality::antigone::{Leader, Member};
 use sodality::endpoint::Cx;
@@ -6,7 +7,10 @@ use sodality::error::{CommandError, Misuse};
 use sodality::event::Ticket;
 use sodality::identity::MemberId;
 
-pub(super) trait Convenes {
+/// Whether they are there.
+pub(crate) const READY: bool = false;
+
+pub(crate) trait Convenes {
     fn eject(&mut self, _cx: &mut Cx<'_>, _cid: MemberId) -> Result<(), CommandError> {
         Err(Misuse::NoTicket.into())
     }
