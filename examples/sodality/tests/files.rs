@@ -7,13 +7,16 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Party, QUICK, Scratch, field, interrupt, number, payload, sha256};
+use common::{Party, Scratch, field, interrupt, number, payload, sha256};
+
+/// Data fill the buffers of sockets, and polls wait behind them: nobody is taken for dead for that.
+const PATIENT: &str = "[rekey]\ngrace_ms = 200\nsettle_ms = 50\n[detection]\nperiod_ms = 2000\nmisses = 4\n";
 
 /// What is sent whole, and what is interrupted on its way.
 const LARGE: usize = 50_000_003;
 const SIZE: usize = 24_000_003;
 
-/// A third party, a leader with a quick policy, and members; all have joined.
+/// A third party, a leader, and members; all have joined.
 struct Group {
     scratch: Scratch,
     at: String,
@@ -24,10 +27,10 @@ struct Group {
 impl Group {
     fn new(test: &str, members: &[&str]) -> Self {
         let scratch = Scratch::new(test);
-        fs::write(scratch.path("quick.toml"), QUICK).unwrap();
+        fs::write(scratch.path("patient.toml"), PATIENT).unwrap();
         scratch.register(members);
         let mut ttp = scratch.ttp();
-        let mut lea = scratch.lead(&ttp.address(), &["--policy", "quick.toml"]);
+        let mut lea = scratch.lead(&ttp.address(), &["--policy", "patient.toml"]);
         let at = lea.address();
         Self { scratch, at, _ttp: ttp, lea }
     }

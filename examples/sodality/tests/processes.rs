@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Party, QUICK, Scratch, complaint, field, interrupt, sha256};
+use common::{Party, QUICK, Scratch, complaint, field, interrupt, number, sha256};
 
 #[test]
 fn a_group_of_four_processes() {
@@ -45,6 +45,28 @@ fn a_group_of_four_processes() {
     bob.type_line("/status");
     let status = bob.sees("status", "");
     assert!(status.contains("\"members\":3") && status.contains("\"current\":true"), "{status}");
+    assert!(number(&status, "evidence_ms") <= 1_100 && number(&status, "links") == 1, "{status}");
+    // The same policy at both ends, as the file says it.
+    for party in [&mut lea, &mut bob] {
+        party.type_line("/policy");
+        let policy = party.sees("policy", "\"protection\":\"both\"");
+        assert_eq!((field(&policy, "views"), field(&policy, "eject_requests")), ("exact", "refused"));
+        assert_eq!(
+            (number(&policy, "grace_ms"), number(&policy, "period_ms"), number(&policy, "misses")),
+            (200, 200, 3)
+        );
+    }
+    // The leader knows how each member is.
+    lea.type_line("/status");
+    let status = lea.sees("status", "");
+    assert_eq!((number(&status, "members"), number(&status, "links")), (3, 3), "two members and the third party");
+    for name in ["ada", "bob"] {
+        let member = lea.sees("member", &format!("\"name\":\"{name}\""));
+        assert!(
+            number(&member, "epoch") == number(&status, "epoch") && number(&member, "silent_ms") < 5_000,
+            "{member}"
+        );
+    }
     bob.type_line("/rekey");
     bob.sees("error", "only the leader");
     bob.type_line("/send none");

@@ -68,8 +68,9 @@ fn receivers() -> impl Iterator<Item = &'static str> {
     [LEADER].into_iter().chain(MEMBERS.iter().copied().filter(|who| *who != SENDER))
 }
 
-/// How failures are noticed: quickly, so that it is not long until the end.
-const DETECTION: Detection = Detection { period: Duration::from_millis(500), misses: 4 };
+/// How failures are noticed: so quickly that it is not long until the end, and not so quickly that a poll that waits behind
+/// the file in a socket means anything.
+const DETECTION: Detection = Detection { period: Duration::from_secs(1), misses: 4 };
 
 /// Most pieces of the file that are searched for in the record.
 const PIECES: u64 = 4096;
