@@ -80,6 +80,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// These chunks of the object are there: what a receiver has found in its storage, and verified, after a restart. Others
+    /// than the object has are left out. Memory: a bit a chunk.
+    pub fn claim(manifest: Manifest, chunks: impl IntoIterator<Item = u32>) -> Self {
+        let mut have = Bitmap::new(manifest.chunks());
+        for index in chunks {
+            have.insert(index);
+        }
+        Self { manifest, have }
+    }
+
     /// What the object is.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -88,6 +98,19 @@ impl Progress {
     /// How many of how many chunks are there.
     pub fn chunks(&self) -> (u32, u32) {
         (self.have.count(), self.have.len())
+    }
+
+    /// How many bytes are there.
+    pub fn bytes(&self) -> u64 {
+        let whole = u64::from(self.have.count()).saturating_mul(u64::from(self.manifest.chunk));
+        match self.have.len().checked_sub(1).filter(|last| self.have.contains(*last)) {
+            // The last chunk may be shorter.
+            Some(last) => {
+                let short = u64::from(self.manifest.chunk).saturating_sub(self.manifest.chunk_len(last) as u64);
+                whole.saturating_sub(short)
+            }
+            None => whole,
+        }
     }
 
     /// As bytes: about 400, and one bit a chunk.

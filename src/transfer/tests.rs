@@ -562,9 +562,12 @@ proptest! {
     #[test]
     fn what_is_stored_of_an_object_is_read_back(size in 0..5000u64, have in prop::collection::btree_set(0..5000u32, 0..50), noise in any::<(usize, u8)>()) {
         let object = Manifest { chunk: 3, ..manifest(1, size) };
-        let mut bits = super::bitmap::Bitmap::new(object.chunks());
-        have.into_iter().for_each(|index| { bits.insert(index); });
-        let progress = Progress { manifest: object, have: bits };
+        let held: Vec<u32> = have.into_iter().filter(|index| *index < object.chunks()).collect();
+        let there: usize = held.iter().map(|index| object.chunk_len(*index)).sum();
+        // Twice, and one that the object does not have: neither counts.
+        let claimed = held.iter().copied().chain(held.first().copied()).chain([object.chunks()]);
+        let progress = Progress::claim(object, claimed);
+        prop_assert_eq!((progress.chunks().0 as usize, progress.bytes()), (held.len(), there as u64));
         let mut bytes = progress.to_bytes();
         prop_assert_eq!(Progress::from_bytes(&bytes).unwrap(), progress);
         let at = noise.0 % bytes.len();

@@ -17,7 +17,7 @@ use sodality::event::Peer;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::report::Notice;
 use crate::stream::{Patience, attach_with};
@@ -152,15 +152,19 @@ async fn begin(
 /// Finds the address of a peer, given the policy's hint. Must not block.
 pub type Resolver = Arc<dyn Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync>;
 
-/// Reaches peers over TCP. At most one attempt for each peer is under way.
+/// Reaches peers over TCP. At most one attempt for each peer is under way. Where somebody answers and hangs up at once, the
+/// next attempts pause like failed ones, so that neither side is kept busy by it.
 pub struct TcpConnector {
     config: TcpConfig,
     resolver: Resolver,
+    reached: Reached,
     /// The latest wish for each peer that an attempt is under way for. As many as the endpoint has peers to wish for.
     wishes: Wishes,
 }
 
 type Wishes = Arc<Mutex<BTreeMap<Peer, Wish>>>;
+/// When each peer was reached last, and how many times in a row soon after the time before.
+type Reached = Arc<Mutex<BTreeMap<Peer, (Instant, u32)>>>;
 
 impl std::fmt::Debug for TcpConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -174,7 +178,7 @@ impl TcpConnector {
         config: TcpConfig,
         resolver: impl Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        Self { config, resolver: Arc::new(resolver), wishes: Arc::default() }
+        Self { config, resolver: Arc::new(resolver), reached: Arc::default(), wishes: Arc::default() }
     }
 }
 
@@ -189,6 +193,7 @@ impl Connector for TcpConnector {
             let attempt = Attempt {
                 config: self.config,
                 resolver: self.resolver.clone(),
+                reached: self.reached.clone(),
                 wishes: self.wishes.clone(),
                 peer: wish.peer.clone(),
                 uplink: uplink.clone(),
@@ -203,6 +208,7 @@ impl Connector for TcpConnector {
 struct Attempt {
     config: TcpConfig,
     resolver: Resolver,
+    reached: Reached,
     wishes: Wishes,
     peer: Peer,
     uplink: Uplink,
@@ -226,13 +232,30 @@ impl Attempt {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.peer)
     }
 
+    /// How long to wait before the peer is reached again: not at all, unless it was just now.
+    fn rest(&self) -> Duration {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let soon = reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest);
+        soon.map_or(Duration::ZERO, |(_, times)| self.config.backoff.pause(*times))
+    }
+
+    fn note_reached(&self) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let soon =
+            reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest.saturating_mul(2));
+        let times = soon.map_or(0, |(_, times)| times.saturating_add(1));
+        reached.insert(self.peer.clone(), (Instant::now(), times));
+    }
+
     async fn reach(&self) {
+        sleep(self.rest()).await;
         let attempts = self.config.backoff.attempts.max(1);
         for attempt in 0..attempts {
             let why = match self.connect().await {
                 Ok((stream, address)) => {
                     // Taken before the link opens: a wish that comes while it opens is a new one.
                     let Some(wish) = self.take_wish() else { return };
+                    self.note_reached();
                     let info = LinkInfo { answers: Some(wish.ticket), ..LinkInfo::stream(self.config.max_frame) };
                     let origin = format!("tcp to {address}");
                     // A refusal is counted and noticed by the driver.

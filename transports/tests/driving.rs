@@ -253,6 +253,31 @@ async fn a_wanted_link_is_made_and_made_again() {
     soon(handle.shutdown()).await.unwrap();
 }
 
+/// As a proxy does whose target is gone.
+#[tokio::test]
+async fn whoever_hangs_up_at_once_is_not_called_again_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = accepted.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            drop(stream);
+        }
+    });
+    let backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10), attempts: 8 };
+    let connector = TcpConnector::new(TcpConfig { backoff, ..TcpConfig::default() }, move |_, _| Some(address));
+    let toy = Toy { wants: Some(leader()), ..Toy::new(Mode::Echo) };
+    let (handle, _events) = driver::spawn(toy, Config::default().connector(connector));
+    handle.call(|toy, _| toy.want()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // After 0, 50, 150, 350 and 750 ms; without pauses thousands.
+    let times = accepted.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((2..=5).contains(&times), "{times}");
+    soon(handle.shutdown()).await.unwrap();
+}
+
 #[tokio::test]
 async fn attempts_end_and_a_new_wish_begins_anew() {
     let place = StdListener::bind("127.0.0.1:0").unwrap();

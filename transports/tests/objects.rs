@@ -13,7 +13,7 @@ use sodality::antigone::{Leader, Member};
 use sodality::event::Event;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::Policy;
-use sodality::transfer::{Manifest, OfferEnd, Outcome};
+use sodality::transfer::{Manifest, OfferEnd, Outcome, Progress};
 use sodality_transports::driver::Handle;
 use sodality_transports::objects::{self, Config, Failure, ObjectError, Objects, ReadAt, Report, Reports, Store};
 use tokio::time::{sleep, timeout};
@@ -22,7 +22,9 @@ use tokio::time::{sleep, timeout};
 #[derive(Default, Debug)]
 struct Shelf {
     bytes: Vec<u8>,
+    written: usize,
     finished: bool,
+    discarded: bool,
     dropped: bool,
 }
 
@@ -57,6 +59,7 @@ impl Store for Memory {
             shelf.bytes.resize(end, 0);
         }
         shelf.bytes[offset as usize..end].copy_from_slice(bytes);
+        shelf.written += bytes.len();
         Ok(())
     }
 
@@ -66,6 +69,10 @@ impl Store for Memory {
         }
         self.shelf.lock().unwrap().finished = true;
         Ok(())
+    }
+
+    fn discard(self: Box<Self>) {
+        self.shelf.lock().unwrap().discarded = true;
     }
 }
 
@@ -208,6 +215,50 @@ async fn an_object_goes_from_one_to_the_other_and_back() {
     assert_eq!(shelf.lock().unwrap().bytes, payload(10));
 }
 
+/// Accepts what is offered, as if every third chunk and the last were there from before.
+async fn resume(two: &mut Two, bytes: &[u8], spoil: bool) -> (Manifest, Arc<Mutex<Shelf>>, u64) {
+    let size = bytes.len() as u64;
+    let manifest = two.leads.0.offer(name("thing"), size, Bytes(bytes.to_vec())).await.unwrap();
+    offered(&mut two.joins.1).await;
+    let (store, shelf) = Memory::new();
+    let (chunks, known) = (manifest.chunks(), manifest.clone());
+    assert!(chunks > 6, "{chunks}");
+    let held: Vec<u32> = (0..chunks).filter(|index| index % 3 == 0 || index + 1 == chunks).collect();
+    let there: u64 = held.iter().map(|index| manifest.chunk_len(*index) as u64).sum();
+    shelf.lock().unwrap().bytes = vec![0; bytes.len()];
+    for index in &held {
+        let (from, length) = (manifest.offset(*index) as usize, manifest.chunk_len(*index));
+        shelf.lock().unwrap().bytes[from..from + length].copy_from_slice(&bytes[from..from + length]);
+    }
+    if spoil {
+        shelf.lock().unwrap().bytes[0] ^= 1;
+    }
+    let have = two.joins.0.resume(move || Ok((store, Progress::claim(known, held)))).await.unwrap();
+    assert_eq!(have, there);
+    (manifest, shelf, there)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_interrupted_goes_on_from_where_it_was() {
+    let mut two = two().await;
+    let bytes = payload(900_001);
+    let (manifest, shelf, there) = resume(&mut two, &bytes, false).await;
+    assert!(matches!(next(&mut two.joins.1).await, Report::Stored { manifest: stored } if stored == manifest));
+    let shelf = shelf.lock().unwrap();
+    assert!(shelf.finished && shelf.bytes == bytes);
+    assert_eq!(shelf.written as u64, 900_001 - there, "what was there is not fetched again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_spoilt_in_between_is_found_and_fetched_anew() {
+    let mut two = two().await;
+    let bytes = payload(900_001);
+    let (_, shelf, _) = resume(&mut two, &bytes, true).await;
+    assert!(matches!(next(&mut two.joins.1).await, Report::Corrupt { .. }));
+    assert!(matches!(next(&mut two.joins.1).await, Report::Stored { .. }));
+    assert!(shelf.lock().unwrap().bytes == bytes);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_fails_is_dropped_and_the_sender_hears_of_it() {
     let mut two = two().await;
@@ -257,8 +308,10 @@ async fn a_source_that_fails_ends_its_offer() {
         "{ended:?}"
     );
     assert!(matches!(next(&mut two.joins.1).await, Report::Stalled { .. }));
+    assert!(!shelf.lock().unwrap().discarded, "it may go on");
     two.joins.0.abandon(manifest.object).await.unwrap();
-    assert!(shelf.lock().unwrap().dropped && !shelf.lock().unwrap().finished);
+    let shelf = shelf.lock().unwrap();
+    assert!(shelf.discarded && shelf.dropped && !shelf.finished);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,7 +326,8 @@ async fn what_is_not_what_was_offered_is_never_finished() {
     }
     let failed = next(&mut two.joins.1).await;
     assert!(matches!(failed, Report::Failed { why: Failure::Corrupt, .. }), "{failed:?}");
-    assert!(shelf.lock().unwrap().dropped && !shelf.lock().unwrap().finished);
+    let shelf = shelf.lock().unwrap();
+    assert!(shelf.discarded && shelf.dropped && !shelf.finished);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,7 +361,7 @@ async fn an_application_that_takes_no_reports_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_of_either_side_ends_the_task_and_discards_what_is_not_whole() {
+async fn the_end_of_either_side_ends_the_task_and_drops_what_is_not_whole() {
     let mut first = two().await;
     let (store, shelf) = Memory::new();
     // Nobody sends the rest: the leader is gone.
@@ -317,11 +371,14 @@ async fn the_end_of_either_side_ends_the_task_and_discards_what_is_not_whole() {
     first.joins.0.accept(manifest.object, from, || Ok(store)).await.unwrap();
     assert!(first.member.call(|member, _| member.cid()).await.unwrap().is_some());
     let Two { joins: (objects, mut reports), member, .. } = first;
-    // Our own driver ends: what was not whole goes.
+    // Our own driver ends: what was not whole was interrupted, and is not discarded.
     member.shutdown().await.unwrap();
     while timeout(LIMIT, reports.recv()).await.unwrap().is_some() {}
     assert!(matches!(objects.withdraw(manifest.object).await, Err(ObjectError::Gone)));
-    assert!(shelf.lock().unwrap().dropped && !shelf.lock().unwrap().finished);
+    {
+        let shelf = shelf.lock().unwrap();
+        assert!(shelf.dropped && !shelf.discarded && !shelf.finished);
+    }
     // And the driver lives on when the objects end.
     let second = two().await;
     drop((second.joins, second.leads));

@@ -36,7 +36,7 @@ pub(crate) enum Failed {
     #[error("{0}")]
     Output(String),
     /// Ctrl-C.
-    #[error("interrupted; nothing that was not whole has been kept")]
+    #[error("interrupted")]
     Interrupted,
 }
 

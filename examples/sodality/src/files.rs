@@ -2,16 +2,19 @@
 //!
 //! A received file first lives under a hidden name of its own, made with `create_new`. Only when it is whole and verified
 //! does it get the name that its sender gave it, if that is plain; without consent never in the place of another file.
-//! What is dropped before is removed.
+//! What is dropped before is removed, or, where that is asked for ([`Folder::resume`]), kept to be gone on with.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sodality::transfer::file_name_is_plain;
+use sodality::crypto::Suite;
+use sodality::transfer::{Manifest, Progress, file_name_is_plain};
 use sodality_transports::objects::{ReadAt, Store};
 
 use crate::exit::Failed;
+use crate::journal::{Found, Journal};
 
 fn read_at(file: &mut File, offset: u64, out: &mut [u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
@@ -191,12 +194,33 @@ impl Folder {
     /// # Errors
     /// The name is not plain or taken; or as the system says.
     pub(crate) fn begin(&self, name: &str) -> io::Result<Incoming> {
-        let target = self.place(name)?;
-        if !self.force && target.symlink_metadata().is_ok() {
-            return Err(taken());
-        }
+        let target = self.target(name)?;
         let (file, hidden) = hidden(&self.path)?;
-        Ok(Incoming { file, hidden: Some(hidden), target, force: self.force })
+        Ok(Incoming { file, hidden: Some(hidden), target, force: self.force, journal: None })
+    }
+
+    fn target(&self, name: &str) -> io::Result<PathBuf> {
+        let target = self.place(name)?;
+        if !self.force && target.symlink_metadata().is_ok() { Err(taken()) } else { Ok(target) }
+    }
+
+    /// Begins the file of an object, or goes on with what an interrupted run has left of it; says which chunks are there.
+    ///
+    /// # Errors
+    /// The name is not plain or taken; or as the system says.
+    pub(crate) fn resume(&self, suite: &Arc<dyn Suite>, manifest: &Manifest) -> io::Result<(Incoming, Progress)> {
+        let target = self.target(manifest.name.as_str())?;
+        match Journal::open(&self.path, suite, manifest) {
+            Ok(Found { journal, part: (file, hidden), progress }) => {
+                let (hidden, journal) = (Some(hidden), Some(journal));
+                Ok((Incoming { file, hidden, target, force: self.force, journal }, progress))
+            }
+            // Somebody else fetches the same into this folder: then without a journal.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Ok((self.begin(manifest.name.as_str())?, Progress::claim(manifest.clone(), [])))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -233,6 +257,8 @@ pub(crate) struct Incoming {
     hidden: Option<PathBuf>,
     target: PathBuf,
     force: bool,
+    /// What is noted of it, if it is kept when it is interrupted.
+    journal: Option<Journal>,
 }
 
 impl ReadAt for Incoming {
@@ -244,11 +270,29 @@ impl ReadAt for Incoming {
 impl Store for Incoming {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(bytes)
+        self.file.write_all(bytes)?;
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.note(offset, bytes))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.sync_all()?;
+        self.settle()?;
+        if let Some(journal) = self.journal.take() {
+            journal.close();
+        }
+        Ok(())
+    }
+
+    fn discard(mut self: Box<Self>) {
+        if let Some(journal) = self.journal.take() {
+            journal.discard();
+        }
+    }
+}
+
+impl Incoming {
+    /// Gives the whole file its name.
+    fn settle(&mut self) -> io::Result<()> {
         let Some(hidden) = &self.hidden else { return Ok(()) };
         if self.force {
             fs::rename(hidden, &self.target)?;
@@ -275,7 +319,8 @@ impl Store for Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let Some(hidden) = self.hidden.take() {
+        let kept = self.journal.is_some();
+        if let Some(hidden) = self.hidden.take().filter(|_| !kept) {
             // There is nobody to tell, and nothing else to try.
             let _ = fs::remove_file(hidden);
         }

@@ -4,6 +4,7 @@
 mod demo;
 mod exit;
 mod files;
+mod journal;
 mod timeline;
 mod verbs;
 
@@ -26,9 +27,9 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows a whole group at work on this machine: a third party, a leader and three members, joined by nothing but
-    /// TCP over loopback. A file goes to everybody, a member leaves, the key changes, and an eavesdropper on one of the
-    /// links tells what it saw.
+    /// Shows a whole group at work on this machine: a third party, a leader and four members, joined by nothing but TCP over
+    /// loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
+    /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
     #[command(after_help = EXIT_CODES)]

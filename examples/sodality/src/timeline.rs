@@ -326,6 +326,53 @@ pub(crate) fn causes_text(causes: Causes) -> String {
     causes.iter().map(cause_text).collect::<Vec<_>>().join(", ")
 }
 
+/// Milliseconds of a time.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A word of a policy as its file spells it.
+fn word(value: impl std::fmt::Debug) -> String {
+    let mut out = String::new();
+    for c in format!("{value:?}").chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+/// The policy for machines.
+pub(crate) fn policy_fields(policy: &Policy) -> Fields {
+    let causes: Vec<_> = policy.rekey_on.iter().map(word).collect();
+    let mut fields = vec![
+        ("protection", word(policy.protection).into()),
+        ("origin", policy.origin.into()),
+        ("forward_secrecy", policy.ephemeral.into()),
+        ("views", word(policy.views).into()),
+        ("rekey_on", causes.join(" ").into()),
+        ("grace_ms", millis(policy.grace).into()),
+        ("settle_ms", millis(policy.settle).into()),
+        ("detection", policy.detection.is_some().into()),
+        ("on_silence", word(policy.on_silence).into()),
+        ("eject_requests", word(policy.eject_requests).into()),
+        ("takeover", policy.takeover.into()),
+        ("frame_limit", u64::from(policy.frame_limit).into()),
+    ];
+    if let Some(polls) = policy.detection {
+        fields.push(("period_ms", millis(polls.period).into()));
+        fields.push(("misses", u64::from(polls.misses).into()));
+    }
+    let measures = [
+        ("key_lifetime_ms", policy.key_lifetime.map(millis)),
+        ("key_messages", policy.key_messages),
+        ("key_bytes", policy.key_bytes),
+    ];
+    fields.extend(measures.into_iter().filter_map(|(name, measure)| Some((name, measure?.into()))));
+    fields
+}
+
 /// The policy in one line.
 pub(crate) fn policy_line(policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();

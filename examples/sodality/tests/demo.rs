@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -71,6 +73,16 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
+/// The members that get files.
+fn receivers() -> &'static [&'static str] {
+    &["lea", "bob", "cyd", "dan"]
+}
+
+/// How many files come in: everybody gets one, and who has not left another one.
+fn arrivals() -> usize {
+    2 * receivers().len() - 1
+}
+
 const LATE: &str = "after-the-leave.txt";
 
 #[test]
@@ -80,22 +92,33 @@ fn without_anything_it_shows_a_group_at_work() {
     good(&output);
     let shown = stdout(&output);
     // Two files, but the second not for the one who left.
-    assert_eq!(shown.matches("hash ok").count(), 5, "{shown}");
-    for who in ["lea", "bob", "cyd"] {
+    assert_eq!(shown.matches("hash ok").count(), arrivals(), "{shown}");
+    for who in receivers() {
         assert!(shown.contains(&format!("  {who:<9} the-book-of-lines.txt")), "{who}: {shown}");
     }
-    for part in
-        ["vouches for ada", "admits cyd", "bob     leaves the group", "RA-J1", "RA-D", "none occurs in the record"]
-    {
+    for part in [
+        "vouches for ada",
+        "admits cyd",
+        "bob     leaves the group",
+        "lea     is killed",
+        "RA-J1",
+        "RA-D",
+        "none occurs in the record",
+        "  ada counted its key as stale after",
+        "  cyd counted its key as stale after",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert!(shown.contains("its machine opens 0"), "{shown}");
+    for part in ["dan     is put out of the group", "sees dan go (ejected)"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(shown.matches("its machine opens 0").count(), 2, "{shown}");
     assert!(!shown.contains('\u{1b}'), "no terminal, no escapes: {shown}");
     // The folder that it says is there, and holds the files; the record is gone.
     let place = shown.lines().find_map(|line| line.split_once("what is received goes to ")).unwrap().1;
     let found = files(Path::new(place));
-    assert_eq!(found.len(), 5, "{found:?}");
-    assert_eq!(files(&scratch.path("tmp")).len(), 5, "and nothing else is left");
+    assert_eq!(found.len(), arrivals(), "{found:?}");
+    assert_eq!(files(&scratch.path("tmp")).len(), arrivals(), "and nothing else is left");
 }
 
 #[test]
@@ -106,11 +129,11 @@ fn a_file_of_an_odd_size_arrives_as_it_is() {
     fs::write(&file, &bytes).unwrap();
     let output = program(&scratch).arg(&file).arg("--out").arg(&out).output().unwrap();
     good(&output);
-    for who in ["lea", "bob", "cyd"] {
+    for who in receivers() {
         assert!(fs::read(out.join(who).join("odd one.bin")).unwrap() == bytes, "{who}");
     }
     assert!(!out.join("bob").join(LATE).exists() && out.join("cyd").join(LATE).exists());
-    assert_eq!(files(&out).len(), 5, "{:?}", files(&out));
+    assert_eq!(files(&out).len(), arrivals(), "{:?}", files(&out));
     // A second time: nothing is overwritten, and the words say what to do.
     fs::write(out.join("cyd/odd one.bin"), b"mine").unwrap();
     let again = program(&scratch).arg(&file).arg("--out").arg(&out).output().unwrap();
@@ -143,7 +166,7 @@ fn a_file_may_have_the_name_of_the_one_that_comes_later() {
     let output = program(&scratch).arg(&file).arg("--out").arg(&out).arg("--quiet").output().unwrap();
     good(&output);
     assert_eq!(fs::read(out.join("cyd").join(LATE)).unwrap(), b"mine");
-    assert_eq!(files(&out).len(), 5, "{:?}", files(&out));
+    assert_eq!(files(&out).len(), arrivals(), "{:?}", files(&out));
 }
 
 #[test]
@@ -154,12 +177,17 @@ fn machines_get_a_line_of_json_for_each_thing() {
     let output = program(&scratch).arg(&file).arg("--json").output().unwrap();
     good(&output);
     let shown = stdout(&output);
-    for line in shown.lines() {
-        assert!(line.starts_with("{\"t\":") && line.ends_with('}'), "{line}");
-    }
-    let arrivals =
+    shown.lines().for_each(common::page::check);
+    let shown_arrivals =
         shown.lines().filter(|line| line.contains("\"what\":\"arrival\"") && line.contains("\"hash_ok\":true"));
-    assert_eq!(arrivals.count(), 5);
+    assert_eq!(shown_arrivals.count(), arrivals());
+    for member in ["ada", "cyd"] {
+        // Stale first, then lost.
+        let noticed = format!("\"what\":\"noticed\",\"member\":\"{member}\"");
+        let line = shown.lines().find(|line| line.contains(&noticed)).unwrap_or_else(|| panic!("{member}: {shown}"));
+        let (stale, lost) = (common::number(line, "stale_micros"), common::number(line, "lost_micros"));
+        assert!(0 < stale && stale < lost, "{line}");
+    }
     assert!(shown.lines().last().unwrap().contains("\"what\":\"result\",\"ok\":true"));
 }
 

@@ -381,6 +381,11 @@ impl Leader {
         self.peers.get(&cid).map(|peer| peer.shown.epoch)
     }
 
+    /// The last instant at which a member lived for certain: when the poll went out whose answer came last.
+    pub fn alive_as_of(&self, cid: MemberId) -> Option<Instant> {
+        self.peers.get(&cid).map(|peer| peer.alive_as_of)
+    }
+
     /// The own name.
     pub fn name(&self) -> &Name {
         &self.me.name

@@ -13,7 +13,7 @@ use sodality::transfer::{
 };
 use sodality::wire::field::Digest;
 
-use super::{Command, Config, Failure, ObjectError, Open, ReadAt, Report, Store};
+use super::{Command, Config, Failure, ObjectError, Open, OpenAgain, ReadAt, Report, Store};
 use crate::clock::Clock;
 
 /// The least time between two reports of progress on one object.
@@ -216,10 +216,17 @@ impl Engine {
                 drop(answer.send(self.with(|transfer| transfer.withdraw(now, object))));
             }
             Command::Accept { object, from, open, answer } => drop(answer.send(self.accept(now, object, from, open))),
+            Command::Resume { open, answer } => drop(answer.send(self.resume(now, open))),
             Command::Decline { object, from, answer } => {
                 drop(answer.send(self.with(|transfer| transfer.decline(now, object, from))));
             }
             Command::Abandon { object, answer } => {
+                if let Some(incoming) = self.stores.remove(&object) {
+                    incoming.store.discard();
+                }
+                drop(answer.send(self.with(|transfer| transfer.abandon(now, object))));
+            }
+            Command::Release { object, answer } => {
                 self.stores.remove(&object);
                 drop(answer.send(self.with(|transfer| transfer.abandon(now, object))));
             }
@@ -257,6 +264,19 @@ impl Engine {
         let size = transfer.progress(object).map_or(0, |progress| progress.manifest().size);
         self.stores.insert(object, Incoming { store, size, have: 0, hasher: Some(hasher), hashed: 0, told: None });
         Ok(())
+    }
+
+    fn resume(&mut self, now: Instant, open: OpenAgain) -> Result<u64, ObjectError> {
+        let transfer = self.transfer.as_mut().ok_or(ObjectError::NotJoined)?;
+        let (store, progress) = open()?;
+        let (object, size, have) = (progress.manifest().object, progress.manifest().size, progress.bytes());
+        if self.stores.contains_key(&object) {
+            return Err(TransferError::Taken.into());
+        }
+        let hasher = self.config.suite.hasher().map_err(|_| TransferError::Suite)?;
+        transfer.resume(now, progress)?;
+        self.stores.insert(object, Incoming { store, size, have, hasher: Some(hasher), hashed: 0, told: None });
+        Ok(have)
     }
 
     fn drain(&mut self, reports: &mut Vec<Report>) {
@@ -303,7 +323,9 @@ impl Engine {
                 reports.push(Report::Corrupt { object });
             }
             Event::Corrupt { object, again: false } => {
-                self.stores.remove(&object);
+                if let Some(incoming) = self.stores.remove(&object) {
+                    incoming.store.discard();
+                }
                 reports.push(Report::Failed { object, why: Failure::Corrupt });
             }
             Event::Stalled { object } => reports.push(Report::Stalled { object }),

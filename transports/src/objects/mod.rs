@@ -7,7 +7,8 @@
 //! for blocking work, a turn at a time, so that no other task waits for a disk.
 //!
 //! **Storage is the application's**: it offers anything that is a [`ReadAt`] and accepts into anything that is a
-//! [`Store`]. What is dropped before [`Store::finish`] was never whole, or is not what was offered.
+//! [`Store`]. What is dropped before [`Store::finish`] was never whole: it was interrupted, or given up. A store that
+//! keeps what it has, and finds it again after a restart, goes on from there ([`Objects::resume`]).
 //!
 //! **Pressure.** While the application takes no [`Report`]s, no events are taken from the driver, which then stops
 //! reading. What is on its way is bounded by [`transfer::Config::window`]: keep it below
@@ -24,7 +25,7 @@ use sodality::crypto::Suite;
 use sodality::event::Event;
 use sodality::group::Participant;
 use sodality::identity::{MemberId, Name};
-use sodality::transfer::{self, Manifest, ObjectId, OfferEnd, Outcome, TransferError};
+use sodality::transfer::{self, Manifest, ObjectId, OfferEnd, Outcome, Progress, TransferError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,7 +48,8 @@ impl<R: ReadAt + ?Sized> ReadAt for Box<R> {
     }
 }
 
-/// Where an object that comes in is stored. May block. Dropping it discards what it holds.
+/// Where an object that comes in is stored. May block. Dropping it means that the object was interrupted: what is there may
+/// be kept, to be gone on with, or not.
 pub trait Store: ReadAt {
     /// Stores `bytes` at `offset`. Pieces come in any order; after damage also twice.
     ///
@@ -60,6 +62,9 @@ pub trait Store: ReadAt {
     /// # Errors
     /// Whatever the storage says; the object is then lost here.
     fn finish(self: Box<Self>) -> io::Result<()>;
+
+    /// It will never be whole: it was given up, or is not what was offered. Nothing of it is to be kept.
+    fn discard(self: Box<Self>) {}
 }
 
 /// How objects are run.
@@ -201,16 +206,19 @@ pub enum ObjectError {
 
 type Answer<T> = oneshot::Sender<Result<T, ObjectError>>;
 type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Store>> + Send>;
+type OpenAgain = Box<dyn FnOnce() -> io::Result<(Box<dyn Store>, Progress)> + Send>;
 
 pub(crate) enum Command {
     Offer { name: Name, size: u64, source: Box<dyn ReadAt>, answer: Answer<Manifest> },
     Withdraw { object: ObjectId, answer: Answer<()> },
     Accept { object: ObjectId, from: MemberId, open: Open, answer: Answer<()> },
+    Resume { open: OpenAgain, answer: Answer<u64> },
     Decline { object: ObjectId, from: MemberId, answer: Answer<()> },
     Abandon { object: ObjectId, answer: Answer<()> },
+    Release { object: ObjectId, answer: Answer<()> },
 }
 
-/// Speaks to the task. When the last one is dropped the task ends, and objects that are not whole are discarded.
+/// Speaks to the task. When the last one is dropped the task ends, and the stores of objects that are not whole are dropped.
 ///
 /// An answer comes when the task has had its turn; reports may be full meanwhile.
 #[derive(Clone)]
@@ -261,6 +269,22 @@ impl Objects {
         self.ask(|answer| Command::Accept { object, from, open, answer }).await
     }
 
+    /// Goes on with an object that was interrupted: `open` gives what is stored of it and says which chunks that are. It is
+    /// called where it may block, and does well to verify each chunk by a digest of its own: what is wrong shows only when
+    /// all is there, and then all is fetched anew. An offer of the object that waits for an answer is accepted by this; if
+    /// there is none, the next one is. The answer is how many bytes are there.
+    ///
+    /// # Errors
+    /// [`ObjectError`]: nothing was accepted; the store, if there is one, is dropped.
+    pub async fn resume<S: Store + 'static>(
+        &self,
+        open: impl FnOnce() -> io::Result<(S, Progress)> + Send + 'static,
+    ) -> Result<u64, ObjectError> {
+        let open: OpenAgain =
+            Box::new(move || open().map(|(store, progress)| (Box::new(store) as Box<dyn Store>, progress)));
+        self.ask(|answer| Command::Resume { open, answer }).await
+    }
+
     /// Refuses what `from` offers, for good.
     ///
     /// # Errors
@@ -275,6 +299,15 @@ impl Objects {
     /// [`ObjectError`].
     pub async fn abandon(&self, object: ObjectId) -> Result<(), ObjectError> {
         self.ask(|answer| Command::Abandon { object, answer }).await
+    }
+
+    /// Gives up an accepted object, for good, but drops its store like that of an interrupted one: what is there may serve
+    /// another object with the same bytes.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub async fn release(&self, object: ObjectId) -> Result<(), ObjectError> {
+        self.ask(|answer| Command::Release { object, answer }).await
     }
 }
 

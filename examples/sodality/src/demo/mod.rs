@@ -8,12 +8,13 @@ mod tap;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sodality::crypto::keys::role;
 use sodality::crypto::{Key, Suite, aes_256_gcm};
 use sodality::identity::Name;
-use sodality::policy::Policy;
+use sodality::policy::{Detection, Policy};
 use sodality_transports::objects::ReadAt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use tokio::time::sleep;
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{self, Line, Printer, Style, Teller};
-use party::{Account, Common, Ended, LeaderParty, MemberParty, Part, SECRET, late_text};
+use party::{Account, Common, Ended, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
 
@@ -51,11 +52,24 @@ fn late_name(file: &str) -> &'static str {
     if file.eq_ignore_ascii_case("after-the-leave.txt") { "written-later.txt" } else { "after-the-leave.txt" }
 }
 
-/// Who takes part. The sender, the one who leaves, and the one whose link is tapped.
+/// Who takes part. The sender, the one who leaves, the one whose link is tapped, and the one who is put out.
 const LEADER: &str = "lea";
 const SENDER: &str = "ada";
 const LEAVER: &str = "bob";
 const TAPPED: &str = "cyd";
+const EJECTED: &str = "dan";
+
+/// The members.
+const MEMBERS: &[&str] = &[SENDER, LEAVER, TAPPED, EJECTED];
+
+/// Who gets the file: everybody but its sender.
+fn receivers() -> impl Iterator<Item = &'static str> {
+    [LEADER].into_iter().chain(MEMBERS.iter().copied().filter(|who| *who != SENDER))
+}
+
+/// How failures are noticed: so quickly that it is not long until the end, and not so quickly that a poll that waits behind
+/// the file in a socket means anything.
+const DETECTION: Detection = Detection { period: Duration::from_secs(1), misses: 4 };
 
 /// Most pieces of the file that are searched for in the record.
 const PIECES: u64 = 4096;
@@ -81,7 +95,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let name = given.as_ref().map_or(DEFAULT_FILE, |file| &file.name).to_owned();
     // Everything that the user can put right is found before anything begins.
     let mut folders = BTreeMap::new();
-    for who in [LEADER, LEAVER, TAPPED] {
+    for who in receivers() {
         let folder = Folder::open(&out.join(who), options.force)?;
         folder.check(&name)?;
         if who != LEAVER {
@@ -105,7 +119,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
 
 /// Takes away folders that nothing came into.
 fn remove_empty(out: &Path) {
-    for who in [LEADER, LEAVER, TAPPED] {
+    for who in receivers() {
         // What is not empty stays.
         let _ = std::fs::remove_dir(out.join(who));
     }
@@ -140,7 +154,7 @@ fn needles(load: &mut Load) -> std::io::Result<Needles> {
         load.bytes.read_at(u64::try_from(offset).unwrap_or(last), &mut piece)?;
         pieces.push(piece);
     }
-    for text in [late_text().as_slice(), SECRET.as_bytes()] {
+    for text in [late_text().as_slice(), SECRET.as_bytes(), LAST_SECRET.as_bytes()] {
         pieces.extend(text.chunks(NEEDLE).filter_map(|piece| piece.first_chunk().copied()));
     }
     Ok(Needles::new(pieces))
@@ -163,6 +177,7 @@ fn control(load: &mut Load, needles: &Needles) -> std::io::Result<u64> {
     let mut others = needles.scan();
     others.feed(&late_text());
     others.feed(SECRET.as_bytes());
+    others.feed(LAST_SECRET.as_bytes());
     Ok(scan.found + others.found)
 }
 
@@ -218,15 +233,13 @@ async fn conduct(
     let group = |what: &dyn std::fmt::Display| Failed::Group(what.to_string());
     let tell = |who: &str| Teller::new(who, lines.clone());
     let suite = aes_256_gcm();
-    let policy = Policy { grace: Duration::from_millis(300), settle: Duration::from_millis(100), ..Policy::default() };
+    let (grace, settle) = (Duration::from_millis(300), Duration::from_millis(100));
+    let policy = Policy { grace, settle, detection: Some(DETECTION), ..Policy::default() };
     let late = late_name(&load.name);
     let demo = tell("demo");
-    demo.tell(
-        "policy",
-        timeline::policy_line(&policy),
-        vec![("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into())],
-    )
-    .await;
+    let mut fields = timeline::policy_fields(&policy);
+    fields.push(("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into()));
+    demo.tell("policy", timeline::policy_line(&policy), fields).await;
     let shown = timeline::bytes(load.size);
     let fields = vec![("file", (&*load.name).into()), ("size", load.size.into())];
     demo.tell("file", format!("the file is {} ({shown}), {origin}", load.name), fields).await;
@@ -248,9 +261,10 @@ async fn conduct(
         leader: name(LEADER)?,
         settle: policy.settle,
         late,
+        killed: Arc::default(),
     };
     let mut registry = BTreeMap::new();
-    for who in [LEADER, SENDER, LEAVER, TAPPED] {
+    for who in [LEADER].iter().chain(MEMBERS) {
         registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);
     }
     let key = |who: &Name| registry.get(who).cloned().ok_or_else(|| group(&"a key is missing"));
@@ -270,10 +284,11 @@ async fn conduct(
     tell("eve").tell("taps", said, vec![("address", tap.address.to_string().into())]).await;
 
     let mut file = Some(load);
-    for who in [SENDER, LEAVER, TAPPED] {
+    for who in MEMBERS.iter().copied() {
         let part = match who {
-            SENDER => Part::Sends { file: file.take(), group: 4 },
+            SENDER => Part::Sends { file: file.take(), group: MEMBERS.len() + 1 },
             LEAVER => Part::Leaves,
+            EJECTED => Part::IsEjected,
             _ => Part::Stays,
         };
         let name = name(who)?;
@@ -297,7 +312,7 @@ async fn conduct(
     accounts.push(ttp.map_err(Failed::Group)?);
     accounts.sort_by(|a, b| a.name.cmp(&b.name));
 
-    let words = [LEADER, SENDER, LEAVER, TAPPED].map(str::to_owned);
+    let words: Vec<String> = [LEADER].iter().chain(MEMBERS).map(|who| (*who).to_owned()).collect();
     let searched = tokio::task::spawn_blocking(move || {
         let seen = tap::read(&record, &words, &needles)?;
         Ok::<_, std::io::Error>((seen, needles.len()))

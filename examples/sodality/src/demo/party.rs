@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
@@ -22,6 +22,7 @@ use sodality_transports::report::DriverStats;
 use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
 use sodality_transports::transport::LinkLimits;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::person::Person;
 use crate::files::{Folder, Load};
@@ -33,7 +34,9 @@ const WINDOW: u64 = 3 << 20;
 
 /// What the sender says once a member has left.
 pub(crate) const SECRET: &str = "bob must not read this: the meeting is moved to noon, in the reading room";
-/// The contents of the file that it sends then.
+/// What it says once another one was put out.
+pub(crate) const LAST_SECRET: &str = "nor must dan read this: the key to the reading room lies under the third lamp";
+/// The contents of the file that it sends after the leave.
 pub(crate) fn late_text() -> Vec<u8> {
     let line = |number: u32| format!("{number:04} Written after the key was changed; who left cannot read it.\n");
     (0..1500).flat_map(|number| line(number).into_bytes()).collect()
@@ -49,6 +52,16 @@ pub(crate) struct Common {
     pub(crate) late: &'static str,
     /// `settle` of the policy.
     pub(crate) settle: Duration,
+    /// When the leader was killed.
+    pub(crate) killed: Arc<OnceLock<Instant>>,
+}
+
+/// How a member noticed that the leader was killed: after which time its key no longer counted as fresh, and after which time
+/// it took the leader for dead, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noticed {
+    pub(crate) stale: u64,
+    pub(crate) lost: u64,
 }
 
 /// A file that arrived.
@@ -73,8 +86,10 @@ pub(crate) struct Account {
     pub(crate) driver: DriverStats,
     /// What the sender offered: name, size, digest.
     pub(crate) sent: Vec<(String, u64, String)>,
-    /// The machine of who left, as it was at the end.
-    pub(crate) left: Option<Member>,
+    /// The machine of who left or was put out, as it was at the end.
+    pub(crate) gone: Option<Member>,
+    /// How it noticed that the leader was killed.
+    pub(crate) noticed: Option<Noticed>,
 }
 
 pub(crate) type Ended = Result<Account, String>;
@@ -142,7 +157,8 @@ pub(crate) async fn third_party(
         stats: finished.machine.stats().clone(),
         driver,
         sent: Vec::new(),
-        left: None,
+        gone: None,
+        noticed: None,
     })
 }
 
@@ -156,7 +172,7 @@ pub(crate) struct LeaderParty {
     pub(crate) folder: Folder,
 }
 
-/// Runs the leader until its group has been and gone.
+/// Runs the leader until it is killed.
 pub(crate) async fn leader(
     party: LeaderParty,
     tell: Teller,
@@ -195,12 +211,14 @@ pub(crate) async fn leader(
 
 /// What a member does in the demonstration.
 pub(crate) enum Part {
-    /// Leads, and ends when all have gone.
+    /// Leads: puts somebody out, and is killed in the end.
     Leads,
     /// Sends the file once there are so many in the group, and another one when somebody has left.
     Sends { file: Option<Load>, group: usize },
     /// Leaves when everybody has the file.
     Leaves,
+    /// Stays until the leader puts it out.
+    IsEjected,
     /// Stays to the end.
     Stays,
 }
@@ -215,7 +233,7 @@ pub(crate) struct MemberParty {
     pub(crate) part: Part,
 }
 
-/// Runs a member until it has left.
+/// Runs a member until it has left, is put out, or has lost the leader.
 pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiver<bool>) -> Ended {
     let MemberParty { common, name, key, leader, folder, part } = party;
     let machine = Member::new(MemberConfig {
@@ -239,10 +257,10 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     )
     .await;
     handle.call(|machine, cx| machine.join(cx)).await.map_err(text)?.map_err(text)?;
-    let leaves = matches!(part, Part::Leaves);
+    let goes = matches!(part, Part::Leaves | Part::IsEjected);
     let person = Person::new(name.as_str().to_owned(), common, tell.clone(), folder, part, handle.clone(), objects);
     let account = person.live(reports, stop).await?;
-    if leaves {
+    if goes {
         let (idle, epoch, view) = handle
             .call(|machine, _| (machine.is_idle(), machine.epoch(), machine.view().is_some()))
             .await
@@ -259,7 +277,7 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     let driver = handle.stats();
     let finished = handle.shutdown().await.map_err(text)?;
     let stats = finished.machine.stats().clone();
-    Ok(Account { stats, driver, left: leaves.then_some(finished.machine), ..account })
+    Ok(Account { stats, driver, gone: goes.then_some(finished.machine), ..account })
 }
 
 /// How objects are run over such links.

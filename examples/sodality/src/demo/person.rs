@@ -7,7 +7,7 @@ use std::time::Duration;
 use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{Ending, Event, Message, Port, Sender, Stats};
+use sodality::event::{Cause, EndReason, Ending, Event, Message, Port, Sender, Stats};
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
@@ -18,7 +18,8 @@ use sodality_transports::report::DriverStats;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::party::{Account, Arrival, Common, Ended, Part, SECRET, hex, late_text, text};
+use super::EJECTED;
+use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{Teller, bytes, cause_text, causes_text};
 
@@ -26,25 +27,38 @@ use crate::timeline::{Teller, bytes, cause_text, causes_text};
 const SAY_ATTEMPTS: u32 = 100;
 const SAY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long what a leader relays needs at most to be out of its queues, before it is killed.
+const RELAYED: Duration = Duration::from_millis(300);
+
 /// What members tell one another.
 const ALL_HAVE_IT: &[u8] = b"everybody has the file: who has to go may go";
-const GOODBYE: &[u8] = b"that was all: goodbye";
+const ALL_IS_SENT: &[u8] = b"that was all: dan has to go now";
 
-/// A machine that can be told to leave; a leader stays.
-pub(crate) trait Leave: Participant {
+/// A machine that can be told to leave, where it is a member, or to put somebody out, where it leads.
+pub(crate) trait Acts: Participant {
     /// Leaves.
     fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
+    /// Puts a member out.
+    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError>;
 }
 
-impl Leave for Member {
+impl Acts for Member {
     fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         Self::leave(self, cx)
     }
+
+    fn put_out(&mut self, _cx: &mut Cx<'_>, _cid: MemberId) -> Result<(), CommandError> {
+        Ok(())
+    }
 }
 
-impl Leave for Leader {
+impl Acts for Leader {
     fn leave(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
         Ok(())
+    }
+
+    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+        Self::eject(self, cx, cid)
     }
 }
 
@@ -72,8 +86,8 @@ pub(super) struct Person<M> {
     late: bool,
     /// In the group.
     joined: bool,
-    /// Somebody has been there.
-    met: bool,
+    /// Since when it hears nothing fresh of the leader.
+    stale: Option<tokio::time::Instant>,
     account: Account,
 }
 
@@ -83,7 +97,7 @@ enum Go {
     Out,
 }
 
-impl<M: Leave + 'static> Person<M> {
+impl<M: Acts + 'static> Person<M> {
     pub(super) fn new(
         name: String,
         common: Common,
@@ -100,7 +114,8 @@ impl<M: Leave + 'static> Person<M> {
             stats: Stats::default(),
             driver: DriverStats::default(),
             sent: Vec::new(),
-            left: None,
+            gone: None,
+            noticed: None,
         };
         Self {
             common,
@@ -115,7 +130,7 @@ impl<M: Leave + 'static> Person<M> {
             offered: BTreeMap::new(),
             late: false,
             joined: false,
-            met: false,
+            stale: None,
             account,
         }
     }
@@ -159,9 +174,7 @@ impl<M: Leave + 'static> Person<M> {
             Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
             Event::MemberAdded { cid, name, view } => {
                 self.names.insert(cid, name.as_str().to_owned());
-                let others = cid != MemberId::LEADER;
-                self.met |= others;
-                if others && matches!(self.part, Part::Leads) {
+                if cid != MemberId::LEADER && matches!(self.part, Part::Leads) {
                     let fields = vec![("name", name.as_str().into()), ("cid", cid.0.into()), ("view", view.0.into())];
                     self.tell.tell("admitted", format!("admits {name} as member {cid}: view {view}"), fields).await;
                 }
@@ -177,10 +190,6 @@ impl<M: Leave + 'static> Person<M> {
                 ];
                 let said = format!("sees {name} go ({}): view {view}", cause_text(cause));
                 self.tell.tell("removed", said, fields).await;
-                if matches!(self.part, Part::Leads) && self.met && self.names.keys().all(|cid| *cid == MemberId::LEADER)
-                {
-                    return Ok(Go::Out);
-                }
             }
             Event::Installed { epoch, causes } => {
                 self.epoch(epoch);
@@ -188,8 +197,11 @@ impl<M: Leave + 'static> Person<M> {
                 self.tell
                     .tell("installed", format!("has the key of epoch {epoch} ({})", causes_text(causes)), fields)
                     .await;
-                if causes.evict() && !self.late {
+                if causes.contains(Cause::Leave) && !self.late {
                     self.after_the_leave().await?;
+                }
+                if causes.contains(Cause::Eject) && matches!(self.part, Part::Sends { .. }) {
+                    self.say(LAST_SECRET.as_bytes()).await?;
                 }
                 self.gathered().await?;
             }
@@ -198,8 +210,21 @@ impl<M: Leave + 'static> Person<M> {
                 self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
                 return Ok(Go::Out);
             }
+            Event::Ended(Ending::ByLeader(EndReason::Ejected)) if matches!(self.part, Part::IsEjected) => {
+                self.tell.tell("ejected", "is put out of the group by the leader", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            Event::Ended(Ending::LeaderLost) if self.common.killed.get().is_some() => {
+                self.lost().await;
+                return Ok(Go::Out);
+            }
             Event::Ended(ending) => return Err(format!("the group ended for {}: {ending:?}", self.account.name)),
-            Event::Stale => self.tell.tell("stale", "has heard nothing fresh for too long", Vec::new()).await,
+            Event::Stale => {
+                self.stale = Some(tokio::time::Instant::now());
+                let text = "has heard nothing fresh of the leader for too long: sends and shows nothing";
+                self.tell.tell("stale", text, Vec::new()).await;
+            }
+            Event::Current { .. } => self.stale = None,
             Event::Suspected { cid, .. } => {
                 let name = self.name_of(cid);
                 self.tell.tell("suspected", format!("suspects that {name} has failed"), Vec::new()).await;
@@ -228,15 +253,40 @@ impl<M: Leave + 'static> Person<M> {
         ];
         let worth = if signed { ", signed" } else { "" };
         self.tell.tell("heard", format!("hears {from} (epoch {}{worth}): \"{said}\"", message.epoch), fields).await;
-        let leaves = match self.part {
-            Part::Leaves => message.payload == ALL_HAVE_IT,
-            Part::Stays => message.payload == GOODBYE,
-            Part::Leads | Part::Sends { .. } => false,
-        };
-        if leaves {
-            self.leave().await?;
+        match self.part {
+            Part::Leaves if message.payload == ALL_HAVE_IT => self.leave().await?,
+            Part::Leads if message.payload == ALL_IS_SENT => self.eject().await?,
+            Part::Leads if message.payload == LAST_SECRET.as_bytes() => {
+                // What it relays is on its way by then.
+                sleep(RELAYED).await;
+                let now = tokio::time::Instant::now();
+                // Nobody else sets it.
+                let _ = self.common.killed.set(now);
+                self.tell.tell("killed", "is killed: no farewell, its sockets are gone", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            _ => {}
         }
         Ok(Go::On)
+    }
+
+    /// The leader puts somebody out.
+    async fn eject(&self) -> Result<(), String> {
+        let cid = self.names.iter().find_map(|(cid, name)| (name == EJECTED).then_some(*cid));
+        let cid = cid.ok_or_else(|| format!("{EJECTED} is not in the group"))?;
+        let fields = vec![("name", EJECTED.into()), ("cid", cid.0.into())];
+        self.tell.tell("ejects", format!("puts {EJECTED} out of the group"), fields).await;
+        self.handle.call(move |machine, cx| machine.put_out(cx, cid)).await.map_err(text)?.map_err(text)
+    }
+
+    /// The leader was killed, and is taken for dead now.
+    async fn lost(&mut self) {
+        let Some(killed) = self.common.killed.get().copied() else { return };
+        let after = |at: tokio::time::Instant| u64::try_from((at - killed).as_micros()).unwrap_or(u64::MAX);
+        let lost = after(tokio::time::Instant::now());
+        let said = format!("takes {} for dead, {:.1} s after it was killed", self.common.leader, lost as f64 / 1e6);
+        self.tell.tell("lost", said, vec![("micros", lost.into())]).await;
+        self.account.noticed = self.stale.map(|stale| Noticed { stale: after(stale), lost });
     }
 
     async fn leave(&self) -> Result<(), String> {
@@ -326,10 +376,7 @@ impl<M: Leave + 'static> Person<M> {
                 let fields = vec![("member", who.clone().into()), ("file", name.clone().into())];
                 self.tell.tell("confirmed", format!("hears that {who} has verified {name}"), fields).await;
             }
-            Report::AllReceived { .. } if self.late => {
-                self.say(GOODBYE).await?;
-                self.leave().await?;
-            }
+            Report::AllReceived { .. } if self.late => self.say(ALL_IS_SENT).await?,
             Report::AllReceived { .. } => self.say(ALL_HAVE_IT).await?,
             Report::OfferEnded { object, why } => {
                 let name = self.offered.get(&object).cloned().unwrap_or_default();

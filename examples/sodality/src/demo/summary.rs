@@ -8,10 +8,10 @@ use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
 use sodality::event::Event;
 use sodality_transports::clock::Clock;
 
-use super::party::Account;
+use super::party::{Account, Noticed};
 use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
-use super::{LEADER, LEAVER, TAPPED, late_name};
+use super::{EJECTED, LEADER, LEAVER, MEMBERS, SENDER, TAPPED, late_name, receivers};
 use crate::exit::Failed;
 use crate::timeline::{Fields, Printer, bytes};
 
@@ -66,15 +66,19 @@ pub(crate) fn print(
     size: u64,
     out: &Path,
 ) -> Result<(), Failed> {
-    let mut wrong = receivers(printer, &finale, file);
+    let mut wrong = arrivals(printer, &finale, file);
     parties(printer, &finale);
     wrong.extend(eavesdropper(printer, &finale));
-    wrong.extend(leaver(printer, &mut finale));
+    printer.heading("What who has gone can read");
+    for who in MEMBERS.iter().filter(|who| [LEAVER, EJECTED].contains(who)) {
+        wrong.extend(keyless(printer, &mut finale, who));
+    }
+    wrong.extend(noticed(printer, &finale));
     printer.heading("Result");
     let good = wrong.is_empty();
     let text = if good {
-        let out = out.display();
-        format!("  {file} ({}) is whole in the folders {LEADER}, {LEAVER} and {TAPPED} of {out}", bytes(size))
+        let (out, all) = (out.display(), receivers().collect::<Vec<_>>().join(", "));
+        format!("  {file} ({}) is whole in the folders {all} of {out}", bytes(size))
     } else {
         "  Something is wrong: see above.".to_owned()
     };
@@ -86,7 +90,7 @@ pub(crate) fn print(
     }
 }
 
-fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> {
+fn arrivals(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> {
     printer.heading("What arrived");
     let mut wrong = Vec::new();
     let header =
@@ -96,12 +100,11 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
     }
     let sent: Vec<_> = finale.accounts.iter().flat_map(|account| &account.sent).collect();
     for (name, _, digest) in &sent {
-        let wanted: &[&str] = if name == late_name(file) { &[LEADER, TAPPED] } else { &[LEADER, LEAVER, TAPPED] };
-        for who in wanted {
+        for who in receivers().filter(|who| *who != LEAVER || name != late_name(file)) {
             let arrival = finale
                 .accounts
                 .iter()
-                .filter(|account| account.name == *who)
+                .filter(|account| account.name == who)
                 .flat_map(|account| &account.arrivals)
                 .find(|arrival| arrival.file == *name);
             let Some(arrival) = arrival else {
@@ -121,7 +124,7 @@ fn receivers(printer: &mut Printer, finale: &Finale, file: &str) -> Vec<String> 
                 short(&arrival.digest)
             );
             let fields = vec![
-                ("receiver", (*who).into()),
+                ("receiver", who.into()),
                 ("file", (&**name).into()),
                 ("bytes", arrival.size.into()),
                 ("micros", arrival.micros.into()),
@@ -250,17 +253,17 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     wrong
 }
 
-fn leaver(printer: &mut Printer, finale: &mut Finale) -> Vec<String> {
-    printer.heading(&format!("What {LEAVER} can read after the leave"));
-    let Some(account) = finale.accounts.iter_mut().find(|account| account.name == LEAVER) else { return Vec::new() };
+fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String> {
+    let Some(account) = finale.accounts.iter_mut().find(|account| account.name == who) else { return Vec::new() };
     let last = account.epochs.last().copied().unwrap_or(0);
     let latest = finale.seen.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
-    let tried = account.left.as_mut().map(|machine| try_keyless(machine, &finale.seen.latest)).unwrap_or_default();
+    let tried = account.gone.as_mut().map(|machine| try_keyless(machine, &finale.seen.latest)).unwrap_or_default();
     let text = format!(
-        "  its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({})",
+        "  {who}: its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({})",
         tried.frames, tried.opened, tried.why
     );
     let fields = vec![
+        ("name", who.into()),
         ("last_epoch", last.into()),
         ("epoch", latest.into()),
         ("frames", tried.frames.into()),
@@ -270,7 +273,29 @@ fn leaver(printer: &mut Printer, finale: &mut Finale) -> Vec<String> {
     printer.closing("keyless", &text, &fields);
     let mut wrong = Vec::new();
     if tried.opened > 0 || tried.frames == 0 || latest <= last {
-        wrong.push(format!("{LEAVER} can read what was sent after it left, or that was not tried"));
+        wrong.push(format!("{who} can read what was sent after it had gone, or that was not tried"));
+    }
+    wrong
+}
+
+/// Who noticed that the leader was killed, and how.
+fn noticed(printer: &mut Printer, finale: &Finale) -> Vec<String> {
+    printer.heading(&format!("What the others noticed when {LEADER} was killed"));
+    let mut wrong = Vec::new();
+    for who in [SENDER, TAPPED] {
+        let noticed = finale.accounts.iter().find(|account| account.name == who).and_then(|account| account.noticed);
+        let Some(Noticed { stale, lost }) = noticed else {
+            wrong.push(format!("{who} did not notice that {LEADER} was killed"));
+            continue;
+        };
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let text = format!(
+            "  {who} counted its key as stale after {:.1} s and sent nothing from then on; after {:.1} s {LEADER} was lost",
+            seconds(stale),
+            seconds(lost)
+        );
+        let fields = vec![("member", who.into()), ("stale_micros", stale.into()), ("lost_micros", lost.into())];
+        printer.closing("noticed", &text, &fields);
     }
     wrong
 }

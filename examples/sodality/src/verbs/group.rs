@@ -28,21 +28,26 @@ use crate::exit::Failed;
 use crate::files::Folder;
 use crate::timeline::Teller;
 
-/// A policy file is shorter than this.
+/// A policy file is not longer than this.
 const LONGEST_POLICY: u64 = 1 << 20;
 
 /// What a participant is started with.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("secret").required(true))]
 struct Common {
     /// The own name, as registered
     name: String,
     /// The application: all in a group say the same
     #[arg(long, value_name = "NAME")]
     app: String,
-    /// The file of the own key (also /dev/fd/N for a descriptor), or - for a line of the standard input, typed unseen
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// Where received files go; ./received-NAME if none is named
+    /// The file of the own key, for its owner alone; or - for a line of the standard input, typed unseen
+    #[arg(long, value_name = "FILE", group = "secret")]
+    key: Option<PathBuf>,
+    /// Read the own key from this descriptor, which the caller has opened
+    #[arg(long, value_name = "N", group = "secret")]
+    key_fd: Option<u32>,
+    /// Where received files go; ./received-NAME if none is named. What is interrupted stays there under a hidden name, and
+    /// is gone on with when it is offered again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace files of the same name there
@@ -131,7 +136,11 @@ fn ready(common: &Common) -> Result<Ready, Failed> {
             file.into()
         }
     };
-    let key = key::read(&common.key)?;
+    let key = match (&common.key, common.key_fd) {
+        (Some(path), _) => key::read(path)?,
+        (None, Some(number)) => key::read_descriptor(number)?,
+        (None, None) => return Err(Failed::Usage("no key; name its file with --key".into())),
+    };
     let folder = Folder::open(&folder, common.force)?;
     Ok(Ready { name, app, key, folder })
 }
@@ -156,7 +165,10 @@ fn policy(args: &LeadArgs) -> Result<Policy, Failed> {
 fn read_text(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST_POLICY).read_to_string(&mut text)?;
+    fs::File::open(path)?.take(LONGEST_POLICY + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_POLICY {
+        return Err(std::io::Error::other("longer than a MiB"));
+    }
     Ok(text)
 }
 

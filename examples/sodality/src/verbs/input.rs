@@ -14,10 +14,12 @@ pub(super) const HELP: &[&str] = &[
     "a line            says it to the group",
     "/send FILE        sends a file to all",
     "/who              shows who is in the group",
-    "/status           shows what protects the group, and how fresh the key is",
-    "/leave            leaves (the leader: ends; what is on its way is given up); also /quit",
+    "/status           shows what protects the group, and how fresh the key is (the leader: how each member is)",
+    "/policy           shows the policy in force",
+    "/eject NAME       ejects somebody (a member: asks the leader to)",
+    "/leave            leaves (the leader: closes the group); also /quit",
     "/rekey            (leader) changes the key",
-    "/yes N, /no N     (leader, with --ask) admits, or does not, who asked under that number",
+    "/yes N, /no N     (leader) answers the question of that number: an admission, with --ask, or an ejection",
     "//line            says /line",
 ];
 
@@ -30,7 +32,9 @@ pub(super) enum Typed {
     Leave,
     Status,
     Rekey,
-    Admit(u64, bool),
+    Policy,
+    Eject(String),
+    Answer(u64, bool),
     Help,
     /// Nothing that is known, and why.
     Wrong(String),
@@ -55,9 +59,12 @@ pub(super) fn parse(line: &str) -> Option<Typed> {
         ("status", "") => Typed::Status,
         ("rekey", "") => Typed::Rekey,
         ("help", "") => Typed::Help,
+        ("policy", "") => Typed::Policy,
+        ("eject", "") => Typed::Wrong("/eject needs a name; /who shows them".into()),
+        ("eject", name) => Typed::Eject(name.to_owned()),
         ("yes" | "no", number) => match number.parse() {
-            Ok(number) => Typed::Admit(number, verb == "yes"),
-            Err(_) => Typed::Wrong(format!("/{verb} needs the number of who asked")),
+            Ok(number) => Typed::Answer(number, verb == "yes"),
+            Err(_) => Typed::Wrong(format!("/{verb} needs the number of a question")),
         },
         _ => Typed::Wrong(format!("/{verb}: no such command, or too much after it; /help shows all")),
     })
@@ -97,10 +104,12 @@ mod tests {
         assert_eq!(parse(" \r\n"), None);
         assert_eq!(parse("//who"), Some(Typed::Say("/who".into())));
         assert_eq!(parse("/send a b.txt\n"), Some(Typed::Send("a b.txt".into())));
-        assert_eq!(parse("/yes 3"), Some(Typed::Admit(3, true)));
-        assert_eq!(parse("/no 4"), Some(Typed::Admit(4, false)));
+        assert_eq!(parse("/yes 3"), Some(Typed::Answer(3, true)));
+        assert_eq!(parse("/no 4"), Some(Typed::Answer(4, false)));
         assert_eq!((parse("/quit"), parse("/leave")), (Some(Typed::Leave), Some(Typed::Leave)));
-        for wrong in ["/send", "/yes", "/no x", "/", "/who am i", "/nonsense"] {
+        assert_eq!(parse("/eject bob the other\n"), Some(Typed::Eject("bob the other".into())));
+        assert_eq!(parse("/policy"), Some(Typed::Policy));
+        for wrong in ["/send", "/eject ", "/policy x", "/yes", "/no x", "/", "/who am i", "/nonsense"] {
             assert!(matches!(parse(wrong), Some(Typed::Wrong(_))), "{wrong}");
         }
     }

@@ -28,11 +28,35 @@ pub(super) fn fresh() -> Result<Secret, Failed> {
         .map_err(|_| Failed::Group("the system gives no random bytes; try again later".into()))
 }
 
-/// Writes `key` into a new file that only its owner may read.
+/// `key` as text.
+fn text(key: &Secret) -> Zeroizing<String> {
+    // Long enough from the start, so that it leaves no copies by growing.
+    let mut text = Zeroizing::new(String::with_capacity(HEAD.len() + 2 * KEY_BYTES + 1));
+    text.push_str(HEAD);
+    for byte in key.expose() {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('\n');
+    text
+}
+
+/// Writes `key` to the standard output: only where the user asked for that.
+fn show(key: &Secret) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    out.write_all(text(key).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failed::Output(format!("the key cannot be written to the standard output ({error})")))
+}
+
+/// Writes `key` into a new file that only its owner may read; `-` means the standard output.
 ///
 /// # Errors
 /// [`Failed::Output`]: there is such a file, or it cannot be written.
 pub(super) fn write(path: &Path, key: &Secret) -> Result<(), Failed> {
+    if path == Path::new("-") {
+        return show(key);
+    }
     let shown = path.display();
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -44,15 +68,7 @@ pub(super) fn write(path: &Path, key: &Secret) -> Result<(), Failed> {
             _ => format!("{shown}: cannot be written ({error}); name another file with --key-out"),
         })
     })?;
-    // Long enough from the start, so that it leaves no copies by growing.
-    let mut text = Zeroizing::new(String::with_capacity(HEAD.len() + 2 * KEY_BYTES + 1));
-    text.push_str(HEAD);
-    for byte in key.expose() {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+    file.write_all(text(key).as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
         // Half a key is worth nothing.
         let _ = fs::remove_file(path);
         Failed::Output(format!("{shown}: cannot be written ({error}); name another file with --key-out"))
@@ -97,6 +113,18 @@ pub(super) fn read(path: &Path) -> Result<Key<role::LongTerm>, Failed> {
             "{shown}: is no key; one is a line \"{HEAD}\" and 64 hexadecimal digits, from sodality register"
         ))
     })
+}
+
+/// Reads a key from a descriptor that the caller of this program has opened.
+///
+/// # Errors
+/// [`Failed::Input`].
+pub(super) fn read_descriptor(number: u32) -> Result<Key<role::LongTerm>, Failed> {
+    let path = Path::new("/dev/fd").join(number.to_string());
+    if fs::metadata(&path).is_err() {
+        return Err(Failed::Input(format!("--key-fd {number}: no such descriptor is open; open it, or use --key")));
+    }
+    read(&path)
 }
 
 fn parse(text: &[u8]) -> Option<Secret> {

@@ -1,6 +1,6 @@
 //! `sodality register`: who is in the registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sodality::identity::Name;
 use sodality::transfer::file_name_is_plain;
@@ -11,6 +11,9 @@ use crate::exit::Failed;
 use crate::timeline::{Printer, Style, printable};
 
 /// Adds a principal to the registry of a third party, with a new key, or changes the registry.
+///
+/// A third party that runs sees each change with its next look-up: it need not be told or started anew. Changes are about
+/// joins to come. Groups that live go on as they are; whoever should leave one is ejected by its leader (/eject).
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("task").required(true))]
 pub(crate) struct RegisterArgs {
@@ -23,19 +26,20 @@ pub(crate) struct RegisterArgs {
     /// The principal may lead groups
     #[arg(long, requires = "name")]
     leader: bool,
-    /// Where the key goes, a new file; NAME.key if none is named
+    /// Where the key goes, a new file for its owner alone; NAME.key if none is named; - for the standard output, which then
+    /// gets nothing else
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "revoke", "disable", "enable"])]
     key_out: Option<PathBuf>,
     /// Show who is registered
     #[arg(long, group = "task")]
     list: bool,
-    /// Remove a principal
+    /// Remove a principal: it joins and leads nothing any more. Who is in a group stays there
     #[arg(long, group = "task", value_name = "NAME")]
     revoke: Option<String>,
-    /// Give a principal a new key; the old one is void at once
+    /// Give a principal a new key; the old one opens no more joins, of it or to it as a leader. Its sessions go on
     #[arg(long, group = "task", value_name = "NAME")]
     rotate: Option<String>,
-    /// Refuse the joins of a principal, and its leading, for now
+    /// Refuse the joins of a principal, and joins to it as a leader, for now. Its sessions go on
     #[arg(long, group = "task", value_name = "NAME")]
     disable: Option<String>,
     /// Allow them again
@@ -69,6 +73,9 @@ pub(crate) fn main(args: RegisterArgs) -> Result<(), Failed> {
             Ok(Some(Principal { leads: args.leader, disabled: false, key: fresh.clone() }))
         })?;
         let shown = place.display().to_string();
+        if is_standard_output(&place) {
+            return Ok(());
+        }
         let what = if args.leader { "registered as a leader" } else { "registered" };
         let fields =
             vec![("name", name.as_str().into()), ("leader", args.leader.into()), ("key_file", shown.clone().into())];
@@ -92,7 +99,9 @@ pub(crate) fn main(args: RegisterArgs) -> Result<(), Failed> {
             key::write(&place, &fresh)?;
             Ok(Some(Principal { key: fresh.clone(), ..known }))
         })?;
-        told(&name, "rotated", &format!("has a new key, in {}", place.display()));
+        if !is_standard_output(&place) {
+            told(&name, "rotated", &format!("has a new key, in {}", place.display()));
+        }
     } else if let Some((text, disabled)) =
         args.disable.map(|name| (name, true)).or(args.enable.map(|name| (name, false)))
     {
@@ -105,6 +114,10 @@ pub(crate) fn main(args: RegisterArgs) -> Result<(), Failed> {
         told(&name, kind, kind);
     }
     Ok(())
+}
+
+fn is_standard_output(place: &Path) -> bool {
+    place == Path::new("-")
 }
 
 /// Where the key of `name` goes.

@@ -1,11 +1,32 @@
 //! What leaders and members have in common for their users.
 
+use std::time::Duration;
+
 use sodality::antigone::{Leader, Member};
-use sodality::endpoint::Cx;
+use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
 use sodality::event::Ticket;
 use sodality::group::Participant;
+use sodality::identity::{Epoch, MemberId};
 use sodality::policy::Policy;
+
+/// How good the evidence is that the key here is the leader's (S8).
+pub(super) enum Freshness {
+    /// It is the own key.
+    Own,
+    /// For so long, if nothing more is heard.
+    For(Duration),
+    /// The policy demands none.
+    Unwatched,
+}
+
+/// What a leader knows of a member.
+pub(super) struct Watched {
+    /// The epoch whose key it has shown to have; 0 for none.
+    pub(super) epoch: Epoch,
+    /// How long ago it lived for certain.
+    pub(super) silent: Duration,
+}
 
 /// What a user can do beyond what every participant can.
 pub(super) trait Role: Participant {
@@ -19,8 +40,16 @@ pub(super) trait Role: Participant {
     fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
     /// Changes the key.
     fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Answers a question.
+    /// Answers a question about admission.
     fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError>;
+    /// Ejects a member, or asks the leader to.
+    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError>;
+    /// Answers a question about ejection.
+    fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError>;
+    /// How good the evidence for the key is.
+    fn freshness(&self, now: Instant) -> Freshness;
+    /// What is known of each member, at a leader.
+    fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)>;
 }
 
 impl Role for Member {
@@ -45,6 +74,26 @@ impl Role for Member {
     fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
         Err(Misuse::NoTicket.into())
     }
+
+    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+        Self::request_ejection(self, cx, cid)
+    }
+
+    fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
+        Err(Misuse::NoTicket.into())
+    }
+
+    fn freshness(&self, now: Instant) -> Freshness {
+        match self.evidence_until() {
+            Some(until) if until == Instant::from_micros(u64::MAX) => Freshness::Unwatched,
+            Some(until) => Freshness::For(until.since(now)),
+            None => Freshness::For(Duration::ZERO),
+        }
+    }
+
+    fn watched(&self, _now: Instant) -> Vec<(MemberId, Watched)> {
+        Vec::new()
+    }
 }
 
 impl Role for Leader {
@@ -58,8 +107,8 @@ impl Role for Leader {
         Ok(())
     }
 
-    fn leave(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
+    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::close(self, cx)
     }
 
     fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
@@ -68,5 +117,26 @@ impl Role for Leader {
 
     fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
         Self::admit(self, cx, ticket, admit)
+    }
+    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+        Self::eject(self, cx, cid)
+    }
+
+    fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError> {
+        Self::decide_ejection(self, cx, ticket, eject)
+    }
+
+    fn freshness(&self, _now: Instant) -> Freshness {
+        Freshness::Own
+    }
+
+    fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)> {
+        let view = self.view().members();
+        view.keys()
+            .filter_map(|cid| {
+                let (epoch, alive) = (self.installed(*cid)?, self.alive_as_of(*cid)?);
+                Some((*cid, Watched { epoch, silent: now.since(alive) }))
+            })
+            .collect()
     }
 }

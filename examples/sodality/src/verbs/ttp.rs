@@ -21,6 +21,10 @@ use crate::timeline::Teller;
 const AT_ONCE: usize = 4;
 
 /// Runs a third party: it knows everybody's key, and vouches for members towards leaders.
+///
+/// It serves any number of leaders and groups at once. It opens the registry for each look-up and closes it again, so that
+/// register may change it meanwhile; what is changed holds for the next join. It knows nothing of what is said in groups,
+/// and groups go on without it: only joins wait.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TtpArgs {
     /// The file of the registry; what is changed in it holds for the next join

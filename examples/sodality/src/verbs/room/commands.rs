@@ -1,0 +1,153 @@
+//! What a participant's user types.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sodality::error::{CommandError, Misuse};
+use sodality::event::Port;
+use sodality::identity::{MemberId, Name};
+use tokio::time::sleep;
+
+use super::{Go, MOST, Question, Room, SAY_ATTEMPTS, SAY_PAUSE};
+use crate::demo::party::hex;
+use crate::exit::Failed;
+use crate::files::{Load, Outgoing};
+use crate::timeline::{bytes, policy_fields, policy_line};
+use crate::verbs::input::{HELP, Typed};
+use crate::verbs::role::Role;
+
+impl<M: Role + 'static> Room<M> {
+    pub(super) async fn typed(&mut self, typed: Typed) -> Result<Go, Failed> {
+        match typed {
+            Typed::Leave => return self.leave().await,
+            Typed::Help => {
+                for line in HELP {
+                    self.say("help", *line, vec![("text", (*line).into())]).await;
+                }
+            }
+            Typed::Wrong(why) => self.wrong(why).await,
+            _ if self.leaving => self.wrong("on the way out already").await,
+            _ if !self.joined => self.wrong("not in the group now; wait until it is joined again").await,
+            Typed::Say(line) => self.chat(line).await?,
+            Typed::Send(path) => self.send(&path).await,
+            Typed::Who => {
+                for (cid, name) in &self.names {
+                    let text = format!("member {cid}: {name}");
+                    self.say("who", text, vec![("name", (&**name).into()), ("cid", cid.0.into())]).await;
+                }
+            }
+            Typed::Status => self.status().await?,
+            Typed::Policy => {
+                let Some(policy) = self.call(|machine, _| machine.policy().cloned()).await? else { return Ok(Go::On) };
+                self.say("policy", policy_line(&policy), policy_fields(&policy)).await;
+            }
+            Typed::Rekey if !M::LEADS => self.wrong("only the leader changes the key").await,
+            Typed::Rekey => {
+                if let Err(error) = self.call(|machine, cx| machine.rekey(cx)).await? {
+                    self.wrong(format!("no new key: {error}")).await;
+                }
+            }
+            Typed::Eject(name) => self.eject(name).await?,
+            Typed::Answer(number, yes) => self.answer(number, yes).await?,
+        }
+        Ok(Go::On)
+    }
+
+    /// Ejects somebody, or asks the leader to.
+    async fn eject(&mut self, name: String) -> Result<(), Failed> {
+        let Some(cid) = self.names.iter().find_map(|(cid, other)| (*other == name).then_some(*cid)) else {
+            self.wrong(format!("{name} is not in the group, as far as is known here; /who shows who is")).await;
+            return Ok(());
+        };
+        if cid == MemberId::LEADER {
+            self.wrong(format!("{name} leads the group and cannot be ejected; /leave leaves it")).await;
+            return Ok(());
+        }
+        if let Err(error) = self.call(move |machine, cx| machine.put_out(cx, cid)).await? {
+            self.wrong(format!("{name} is not ejected: {error}")).await;
+            return Ok(());
+        }
+        let fields = vec![("name", (&*name).into()), ("cid", cid.0.into())];
+        if M::LEADS {
+            self.say("ejects", format!("ejects {name}"), fields).await;
+        } else {
+            while self.requested.len() >= MOST {
+                self.requested.pop_first();
+            }
+            self.say("ejection-asked", format!("asks {} to eject {name}", self.setup.leader), fields).await;
+            self.requested.insert(cid, name);
+        }
+        Ok(())
+    }
+
+    /// Answers a question.
+    async fn answer(&mut self, number: u64, yes: bool) -> Result<(), Failed> {
+        let Some((ticket, question)) = self.asked.remove(&number) else {
+            self.wrong(format!("nobody asked under the number {number}")).await;
+            return Ok(());
+        };
+        let (answered, kind, text, name) = match question {
+            Question::Admission(name) => {
+                let answered = self.call(move |machine, cx| machine.admit(cx, ticket, yes)).await?;
+                let (kind, text) = if yes { ("admits", "admits") } else { ("denies", "does not admit") };
+                (answered, kind, text, name)
+            }
+            Question::Ejection(name) => {
+                let answered = self.call(move |machine, cx| machine.decide(cx, ticket, yes)).await?;
+                let (kind, text) = if yes { ("ejects", "ejects") } else { ("keeps", "does not eject") };
+                (answered, kind, text, name)
+            }
+        };
+        match answered {
+            Ok(()) => self.say(kind, format!("{text} {name}"), vec![("name", (&*name).into())]).await,
+            Err(error) => self.wrong(format!("the question about {name} cannot be answered now: {error}")).await,
+        }
+        Ok(())
+    }
+
+    async fn chat(&mut self, line: String) -> Result<(), Failed> {
+        let text: Arc<str> = line.into();
+        for _ in 0..SAY_ATTEMPTS {
+            let sent = text.clone();
+            let sent = self.call(move |machine, cx| machine.send(cx, Port::Application, sent.as_bytes())).await?;
+            match sent {
+                Ok(()) => {
+                    self.say("said", format!("you: {text}"), vec![("text", (&*text).into())]).await;
+                    return Ok(());
+                }
+                Err(CommandError::Full | CommandError::Misuse(Misuse::NotCurrent)) => sleep(SAY_PAUSE).await,
+                Err(CommandError::Misuse(Misuse::TooLong)) => {
+                    self.wrong("not said: too long for a message; put it into a file and /send that").await;
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.wrong(format!("not said: {error}")).await;
+                    return Ok(());
+                }
+            }
+        }
+        self.wrong("not said: no fresh key or no room; try again").await;
+        Ok(())
+    }
+
+    async fn send(&mut self, path: &Path) {
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Outgoing::open(&path)).await;
+        let Load { name, size, bytes: source } = match opened {
+            Ok(Ok(file)) => file.into(),
+            Ok(Err(failed)) => return self.wrong(failed.to_string()).await,
+            Err(_) => return,
+        };
+        let Ok(plain) = Name::new(&name) else { return self.wrong(format!("{name}: no name for a file")).await };
+        match self.objects.offer(plain, size, source).await {
+            Ok(manifest) => {
+                let digest = hex(manifest.digest.as_bytes());
+                let said = format!("offers {name} ({}), sha-256 {digest}", bytes(size));
+                let fields = vec![("file", (&*name).into()), ("size", size.into()), ("sha256", digest.into())];
+                self.say("offers", said, fields).await;
+                self.offered.insert(manifest.object, name);
+            }
+            Err(error) => self.wrong(format!("{name} is not sent: {error}")).await,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How a group ends for its processes: closed by the leader, and by deaths without a word.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
+mod common;
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use common::{Party, QUICK, Scratch, complaint, field};
+
+/// After this everybody sends under the new key.
+const SETTLED: Duration = Duration::from_millis(300);
+
+struct Group {
+    scratch: Scratch,
+    ttp_at: String,
+    at: String,
+    _ttp: Party,
+    lea: Party,
+    ada: Party,
+    bob: Party,
+}
+
+fn group(test: &str, more: &[&str]) -> Group {
+    let scratch = Scratch::new(test);
+    fs::write(scratch.path("quick.toml"), QUICK).unwrap();
+    scratch.register(&["ada", "bob"]);
+    let mut ttp = scratch.ttp();
+    let ttp_at = ttp.address();
+    let mut lea = scratch.lead(&ttp_at, &["--policy", "quick.toml"]);
+    let at = lea.address();
+    let mut ada = scratch.join("ada", &at, more);
+    ada.sees("joined", "");
+    let mut bob = scratch.join("bob", &at, more);
+    bob.sees("joined", "");
+    ada.sees("member-added", "\"name\":\"bob\"");
+    lea.sees("member-added", "\"name\":\"bob\"");
+    Group { scratch, ttp_at, at, _ttp: ttp, lea, ada, bob }
+}
+
+#[test]
+#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
+fn a_leader_that_leaves_closes_the_group_and_all_end_well() {
+    let mut group = group("close", &["--rejoin"]);
+    group.lea.type_line("/leave");
+    group.lea.sees("closes", "");
+    for mut party in [group.ada, group.bob] {
+        let ended = party.sees("ended", "");
+        assert!(["ByLeader(Closing)", "Closed"].contains(&field(&ended, "ending")), "{ended}");
+        assert_eq!(party.ends(), (Some(0), String::new()));
+    }
+    group.lea.sees("ended", "\"ending\":\"Closed\"");
+    assert_eq!(group.lea.ends(), (Some(0), String::new()));
+}
+
+#[test]
+#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
+fn the_end_does_not_wait_for_the_dead() {
+    let mut group = group("close-dead", &[]);
+    group.bob.kill();
+    group.lea.type_line("/quit");
+    assert_eq!(group.ada.ends(), (Some(0), String::new()));
+    assert_eq!(group.lea.ends(), (Some(0), String::new()));
+}
+
+#[test]
+#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
+fn a_member_that_is_killed_is_noticed_removed_and_may_come_back() {
+    let mut group = group("killed-member", &[]);
+    group.bob.kill();
+    let suspected = group.lea.sees("suspected", "\"name\":\"bob\"");
+    assert_eq!(field(&suspected, "why"), "nothing fresh was heard of it");
+    for party in [&mut group.lea, &mut group.ada] {
+        let both = party.sees_all([("member-removed", "\"name\":\"bob\""), ("installed", "silent for too long")]);
+        assert_eq!(field(&both[0], "cause"), "failure");
+    }
+    let mut bob = group.scratch.join("bob", &group.at, &[]);
+    bob.sees("joined", "");
+    group.ada.sees("member-added", "\"name\":\"bob\"");
+    thread::sleep(SETTLED);
+    bob.type_line("back again");
+    group.ada.sees("heard", "back again");
+}
+
+#[test]
+fn members_notice_that_the_leader_was_killed_and_find_the_next_one() {
+    let mut group = group("killed-leader", &["--rejoin"]);
+    group.lea.kill();
+    for party in [&mut group.ada, &mut group.bob] {
+        party.sees("stale", "");
+        party.sees("ended", "\"ending\":\"LeaderLost\"");
+        party.sees("rejoins", "lea was lost");
+    }
+    // One does not wait for that.
+    group.bob.kill();
+    let args = [
+        "lead",
+        "lea",
+        "--app",
+        "tea",
+        "--key",
+        "lea.key",
+        "--ttp",
+        &group.ttp_at,
+        "--listen",
+        &group.at,
+        "--policy",
+        "quick.toml",
+        "--json",
+    ];
+    let mut lea = Party::start(&group.scratch, &args);
+    group.ada.sees("joined", "");
+    let mut bob = group.scratch.join("bob", &group.at, &[]);
+    bob.sees("joined", "");
+    group.ada.sees("member-added", "\"name\":\"bob\"");
+    thread::sleep(SETTLED);
+    group.ada.type_line("a new group");
+    for party in [&mut lea, &mut bob] {
+        party.sees("heard", "a new group");
+    }
+    // Who does not come back by itself ends, and says why.
+    lea.kill();
+    let (status, said) = bob.ends();
+    assert_eq!(status, Some(4), "{said}");
+    assert!(complaint(said.as_bytes()).contains("lea was lost"), "{said}");
+}
