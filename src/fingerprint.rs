@@ -14,8 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
 use crate::endpoint::{Class, Instant, Link, LinkTicket, To, Transmit};
-use crate::event::Ticket;
-use crate::event::{Cause, Causes};
+use crate::event::{Cause, Causes, Suspicion, Ticket};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::wire::antigone::Kind;
 use crate::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};
@@ -89,6 +88,7 @@ plain! {
     Causes, v => &v.bits().to_be_bytes();
     Kind, v => &[*v as u8];
     Class, v => &[*v as u8];
+    Suspicion, v => &[*v as u8];
 }
 
 macro_rules! sized {

@@ -166,6 +166,12 @@ impl Station {
         (self.policy, self.policy_version, self.policy_digest) = (policy, version, digest);
     }
 
+    /// Wipes all keys: group keys, and the own origin key. Nothing opens and nothing is sealed from now on.
+    pub fn erase(&mut self, limits: &Limits) {
+        self.ring = KeyRing::new(limits.senders).with_checks(limits.checks);
+        self.sending.origin = None;
+    }
+
     /// Whether a running session can go over to `next`. Views, signatures and the longest frame are fixed for an
     /// instance: members have shown their origin keys, or not, when they came, and links were taken or refused by what
     /// they carry.

@@ -29,6 +29,12 @@ impl Allowance {
         self.at = self.at.max(now);
     }
 
+    /// Whether there is one. Changes nothing.
+    pub fn has_one(&self, now: Instant) -> bool {
+        let micros = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX).min(ONE);
+        self.rate > 0 && self.millionths + micros * self.rate >= ONE
+    }
+
     /// Takes one, if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
         self.gain(now);

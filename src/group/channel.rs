@@ -366,6 +366,18 @@ impl Channel {
         self.outstanding.is_none() && !self.waiting.is_empty()
     }
 
+    /// Whether a record may go out next: none is outstanding.
+    pub fn free(&self) -> bool {
+        self.outstanding.is_none()
+    }
+
+    /// Makes `body` the outstanding record, ahead of those that wait. Only while the channel is [`Self::free`].
+    pub fn put_first(&mut self, body: Bytes, retry: Retry, now: Instant, jitter: &mut Jitter) {
+        debug_assert!(body.first() == Some(&RECORD) && self.free());
+        self.waiting.push_front(body);
+        self.advance(retry, now, jitter);
+    }
+
     /// The number of the last record accepted from the peer, that is how many have been.
     pub fn accepted(&self) -> u64 {
         self.accepted

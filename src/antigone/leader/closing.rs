@@ -1,11 +1,25 @@
 //! Closing the group (RA §4.6): every member is told, authentically, and the keys are gone at once.
 
+use alloc::collections::BTreeSet;
+
 use super::{Leader, Timer};
-use crate::endpoint::{Cx, Instant};
+use crate::endpoint::Cx;
 use crate::error::CommandError;
 use crate::event::{EndReason, Ending, Event};
-use crate::group::{Backoff, KeyRing};
+use crate::group::Backoff;
 use crate::identity::MemberId;
+
+/// How far the close of a group has come.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Closing {
+    /// Members that have not answered.
+    untold: BTreeSet<MemberId>,
+    /// The application has been told.
+    ended: bool,
+}
+
+fingerprint!(Closing { untold, ended });
 
 impl Leader {
     /// Closes the group. Its keys are wiped now; members are told until they have answered, or for
@@ -26,11 +40,11 @@ impl Leader {
         self.condemned.clear();
         self.questions.clear();
         self.next_policy = None;
-        self.station.ring = KeyRing::new(self.me.limits.senders);
+        self.station.erase(&self.me.limits);
         self.issue.erase();
         // However many they are: the channels move, and each says its end when it is polled.
-        let members: alloc::vec::Vec<MemberId> = self.peers.keys().copied().collect();
-        for cid in members {
+        let untold: BTreeSet<MemberId> = self.peers.keys().copied().collect();
+        for cid in untold.iter().copied() {
             if let Some(peer) = self.take_out(cid) {
                 let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
                 let farewell = self.farewell(peer, EndReason::Closing, MemberId::LEADER, Some(backoff), now);
@@ -38,8 +52,9 @@ impl Leader {
             }
         }
         self.reconnect();
-        self.closing = Some(now + self.me.limits.linger);
-        self.settle_closing(now);
+        self.timers.set(Timer::Closing, Some(now + self.me.limits.linger));
+        self.closing = Some(Closing { untold, ended: false });
+        self.end_if_all_are_told();
         Ok(())
     }
 
@@ -48,15 +63,24 @@ impl Leader {
         self.closing.is_some()
     }
 
-    /// Once nobody is left to be told, or the time for it is over, the group has ended here.
-    pub(super) fn settle_closing(&mut self, now: Instant) {
-        let Some(until) = self.closing.filter(|_| !self.closed) else { return };
-        let told = self.lingering.values().all(|lingering| lingering.backoff.is_none() && !lingering.owed);
-        if !told && now < until {
-            self.timers.set(Timer::Closing, Some(until));
-            return;
+    /// Somebody has said its own end, or is not waited for any more.
+    pub(super) fn told(&mut self, cid: MemberId) {
+        if let Some(closing) = &mut self.closing {
+            closing.untold.remove(&cid);
+            self.end_if_all_are_told();
         }
-        self.closed = true;
+    }
+
+    fn end_if_all_are_told(&mut self) {
+        if self.closing.as_ref().is_some_and(|closing| closing.untold.is_empty()) {
+            self.end_closing();
+        }
+    }
+
+    /// The group has ended here: all have been told, or the time for it is over.
+    pub(super) fn end_closing(&mut self) {
+        let Some(closing) = self.closing.as_mut().filter(|closing| !closing.ended) else { return };
+        closing.ended = true;
         self.timers.set(Timer::Closing, None);
         self.out.event(Event::Ended(Ending::Closed));
     }

@@ -84,6 +84,10 @@ impl Leader {
 
     fn judge(&self, asker: MemberId, target: MemberId, name: &Name) -> Judged {
         let checks = self.me.limits.checks;
+        // Who waits for its own rekey is in no view yet: nobody would know who asked (S6).
+        if self.peers.get(&asker).is_none_or(super::peer::Peer::waits) {
+            return Judged::Answer(EjectVerdict::Busy);
+        }
         if self.station.policy.eject_requests == EjectRequests::Refused && checks.on(Check::EjectRight) {
             return Judged::Answer(EjectVerdict::NotAllowed);
         }

@@ -51,7 +51,7 @@ impl Leader {
         }
         let cid = message.cid;
         if self.lingering.contains_key(&cid) {
-            return self.on_lingering(now, cid, link, frame);
+            return self.on_lingering(cid, link, frame);
         }
         if self.closing.is_some() {
             return Err(Reason::Ended);
@@ -67,7 +67,7 @@ impl Leader {
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return self.cut_off(cx, now, cid),
         };
-        let accepted = peer.channel.accepted();
+        let (accepted, may_ask) = (peer.channel.accepted(), peer.allowance.has_one(now));
         let body = frame.get(heard.range.clone()).unwrap_or_default();
         let Ok(body) = MemberBody::decode(body) else { return self.cut_off(cx, now, cid) };
         if !self.may_stand(heard.standing) {
@@ -77,6 +77,10 @@ impl Leader {
         let mut answer = None;
         match (heard.body, body) {
             (Body::Record, MemberBody::Record(MemberRecord::Eject(request))) => {
+                // Requests have the same rate as answers: else each answer would bring the next.
+                if !may_ask {
+                    return Err(Reason::Budget);
+                }
                 let rseq = accepted + 1;
                 let name = request.name.to_name();
                 let verdict = self.on_eject_request(cx, now, cid, rseq, request.cid, &name)?;
@@ -92,6 +96,11 @@ impl Leader {
             peer.link = self.own_link(link).or(peer.link);
             self.see_off(cid, peer, EndReason::Left, cid, None, now);
             return Ok(());
+        }
+        if heard.body == Body::Record
+            && let Some(peer) = self.peers.get_mut(&cid)
+        {
+            peer.allowance.take(now);
         }
         if let Some((rseq, verdict)) = answer {
             self.answer_request(now, cid, rseq, verdict);
@@ -233,6 +242,7 @@ impl Leader {
             behind_since: None,
             pages: None,
             pages_again: now,
+            page_next: true,
             answer: false,
             block: false,
             repeat: None,
@@ -262,7 +272,7 @@ impl Leader {
     }
 
     /// A frame of somebody whose channel has ended.
-    fn on_lingering(&mut self, now: Instant, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+    fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
         let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
         let heard = match lingering.channel.hear(&mut frame) {
@@ -274,7 +284,9 @@ impl Leader {
         if lingering.owed {
             self.work.insert(cid);
         }
-        self.settle_closing(now);
+        if heard.body == Body::End {
+            self.told(cid);
+        }
         Ok(())
     }
 

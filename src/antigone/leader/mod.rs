@@ -36,13 +36,14 @@ use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
+use crate::event::{Cause, Causes, Event, Port, Stats, Suspicion, Ticket};
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
+use closing::Closing;
 use peer::Peer;
 
 /// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
@@ -113,14 +114,12 @@ pub struct Leader {
     next_policy: Option<alloc::boxed::Box<Ruling>>,
     /// Nobody is taken for silent before: the policy's detection has just changed.
     watched_from: Instant,
-    /// Members taken for dead, to be removed together; true: unless they speak before.
-    condemned: BTreeMap<MemberId, bool>,
+    /// Members taken for dead, to be removed together, unless they make good before what they are taken for dead for.
+    condemned: BTreeMap<MemberId, Suspicion>,
     /// Requests to eject that the application is to decide about.
     questions: Questions,
-    /// The group is being closed: until when members are told.
-    closing: Option<Instant>,
-    /// It has ended.
-    closed: bool,
+    /// The group is being closed, or has been.
+    closing: Option<Closing>,
     timers: Timers<Timer>,
     /// Members to whom something is owed: the cursor of [`Endpoint::poll_transmit`].
     work: BTreeSet<MemberId>,
@@ -132,7 +131,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    key_use, next_policy, watched_from, condemned, questions, closing, closed, timers, work, out,
+    key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -266,7 +265,6 @@ impl Leader {
             condemned: BTreeMap::new(),
             questions: Questions::new(limits.ejection_questions),
             closing: None,
-            closed: false,
             timers,
             work: BTreeSet::new(),
             at: MemberId::LEADER,

@@ -76,36 +76,31 @@ impl Leader {
         Ok(control(link, frame))
     }
 
+    /// Chooses the next record of a member whose channel is free: the policy, which is short and which a key may wait for,
+    /// then pages and answers in turn. Should sealing fail afterwards, it is outstanding and goes with the next frame.
+    fn next_record(&mut self, now: Instant, cid: MemberId) {
+        let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
+        let Some(peer) = self.peers.get(&cid).filter(|peer| peer.channel.free()) else { return };
+        let policy = self.policy_record(peer);
+        let Some(peer) = self.peers.get_mut(&cid) else { return };
+        if let Some((version, record)) = policy {
+            peer.told_policy = version;
+            peer.channel.put_first(record, retry, now, &mut self.jitter);
+        } else if let Some(pages) = peer.pages.take_if(|_| peer.page_next || !peer.channel.ready()) {
+            let (body, left) = pages.page(frame_limit);
+            (peer.pages, peer.page_next) = (left, false);
+            peer.channel.put_first(body, retry, now, &mut self.jitter);
+        } else if peer.channel.advance(retry, now, &mut self.jitter) {
+            peer.page_next = true;
+        } else {
+            return;
+        }
+        peer.answer = true;
+    }
+
     /// RA-CL: the outstanding record, or the next page, or an answer alone.
     fn produce_frame(&mut self, now: Instant, cid: MemberId, link: Link) -> Result<Transmit, Failure> {
-        let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
-        if let Some(peer) = self.peers.get_mut(&cid)
-            && peer.channel.advance(retry, now, &mut self.jitter)
-        {
-            // Should sealing fail now, the record is outstanding and goes with the next frame.
-            peer.answer = true;
-        }
-        // A key may wait for either; the policy is short, and so goes first.
-        if let Some(peer) = self.peers.get(&cid)
-            && peer.channel.idle()
-            && let Some((version, record)) = self.policy_record(peer)
-            && let Some(peer) = self.peers.get_mut(&cid)
-        {
-            peer.told_policy = version;
-            peer.channel.queue(record);
-            peer.channel.advance(retry, now, &mut self.jitter);
-            peer.answer = true;
-        }
-        if let Some(peer) = self.peers.get_mut(&cid)
-            && peer.channel.idle()
-            && let Some(pages) = peer.pages.take()
-        {
-            let (body, left) = pages.page(frame_limit);
-            peer.pages = left;
-            peer.channel.queue(body);
-            peer.channel.advance(retry, now, &mut self.jitter);
-            peer.answer = true;
-        }
+        self.next_record(now, cid);
         let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();
         let peer = self.peers.get_mut(&cid).ok_or(Failure::Suite)?;
         let frame = peer.channel.seal(&mut self.out.pool, now, standing, false, Carry::Due)?;

@@ -30,6 +30,8 @@ pub(super) struct Peer {
     pub(super) pages: Option<Pages>,
     /// From when on it may be given pages again, should it still show an older view: at most once an RTO.
     pub(super) pages_again: Instant,
+    /// The next record is a page, if one waits, and else an answer to a request: they take turns.
+    pub(super) page_next: bool,
     /// A frame without a record is owed: an answer.
     pub(super) answer: bool,
     /// Its key block is owed.
@@ -55,6 +57,7 @@ fingerprint!(Peer {
     behind_since,
     pages,
     pages_again,
+    page_next,
     answer,
     block,
     repeat,
@@ -80,16 +83,20 @@ impl Peer {
 
     /// Whether pages that lead to `version` may be begun: none that do are under way.
     pub(super) fn may_fetch(&self, version: Version) -> bool {
-        self.channel.idle() && self.pages.as_ref().is_none_or(|pages| pages.to() < version)
+        self.channel.free() && self.pages.as_ref().is_none_or(|pages| pages.to() < version)
     }
 
     /// Whether a record is to tell it of the policy of that version.
     pub(super) fn owes_policy(&self, newest: Version) -> bool {
-        self.told_policy < newest && self.channel.idle()
+        self.told_policy < newest && self.channel.free()
     }
 
     /// Whether something is to be sent to it; `newest` is the newest policy.
     pub(super) fn is_owed(&self, newest: Version) -> bool {
-        self.answer || self.block || self.channel.ready() || self.owes_policy(newest) || (self.pages.is_some() && self.channel.idle())
+        self.answer
+            || self.block
+            || self.channel.ready()
+            || self.owes_policy(newest)
+            || (self.pages.is_some() && self.channel.free())
     }
 }

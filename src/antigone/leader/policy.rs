@@ -13,7 +13,7 @@ use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse};
 use crate::event::{Cause, Event};
 use crate::identity::Version;
-use crate::policy::Policy;
+use crate::policy::{OnSilence, Policy};
 use crate::wire::Field;
 use crate::wire::antigone::{LeaderBody, LeaderRecord, PolicyChange};
 use crate::wire::field::Blob;
@@ -75,8 +75,11 @@ impl Leader {
         if self.station.policy.detection != next.policy.detection {
             self.watched_from = now + patience;
         }
-        let version = next.version;
+        let (version, reported) = (next.version, self.station.policy.on_silence);
         self.station.rule(*next);
+        if reported == OnSilence::Report && self.station.policy.on_silence == OnSilence::Remove {
+            self.condemn_suspected(now);
+        }
         self.out.event(Event::PolicyChanged { version });
     }
 

@@ -45,25 +45,46 @@ impl Leader {
     /// with all whose time is over now.
     pub(super) fn condemn(&mut self, now: Instant, cid: MemberId, why: Suspicion) {
         let Some(peer) = self.peers.get_mut(&cid) else { return };
-        if self.condemned.contains_key(&cid) {
+        peer.suspected = true;
+        if let Some(before) = self.condemned.get_mut(&cid) {
+            // What it can make good is no excuse for what it cannot.
+            *before = (*before).max(why);
             return;
         }
-        peer.suspected = true;
-        // Reported once; judged again when as much time has passed.
-        peer.behind_since = peer.behind_since.map(|_| now);
-        self.out.event(Event::Suspected { cid, why });
+        // As many as there are members may be found out in one turn: one who went, say, about whom all had asked.
+        self.out.burst(core::iter::once(Event::Suspected { cid, why }));
         if self.station.policy.on_silence == OnSilence::Remove || why == Suspicion::RecordsPileUp {
-            self.condemned.insert(cid, why == Suspicion::Silence);
-            if self.timers.get(Timer::Condemned).is_none() {
-                self.timers.set(Timer::Condemned, Some(now + self.me.limits.retry.first));
-            }
+            self.doom(now, cid, why);
+        } else {
+            // Reported once; judged again when as much time has passed.
+            peer.behind_since = peer.behind_since.map(|_| now);
         }
     }
 
-    /// A member that was only silent has spoken in time.
+    fn doom(&mut self, now: Instant, cid: MemberId, why: Suspicion) {
+        self.condemned.insert(cid, why);
+        self.timers.set(Timer::Silence(cid), None);
+        if self.timers.get(Timer::Condemned).is_none() {
+            self.timers.set(Timer::Condemned, Some(now + self.me.limits.retry.first));
+        }
+    }
+
+    /// From now on the policy removes whom it has only reported so far.
+    pub(super) fn condemn_suspected(&mut self, now: Instant) {
+        let suspected: Vec<MemberId> =
+            self.peers.iter().filter(|(_, peer)| peer.suspected).map(|(cid, _)| *cid).collect();
+        suspected.into_iter().for_each(|cid| self.doom(now, cid, Suspicion::Silence));
+    }
+
+    /// A member has made good in time what it is condemned for: it speaks, or shows the key.
     pub(super) fn spare(&mut self, cid: MemberId) {
-        let speaks = self.peers.get(&cid).is_some_and(|peer| !peer.suspected);
-        if speaks && self.condemned.get(&cid) == Some(&true) {
+        let Some(peer) = self.peers.get(&cid).filter(|peer| !peer.suspected) else { return };
+        let spared = match self.condemned.get(&cid) {
+            Some(Suspicion::Silence) => true,
+            Some(Suspicion::KeyNotTaken) => peer.behind_since.is_none(),
+            _ => false,
+        };
+        if spared {
             self.condemned.remove(&cid);
         }
     }
@@ -78,7 +99,12 @@ impl Leader {
             return;
         }
         match self.dismiss_all(cx, now, &removals, EndReason::Failed) {
-            Ok(()) => self.condemned.clear(),
+            // Who is gone is condemned no more; their going may have condemned others.
+            Ok(()) => {
+                if !self.condemned.is_empty() {
+                    self.timers.set(Timer::Condemned, Some(now + self.me.limits.retry.first));
+                }
+            }
             Err(why) => {
                 let failure = if why == Reason::Entropy { Failure::Entropy } else { Failure::Suite };
                 self.out.event(Event::Hindered(failure));

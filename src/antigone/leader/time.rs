@@ -62,7 +62,7 @@ impl Leader {
                 }
                 Timer::Condemned => self.remove_condemned(cx, now),
                 Timer::Ejection => self.deny_by_silence(now),
-                Timer::Closing => self.settle_closing(now),
+                Timer::Closing => self.end_closing(),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Ring => {
                     for epoch in self.station.ring.handle_time(now).iter() {
@@ -96,7 +96,8 @@ impl Leader {
         let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
         self.timers.set(Timer::Repeat(cid), at);
         let over = [self.silent_at(peer), self.keyless_at(peer)].into_iter().flatten().min();
-        self.timers.set(Timer::Silence(cid), over.filter(|_| !peer.suspected).map(|at| at.max(now)));
+        let judged = peer.suspected || self.condemned.contains_key(&cid);
+        self.timers.set(Timer::Silence(cid), over.filter(|_| !judged).map(|at| at.max(now)));
     }
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
@@ -132,7 +133,7 @@ impl Leader {
         let Some(next) = lingering.handle_time(now, &mut self.jitter) else {
             self.lingering.remove(&cid);
             self.work.remove(&cid);
-            self.settle_closing(now);
+            self.told(cid);
             return;
         };
         if lingering.owed {

@@ -59,10 +59,12 @@ impl Questions {
         Self { open: BTreeMap::new(), most }
     }
 
-    /// Whether this question may be opened: there is room, and it is not open already.
+    /// Whether this question may be opened: there is room, a quarter of it at most for one asker, and it is not open
+    /// already.
     pub fn has_room(&self, asker: MemberId, target: MemberId) -> bool {
         let same = |open: &Question| (open.asker, open.target) == (asker, target);
-        self.open.len() < self.most && !self.open.values().any(same)
+        let own = self.open.values().filter(|open| open.asker == asker).count();
+        self.open.len() < self.most && own < self.most.div_ceil(4) && !self.open.values().any(same)
     }
 
     /// Opens a question. Ask [`Self::has_room`] first.
@@ -112,7 +114,8 @@ mod tests {
         let mut questions = Questions::new(2);
         questions.open(Ticket(1), question(1, 2, 50));
         assert!(!questions.has_room(MemberId(1), MemberId(2)), "the same again");
-        assert!(questions.has_room(MemberId(1), MemberId(3)));
+        assert!(!questions.has_room(MemberId(1), MemberId(3)), "its share is used up");
+        assert!(questions.has_room(MemberId(2), MemberId(3)));
         questions.open(Ticket(2), question(3, 2, 40));
         assert!(!questions.has_room(MemberId(4), MemberId(5)), "full");
         assert_eq!(questions.next(), Some((Instant::from_micros(40), Ticket(2))));
