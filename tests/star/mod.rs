@@ -164,7 +164,13 @@ pub(crate) fn all_hear_all(world: &mut World, star: &Star) -> Result<(), Stop> {
         world.run_for(SECOND)?;
         for (listener, node) in everybody(star).into_iter().enumerate() {
             let heard = Star::heard(world, node, text.as_bytes());
-            assert_eq!(heard, usize::from(listener != speaker), "{} of {text:?}", world.name(node));
+            assert_eq!(
+                heard,
+                usize::from(listener != speaker),
+                "seed {}: {} of {text:?}",
+                world.seed(),
+                world.name(node)
+            );
         }
     }
     Ok(())
