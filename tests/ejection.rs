@@ -313,6 +313,21 @@ fn silence_is_only_reported_where_the_policy_says_so() {
     assert!(scene.leader().view().contains(silent));
 }
 
+/// RA §4.3: the polls of a member echo what it heard a period ago. Before its time is over it is asked, and echoes at
+/// once: nobody is removed for answers that were lost on the way to it.
+#[test]
+fn who_lives_is_asked_before_its_time_is_over() {
+    let mut scene = group(EjectRequests::Refused, Checks::ALL);
+    let (deaf, node) = (cid(&scene, 0), scene.star.members[0]);
+    let to_node = move |frame: &InTransit, _: &Tables| frame.to == node.id;
+    scene.world.set_adversary(DropMatching(to_node));
+    scene.run(SECOND * 17);
+    scene.world.retire_adversary();
+    scene.run(SECOND * 30);
+    assert!(!scene.told(scene.star.leader, &Event::Suspected { cid: deaf, why: Suspicion::Silence }));
+    assert!(scene.leader().view().contains(deaf) && scene.member(0).is_current());
+}
+
 /// RA §4.4, a batch: a network with many behind it is lost, and the rest go through one rekey.
 #[test]
 fn all_that_fall_silent_together_go_in_one_epoch() {

@@ -243,6 +243,7 @@ impl Leader {
             pages: None,
             pages_again: now,
             page_next: true,
+            ask: false,
             answer: false,
             block: false,
             repeat: None,

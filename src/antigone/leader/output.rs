@@ -103,8 +103,8 @@ impl Leader {
         self.next_record(now, cid);
         let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();
         let peer = self.peers.get_mut(&cid).ok_or(Failure::Suite)?;
-        let frame = peer.channel.seal(&mut self.out.pool, now, standing, false, Carry::Due)?;
-        peer.answer = false;
+        let frame = peer.channel.seal(&mut self.out.pool, now, standing, peer.ask, Carry::Due)?;
+        (peer.ask, peer.answer) = (false, false);
         self.arm(now, cid);
         Ok(control(link, frame))
     }

@@ -32,6 +32,8 @@ pub(super) struct Peer {
     pub(super) pages_again: Instant,
     /// The next record is a page, if one waits, and else an answer to a request: they take turns.
     pub(super) page_next: bool,
+    /// A frame that asks for an answer is owed.
+    pub(super) ask: bool,
     /// A frame without a record is owed: an answer.
     pub(super) answer: bool,
     /// Its key block is owed.
@@ -58,6 +60,7 @@ fingerprint!(Peer {
     pages,
     pages_again,
     page_next,
+    ask,
     answer,
     block,
     repeat,
@@ -94,6 +97,7 @@ impl Peer {
     /// Whether something is to be sent to it; `newest` is the newest policy.
     pub(super) fn is_owed(&self, newest: Version) -> bool {
         self.answer
+            || self.ask
             || self.block
             || self.channel.ready()
             || self.owes_policy(newest)

@@ -29,6 +29,18 @@ impl Leader {
         peer.behind_since.map(|since| (since + dead).max(self.watched_from))
     }
 
+    /// When something is to be done about the silence of a member: it is asked for an answer when `misses` polls have
+    /// brought nothing fresh, again after half of what is left of its time each, and then its time is over. Its polls
+    /// echo what the leader said a period ago; asked, it echoes at once.
+    pub(super) fn silence_due(&self, now: Instant, peer: &Peer) -> Option<Instant> {
+        let (over, detection) = (self.silent_at(peer)?, self.station.policy.detection?);
+        let first = peer.alive_as_of + detection.period.saturating_mul(u32::from(detection.misses));
+        if now < first {
+            return Some(first.min(over));
+        }
+        Some((now + (over.since(now) / 2).max(self.me.limits.retry.first)).min(over))
+    }
+
     /// The time of a member may be over.
     pub(super) fn suspect(&mut self, now: Instant, cid: MemberId) {
         let Some(peer) = self.peers.get(&cid).filter(|peer| !peer.suspected) else { return };
@@ -37,6 +49,9 @@ impl Leader {
             self.condemn(now, cid, Suspicion::Silence);
         } else if over(self.keyless_at(peer)) {
             self.condemn(now, cid, Suspicion::KeyNotTaken);
+        } else if let Some(peer) = self.peers.get_mut(&cid) {
+            peer.ask = true;
+            self.work.insert(cid);
         }
         self.arm(now, cid);
     }

@@ -95,7 +95,7 @@ impl Leader {
         let block = peer.repeat.as_ref().filter(|_| !peer.suspected).map(|repeat| repeat.due());
         let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
         self.timers.set(Timer::Repeat(cid), at);
-        let over = [self.silent_at(peer), self.keyless_at(peer)].into_iter().flatten().min();
+        let over = [self.silence_due(now, peer), self.keyless_at(peer)].into_iter().flatten().min();
         let judged = peer.suspected || self.condemned.contains_key(&cid);
         self.timers.set(Timer::Silence(cid), over.filter(|_| !judged).map(|at| at.max(now)));
     }
