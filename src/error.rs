@@ -174,6 +174,21 @@ pub enum Misuse {
     /// The policy contradicts itself or the suite.
     #[error("the policy contradicts itself: see `Policy::check`")]
     Policy,
+    /// No live member has that number.
+    #[error("no live member has that number: see the view, and that the leader cannot be ejected")]
+    NoMember,
+    /// The caller itself.
+    #[error("a member does not eject itself: leave")]
+    Oneself,
+    /// As many requests as may be are not answered yet.
+    #[error("as many requests as may be are not answered yet: wait for `EjectionAnswered`")]
+    Unanswered,
+    /// The group is closed.
+    #[error("the group is closed: open another")]
+    Closed,
+    /// A policy that a running group cannot go over to.
+    #[error("views, signed origin and the frame limit are fixed while a group runs: open another group for others")]
+    FixedPolicy,
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,

@@ -457,6 +457,8 @@ pub enum Ending {
     LeaderViolation,
     /// The numbers of the channel were used up (R16): join again.
     Exhausted,
+    /// The leader has changed its policy, and the new one falls short of the own floor.
+    BelowFloor(Shortfall),
     /// Nothing fresh was heard of the leader for too long.
     LeaderLost,
     /// The leader closed its group.

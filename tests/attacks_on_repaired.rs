@@ -11,11 +11,11 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint};
 use sodality::error::{CommandError, Misuse, Reason};
-use sodality::event::{Ending, Event, Port, Suspicion};
+use sodality::event::{Ending, Event, Suspicion};
 use sodality::fingerprint::Fingerprint;
 use sodality::group::{Check, Checks};
 use sodality::identity::MemberId;
-use sodality::policy::{Policy, Protection};
+use sodality::policy::{OnSilence, Policy, Protection};
 use sodality::sim::star::Star;
 use sodality::sim::{InTransit, Mixer, Node, NodeId, SimRng, Tables};
 
@@ -234,8 +234,11 @@ fn a16_a18_a19_echoes_of_a_dead_leader_prove_nothing_later() {
 
 #[test]
 fn a20_a_dead_member_is_suspected_whatever_is_replayed() {
-    let mut scene = Scene::joined(Checks::ALL, 2);
-    scene.run(SECOND * 10);
+    // Where the leader only reports it, its channel is still there to be attacked.
+    let policy = Policy { on_silence: OnSilence::Report, ..Policy::default() };
+    let mut scene = Scene::open(config(policy, Checks::ALL), &["m1", "m2"]);
+    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
+    scene.run(SECOND * 16);
     let (first, leader) = (scene.star.members[0], scene.star.leader);
     let from = |scene: &Scene| -> Vec<InTransit> {
         scene.frames("RA-CM", leader).into_iter().filter(|frame| frame.from == first.into()).collect()
@@ -412,8 +415,7 @@ fn without_protection_only_the_members_own_link_speaks_for_it() {
     let mut scene = Scene::open(config(policy, Checks::ALL), &["m1", "m2"]);
     scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
     scene.run(SECOND * 6);
-    let member = scene.star.members[0];
-    scene.world.with(member, |member, cx| member.send(cx, Port::Application, b"clear")).unwrap().unwrap();
+    scene.say(0, b"clear").unwrap();
     scene.run(SOON);
     let frame = scene.last("RA-D", scene.star.leader);
     let other = strangers_link(&mut scene);

@@ -24,7 +24,7 @@ use sodality::error::Reason;
 use sodality::event::{Causes, EndReason, Event, JoinFailure};
 use sodality::fingerprint::Fingerprint;
 use sodality::identity::{MemberId, Name};
-use sodality::policy::{Policy, Protection, Views};
+use sodality::policy::{EjectRequests, OnSilence, Policy, Protection, Views};
 use sodality::sim::star::{self, Star, StarConfig};
 use sodality::sim::{
     Checker, Draft, DropMatching, Gang, InTransit, Input, LinkConfig, Moment, Observed, ReplayAll, SimRng, Stop,
@@ -401,12 +401,27 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
         world.run_for(SECOND * 6)
     });
     // Nothing comes from a member, until it is suspected.
-    play(&catcher, nothing, &["m1"], |world, star| {
+    play(&catcher, policy(|policy| policy.on_silence = OnSilence::Report), &["m1"], |world, star| {
         star.join_all(world, MINUTE)?;
         let from = star.members[0].id;
         world.set_adversary(DropMatching(move |frame: &InTransit, _: &Tables| frame.from == from));
         world.run_for(Duration::from_millis(22_000))?;
         world.retire_adversary();
+        world.run_for(SECOND * 6)
+    });
+    // Members ask that others go; the policy changes; the leader closes.
+    play(&catcher, policy(|policy| policy.eject_requests = EjectRequests::Granted), three, |world, star| {
+        star.join_all(world, MINUTE)?;
+        world.run_for(SECOND * 6)?;
+        let targets = [1, 2].map(|n| world.get(star.members[n]).unwrap().cid().unwrap());
+        for target in targets {
+            world.with(star.members[0], |member, cx| member.request_ejection(cx, target))?.unwrap();
+        }
+        world.run_for(SECOND)?;
+        let calmer = Policy { grace: SECOND * 9, ..star.config.policy.clone() };
+        world.with(star.leader, |leader, cx| leader.change_policy(cx, calmer))?.unwrap();
+        world.run_for(SECOND * 6)?;
+        world.with(star.leader, |leader, cx| leader.close(cx))?.unwrap();
         world.run_for(SECOND * 6)
     });
     // A farewell gets lost, and its answer.

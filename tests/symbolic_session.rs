@@ -12,9 +12,9 @@ use sodality::crypto::symbolic::{Symbolic, symbolic};
 use sodality::crypto::{Suite, aes_128_gcm, aes_256_gcm, chacha20_poly1305};
 use sodality::event::Event;
 use sodality::policy::{Policy, Protection};
+use sodality::sim::check::Attacker;
 use sodality::sim::star::{self, LEADER, Star, StarConfig, long_term_key};
 use sodality::sim::{Faults, LinkConfig, Recorder, Stop, Tables, World, shared};
-use sodality::wire::Guard;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,89 +33,6 @@ fn talk(world: &mut World, star: &Star) -> Result<(), Stop> {
     world.eventually(MINUTE, "the others agree", |world| star.converged(world))?;
     star.say(world, 0, TEXTS[2])?.unwrap();
     world.run_for(SECOND)
-}
-
-/// What an attacker knows: bytes, and what follows from them.
-struct Attacker<'s> {
-    world: &'s Symbolic,
-    /// All secrets that came up in the session, whose terms may be within reach.
-    secrets: &'s [Vec<u8>],
-    known: BTreeSet<Vec<u8>>,
-    texts: Vec<Vec<u8>>,
-    boxes: Vec<Vec<u8>>,
-}
-
-impl<'s> Attacker<'s> {
-    /// Reads `frames`: every tag in them may be a box.
-    fn new(world: &'s Symbolic, secrets: &'s [Vec<u8>], frames: &[Vec<u8>]) -> Self {
-        let tables = Tables::default();
-        let mut boxes = Vec::new();
-        for frame in frames {
-            let (info, parts) = tables.dissect(frame).unwrap();
-            if info.guard == Guard::Open {
-                parts.clear.walk(0, &mut |_, value| {
-                    if value.name == "tag" {
-                        boxes.push(value.to_bytes()[2..].to_vec());
-                    }
-                });
-            } else {
-                boxes.push(frame[parts.tag].to_vec());
-            }
-        }
-        boxes.sort();
-        boxes.dedup();
-        boxes.retain(|tag| world.term(tag).is_some_and(|term| term.kind == "box"));
-        Self { world, secrets, known: BTreeSet::new(), texts: frames.to_vec(), boxes }
-    }
-
-    fn reads(&self, bytes: &[u8]) -> bool {
-        self.texts.iter().any(|text| text.windows(bytes.len()).any(|window| window == bytes))
-    }
-
-    fn knows(&self, secret: &[u8]) -> bool {
-        self.known.contains(secret)
-    }
-
-    /// All that follows: reading, deriving, agreeing, opening, until nothing new comes.
-    fn deduce(&mut self) {
-        loop {
-            let before = (self.known.len(), self.texts.len());
-            for secret in self.secrets {
-                if !self.knows(secret) && (self.reads(secret) || self.makes(secret)) {
-                    self.known.insert(secret.clone());
-                }
-            }
-            let mut open = Vec::new();
-            self.boxes.retain(|tag| {
-                let term = self.world.term(tag).unwrap();
-                let opens = self.known.contains(&term.fields[0]);
-                if opens {
-                    open.push(term.fields[4].clone());
-                }
-                !opens
-            });
-            self.texts.extend(open);
-            if before == (self.known.len(), self.texts.len()) {
-                return;
-            }
-        }
-    }
-
-    fn makes(&self, secret: &[u8]) -> bool {
-        let Some(term) = self.world.term(secret) else { return false };
-        match term.kind {
-            "expand" => self.knows(&term.fields[0]),
-            // The salt is public; the material is one secret after the other.
-            "extract" => term.fields[1].chunks(32).all(|material| self.knows(material)),
-            // Who has either exponent, and reads the other share.
-            "agree" => term.fields.iter().any(|share| {
-                let share = self.world.term(share).unwrap();
-                assert_eq!(share.kind, "share");
-                self.knows(&share.fields[0])
-            }),
-            _ => false,
-        }
-    }
 }
 
 struct Heard {
@@ -159,10 +76,14 @@ fn every_protection() -> Vec<Policy> {
 }
 
 impl Heard {
-    fn attacker(&self, leaked: &[Vec<u8>]) -> Attacker<'_> {
-        let mut attacker = Attacker::new(&self.world, &self.secrets, &self.frames);
-        attacker.known.extend(leaked.iter().cloned());
-        attacker.deduce();
+    /// An attacker who has read all frames, with these secrets and all that follows.
+    fn attacker(&self, leaked: &[Vec<u8>]) -> Attacker {
+        let (tables, mut attacker) = (Tables::default(), Attacker::new(&self.world));
+        for frame in &self.frames {
+            attacker.reads_frame(&tables, frame);
+        }
+        leaked.iter().for_each(|secret| attacker.learns(&**secret));
+        attacker.deduce(&self.secrets);
         attacker
     }
 
@@ -193,7 +114,7 @@ fn public_frames_give_nothing_away() {
         let heard = listen(policy);
         assert_eq!(heard.violations, 0, "{what}");
         let attacker = heard.attacker(&[]);
-        let known: Vec<_> = attacker.known.iter().map(|secret| heard.world.explain(secret)).collect();
+        let known: Vec<_> = attacker.known().map(|secret| heard.world.explain(secret)).collect();
         assert!(known.is_empty(), "{what}: {known:?}");
         for text in TEXTS {
             assert_eq!(attacker.reads(text), readable, "{what}");
@@ -201,10 +122,10 @@ fn public_frames_give_nothing_away() {
         println!(
             "{what}: {} frames, {} boxes, {} secrets, none derivable",
             heard.frames.len(),
-            attacker.boxes.len(),
+            attacker.closed(),
             heard.secrets.len()
         );
-        assert!(heard.secrets.len() > 30 && attacker.boxes.len() > 20);
+        assert!(heard.secrets.len() > 30 && attacker.closed() > 20);
     }
 }
 
@@ -217,8 +138,8 @@ fn long_term_keys_that_leak_later_open_nothing() {
     let drawn: Vec<_> = heard.drawn().into_iter().filter(|secret| attacker.knows(secret)).collect();
     assert_eq!(drawn.len(), 0, "no group key, no private key");
     // The session keys of the third party's answers do follow: that they did is what the exchange is for.
-    println!("{} of {} secrets follow from all long-term keys", attacker.known.len(), heard.secrets.len());
-    assert!(attacker.known.len() > heard.long_term.len() + 8);
+    println!("{} of {} secrets follow from all long-term keys", attacker.known().count(), heard.secrets.len());
+    assert!(attacker.known().count() > heard.long_term.len() + 8);
 }
 
 /// The attacker above is no straw man: with the right secrets it reads everything.
@@ -233,7 +154,7 @@ fn the_attacker_can_read_what_it_has_keys_for() {
     let both = [heard.long_term.clone(), exponents].concat();
     let attacker = heard.attacker(&both);
     assert!(TEXTS.iter().all(|text| attacker.reads(text)));
-    assert!(attacker.boxes.is_empty(), "every box opens");
+    assert_eq!(attacker.closed(), 0, "every box opens");
     // A group key opens the data of its epoch, and no other's (S7).
     let mut opened = BTreeSet::new();
     for secret in heard.drawn() {

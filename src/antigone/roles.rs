@@ -64,7 +64,7 @@ impl Participant for Leader {
     }
 
     fn is_current(&self) -> bool {
-        true
+        !self.is_closed()
     }
 }
 
@@ -75,5 +75,17 @@ impl Convener for Leader {
 
     fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         Self::rekey(self, cx)
+    }
+
+    fn eject(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+        Self::eject(self, cx, cid)
+    }
+
+    fn decide_ejection(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError> {
+        Self::decide_ejection(self, cx, ticket, eject)
+    }
+
+    fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::close(self, cx)
     }
 }

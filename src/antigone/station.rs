@@ -57,6 +57,30 @@ fingerprint!(Station { group, cid, policy_version, policy_digest, view, ring, se
     suite, header, policy, checks, early_bytes, most_early, most_early_bytes,
 });
 
+/// A policy that is to rule from some epoch on.
+#[derive(Debug, Clone)]
+pub struct Ruling {
+    /// The policy.
+    pub policy: Policy,
+    /// Its version.
+    pub version: Version,
+    /// The digest of its canonical form.
+    pub digest: Digest,
+}
+
+fingerprint!(Ruling { version, digest } skip { policy });
+
+impl Ruling {
+    /// `policy` under its version.
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn new(suite: &dyn Suite, policy: Policy, version: Version) -> Result<Self, Failure> {
+        let digest = suite.hash(&[&policy.encode()])?;
+        Ok(Self { policy, version, digest })
+    }
+}
+
 /// Who a participant is in its group.
 #[derive(Debug)]
 pub struct Identity {
@@ -112,22 +136,42 @@ impl Station {
         Standing { epoch: self.ring.installed(), view: self.view.version(), policy: self.policy_version }
     }
 
-    /// The keys of an epoch, with the own sealer, ready to be installed. The sealer stops at `lease`.
+    /// The keys of an epoch under `policy`, with the own sealer, ready to be installed. The sealer stops at `lease`.
     ///
     /// # Errors
     /// [`Failure::Suite`].
-    pub fn prepare(&self, epoch: Epoch, base: Key<role::DataBase>, lease: Instant) -> Result<EpochKeys, Failure> {
-        let kind = self.policy.protection.kind();
+    pub fn prepare(
+        &self,
+        policy: &Policy,
+        epoch: Epoch,
+        base: Key<role::DataBase>,
+        lease: Instant,
+    ) -> Result<EpochKeys, Failure> {
+        let kind = policy.protection.kind();
         let sealer = self.sending.sealer(epoch, &base, kind, SealLimits::default(), lease)?;
-        Ok(EpochKeys::new(epoch, base, Rules { kind, origin: self.policy.origin }, Some(sealer)))
+        Ok(EpochKeys::new(epoch, base, Rules { kind, origin: policy.origin }, Some(sealer)))
     }
 
     /// As [`Self::prepare`], for the leader's own issue.
     ///
     /// # Errors
     /// [`Failure::Suite`].
-    pub fn prepare_issue(&self, issue: &Issue, lease: Instant) -> Result<EpochKeys, Failure> {
-        self.prepare(issue.epoch(), issue.base().clone(), lease)
+    pub fn prepare_issue(&self, policy: &Policy, issue: &Issue, lease: Instant) -> Result<EpochKeys, Failure> {
+        self.prepare(policy, issue.epoch(), issue.base().clone(), lease)
+    }
+
+    /// Another policy rules from now on. Keys that are held keep the rules that they came with.
+    pub fn rule(&mut self, next: Ruling) {
+        let Ruling { policy, version, digest } = next;
+        (self.policy, self.policy_version, self.policy_digest) = (policy, version, digest);
+    }
+
+    /// Whether a running session can go over to `next`. Views, signatures and the longest frame are fixed for an
+    /// instance: members have shown their origin keys, or not, when they came, and links were taken or refused by what
+    /// they carry.
+    pub fn can_follow(&self, next: &Policy) -> bool {
+        let Policy { views, origin, frame_limit, .. } = &self.policy;
+        (*views, *origin, *frame_limit) == (next.views, next.origin, next.frame_limit)
     }
 
     /// Installs an epoch: RA §4.4 (5).
@@ -146,10 +190,11 @@ impl Station {
     /// [`Misuse::TooLong`], [`Misuse::NotCurrent`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`],
     /// [`Failure::Suite`].
     pub fn seal(&mut self, pool: &mut Pool, now: Instant, port: Port, payload: &[u8]) -> Result<Bytes, CommandError> {
-        if payload.len() > self.max_message() {
+        let sealer = self.ring.sealer(now)?;
+        // By the protection of the key that seals: a new policy may have another.
+        if payload.len() > self.sending.max_message(sealer.kind(), self.policy.frame_limit as usize) {
             return Err(Misuse::TooLong.into());
         }
-        let sealer = self.ring.sealer(now)?;
         let reserve = payload.len() + self.sending.overhead(sealer.kind());
         let sending = &self.sending;
         pool.compose(reserve, |out| sending.seal(sealer, now, port, payload, out))

@@ -271,6 +271,10 @@ impl Aead for FaultyAead {
         ruin(self.plan.call(Call::Open), text)?;
         self.inner.open(number, ad, text, tag)
     }
+
+    fn scrub(&self) {
+        self.inner.scrub();
+    }
 }
 
 #[cfg(test)]

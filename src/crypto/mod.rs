@@ -283,6 +283,10 @@ pub trait Aead: Debug + Send + Sync {
     /// # Errors
     /// [`VerifyError`]; `text` then holds no plaintext (R36).
     fn open(&self, number: BoxNumber, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), VerifyError>;
+
+    /// Overwrites what sealing and opening may have left behind on the stack, as far as that can be done. Called after
+    /// control frames and key blocks, whose contents go into long-lived state; not after data, of which there is much.
+    fn scrub(&self) {}
 }
 
 /// A digest fed piece by piece.

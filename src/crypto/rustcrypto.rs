@@ -35,11 +35,18 @@ use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
 
 /// Overwrites the part of the stack below the caller, where contexts and key schedules were. The best that can be done
 /// without `unsafe`: it keeps stale keys out of what is put there next.
+///
+/// Behind every use of a key but the boxes of prepared keys: those that need it ask by [`Aead::scrub`].
 #[inline(never)]
-fn scrub_stack() {
-    let mut below = [0u8; 8192];
+fn scrub<const WORDS: usize>() {
+    let mut below = [0u64; WORDS];
     below.zeroize();
     core::hint::black_box(&mut below);
+}
+
+/// Deep enough for contexts and key schedules: 8 KiB.
+fn scrub_stack() {
+    scrub::<1024>();
 }
 
 /// AES-128-GCM, SHA-256, Ed25519, X25519.
@@ -122,6 +129,7 @@ impl Suite for RustCrypto {
         let (mut prk, _) = state.finalize();
         let secret = Secret::new(&prk);
         prk.as_mut_slice().zeroize();
+        scrub_stack();
         Ok(secret)
     }
 
@@ -130,11 +138,15 @@ impl Suite for RustCrypto {
             Purpose::Aead => self.0.key(),
             Purpose::Mac | Purpose::Derive => KEY,
         };
-        if prk.len() == KEY { expand(prk, info, length) } else { Err(SuiteError) }
+        let expanded = if prk.len() == KEY { expand(prk, info, length) } else { Err(SuiteError) };
+        scrub_stack();
+        expanded
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {
-        let code = code(key, parts)?;
+        let code = code(key, parts);
+        scrub_stack();
+        let code = code?;
         code.get(..TAG).and_then(Tag::new).ok_or(SuiteError)
     }
 
@@ -158,19 +170,23 @@ impl Suite for RustCrypto {
 
     // One box: the context stays on the stack.
     fn seal(&self, key: &Secret, number: BoxNumber, ad: &[u8], text: &mut [u8]) -> Result<Tag, SuiteError> {
-        match self.0 {
+        let sealed = match self.0 {
             Cipher::Aes128Gcm => context::<Aes128Gcm>(key)?.seal(number, ad, text),
             Cipher::Aes256Gcm => context::<Aes256Gcm>(key)?.seal(number, ad, text),
             Cipher::ChaCha20Poly1305 => context::<ChaCha20Poly1305>(key)?.seal(number, ad, text),
-        }
+        };
+        scrub_stack();
+        sealed
     }
 
     fn open(&self, key: &Secret, number: BoxNumber, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), VerifyError> {
-        match self.0 {
+        let opened = match self.0 {
             Cipher::Aes128Gcm => context::<Aes128Gcm>(key)?.open(number, ad, text, tag),
             Cipher::Aes256Gcm => context::<Aes256Gcm>(key)?.open(number, ad, text, tag),
             Cipher::ChaCha20Poly1305 => context::<ChaCha20Poly1305>(key)?.open(number, ad, text, tag),
-        }
+        };
+        scrub_stack();
+        opened
     }
 
     fn fresh_secret(&self, rng: &mut dyn Entropy, length: usize) -> Result<Secret, FreshError> {
@@ -306,6 +322,11 @@ impl<C: AeadInOut<NonceSize = U12, TagSize = U16> + Send + Sync> Aead for Contex
         self.0
             .decrypt_inout_detached(&nonce(number), ad, text.into(), &Array::from(*tag))
             .map_err(|_| VerifyError::Forged)
+    }
+
+    fn scrub(&self) {
+        // The vector code of ciphers reaches deep.
+        scrub::<2048>();
     }
 }
 

@@ -219,6 +219,12 @@ impl Channel {
         &*self.open
     }
 
+    /// The keys, the own one and the peer's: whoever has both can do what this channel can.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn keys(&self) -> (Arc<dyn Aead>, Arc<dyn Aead>) {
+        (self.seal.clone(), self.open.clone())
+    }
+
     /// Opens a frame of the peer in place: steps (0) to (5) of RA §4.2, changing nothing.
     ///
     /// # Errors
@@ -237,7 +243,11 @@ impl Channel {
             }
         };
         let (ad, sealed) = split_frame(frame, clear, &text);
-        self.open.open(BoxNumber { domain: 0, counter: n }, ad, sealed, &tag)?;
+        let opened = self.open.open(BoxNumber { domain: 0, counter: n }, ad, sealed, &tag);
+        self.open.scrub();
+        if opened.is_err() && self.checks.on(Check::ChannelBox) {
+            opened?;
+        }
         let mut reader = Reader::new(sealed);
         let status = ChannelStatus::take(&mut reader).map_err(|_| Refused::Violation)?;
         let code = { reader }.u8().map_err(|_| Refused::Violation)?;
@@ -248,6 +258,7 @@ impl Channel {
         }
         let body = match code {
             NOTHING => Body::Nothing,
+            RECORD if !self.checks.on(Check::RecordOrder) => Body::Record,
             RECORD if status.rseq == 0 || status.rseq > self.accepted + 1 => return Err(Refused::Violation),
             RECORD if status.rseq == self.accepted + 1 => Body::Record,
             RECORD => Body::Nothing,
@@ -334,6 +345,12 @@ impl Channel {
         Ok(frame)
     }
 
+    /// From now on the last `capacity` own frames are remembered as probes. Only for a channel that remembers the last
+    /// ones, a member's.
+    pub fn remember_probes(&mut self, capacity: usize) {
+        self.probes.keep_last(capacity);
+    }
+
     /// Whether a record could be queued.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < self.capacity
@@ -344,10 +361,22 @@ impl Channel {
         self.outstanding.is_none() && self.waiting.is_empty()
     }
 
+    /// Whether a queued record can become the outstanding one.
+    pub fn ready(&self) -> bool {
+        self.outstanding.is_none() && !self.waiting.is_empty()
+    }
+
+    /// The number of the last record accepted from the peer, that is how many have been.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// Queues a record: `body` is its encoding with the code of the body in front. Check [`Self::has_room`] first.
-    pub fn queue(&mut self, body: Bytes) {
+    /// Gives the number that it will have.
+    pub fn queue(&mut self, body: Bytes) -> u64 {
         debug_assert!(body.first() == Some(&RECORD));
         self.waiting.push_back(body);
+        self.rseq + self.waiting.len() as u64
     }
 
     /// Makes the next queued record the outstanding one, if none is. It goes out with the next sealed frame; its first

@@ -34,11 +34,30 @@ pub enum Check {
     DataNumber = 12,
     /// Data carry their sender's signature, where the policy demands it (A2, R28).
     DataOrigin = 13,
+    /// A request to eject somebody is honoured only where the policy lets members ask (R24).
+    EjectRight = 14,
+    /// A request to eject names the number of its target, and hits no later incarnation of the name (A13).
+    EjectTarget = 15,
+    // Those that only the goals need are numbered from 32 on: the numbers between are free for checks of rules to come.
+    /// The third party's answer opens under the key of this question (A4, R29). Off: it is taken as it stands.
+    AnswerBox = 32,
+    /// A session has an ephemeral exchange, where the policy demands one (S2).
+    Ephemeral = 33,
+    /// No more joins pend than `Limits` say (R2, X9).
+    PendingBudget = 34,
+    /// No block of an epoch from before its admission is sealed for a member (S7).
+    FirstEpoch = 35,
+    /// A frame of the channel opens under the key of the channel (A5, A21, R7). Off: it is taken as it stands.
+    ChannelBox = 36,
+    /// Records are accepted in order, each once (S4).
+    RecordOrder = 37,
+    /// A key block opens under the key of the channel (A7, A11). Off: it is taken as it stands.
+    BlockBox = 38,
 }
 
 impl Check {
-    /// All checks, in the order of the specification.
-    pub const ALL: [Self; 14] = [
+    /// All checks.
+    pub const ALL: [Self; 23] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -53,6 +72,15 @@ impl Check {
         Self::DataSender,
         Self::DataNumber,
         Self::DataOrigin,
+        Self::EjectRight,
+        Self::EjectTarget,
+        Self::AnswerBox,
+        Self::Ephemeral,
+        Self::PendingBudget,
+        Self::FirstEpoch,
+        Self::ChannelBox,
+        Self::RecordOrder,
+        Self::BlockBox,
     ];
 
     /// Where the specification demands it.
@@ -72,6 +100,14 @@ impl Check {
             Self::DataSender => "RA §5 (2)",
             Self::DataNumber => "RA §5 (3)",
             Self::DataOrigin => "RA §5 (5)",
+            Self::EjectRight | Self::EjectTarget => "RA §4.6, eject request",
+            Self::AnswerBox => "RA §4.1, L on RA-T2 (2)",
+            Self::Ephemeral => "RA §4.1, L on RA-T2 (5), A starts",
+            Self::PendingBudget => "RA §4.1, L on RA-J1 (4)",
+            Self::FirstEpoch => "RA §4.1, first",
+            Self::ChannelBox => "RA §4.2, receiver",
+            Self::RecordOrder => "RA §4.2 (4)",
+            Self::BlockBox => "RA §4.4, A on RA-R (3)",
         }
     }
 }
@@ -80,7 +116,7 @@ impl Check {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Checks {
     #[cfg(any(test, feature = "sim"))]
-    off: u32,
+    off: u64,
 }
 
 impl Checks {
@@ -94,7 +130,7 @@ impl Checks {
     #[cfg(any(test, feature = "sim"))]
     #[inline]
     pub const fn on(self, check: Check) -> bool {
-        self.off & (1 << check as u8) == 0
+        self.off & (1 << check as u64) == 0
     }
 
     /// Whether `check` is made: it is.
@@ -109,7 +145,7 @@ impl Checks {
     #[cfg(any(test, feature = "sim"))]
     #[must_use]
     pub const fn without(self, check: Check) -> Self {
-        Self { off: self.off | 1 << check as u8 }
+        Self { off: self.off | 1 << check as u64 }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::endpoint::Instant;
 pub struct Probes {
     sent: VecDeque<(u64, Instant)>,
     keep: usize,
-    /// Which of too many probes goes: the oldest, or the one that was to be added.
+    /// Which of too many probes goes: the oldest, or the newest so far, to which the one to be added succeeds.
     first_stays: bool,
 }
 
@@ -26,10 +26,19 @@ impl Probes {
         Self { sent: VecDeque::with_capacity(keep), keep, first_stays: false }
     }
 
-    /// Remembers the first probe since the last evidence: what a leader has room for, for each of many members. Sound,
-    /// only slower.
-    pub fn one() -> Self {
-        Self { sent: VecDeque::with_capacity(1), keep: 1, first_stays: true }
+    /// Remembers the first probe since the last evidence, and the newest: what a leader has room for, for each of many
+    /// members. Sound, only slower. The first alone would not do: if it was lost long ago, the next echo proves no more
+    /// than life at that time, and a member that answers every poll counts as silent.
+    pub fn first_and_newest() -> Self {
+        Self { sent: VecDeque::with_capacity(2), keep: 2, first_stays: true }
+    }
+
+    /// Remembers the last `capacity` probes from now on; the oldest go if there are more.
+    pub fn keep_last(&mut self, capacity: usize) {
+        self.keep = capacity.max(1);
+        while self.sent.len() > self.keep {
+            self.sent.pop_front();
+        }
     }
 
     /// The own frame `n` was sent at `now`. Numbers grow; one that does not is ignored.
@@ -38,10 +47,8 @@ impl Probes {
             return;
         }
         if self.sent.len() >= self.keep {
-            if self.first_stays {
-                return;
-            }
-            self.sent.pop_front();
+            let goes = if self.first_stays { self.sent.pop_back() } else { self.sent.pop_front() };
+            debug_assert!(goes.is_some(), "`keep` is at least one");
         }
         self.sent.push_back((n, now));
     }
@@ -101,14 +108,23 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_remembers_the_first_since_the_last_evidence() {
-        let mut probes = Probes::one();
-        probes.sent(1, at(1));
-        probes.sent(2, at(2));
-        assert_eq!(probes.confirm(0), None);
+    fn a_leader_remembers_the_first_since_the_last_evidence_and_the_newest() {
+        let mut probes = Probes::first_and_newest();
+        (1..=3).for_each(|n| probes.sent(n, at(n)));
+        assert_eq!(probes.evidence(0), None);
         assert_eq!(probes.confirm(2), Some(at(1)), "sound, only slower");
-        probes.sent(3, at(3));
         assert_eq!(probes.confirm(3), Some(at(3)));
+        probes.sent(4, at(4));
+        assert_eq!(probes.confirm(4), Some(at(4)));
+    }
+
+    /// A frame of the leader is lost, and then the member answers each poll: it is not silent.
+    #[test]
+    fn a_probe_lost_long_ago_hides_no_answer() {
+        let mut probes = Probes::first_and_newest();
+        probes.sent(1, at(1)); // lost
+        probes.sent(2, at(20));
+        assert_eq!(probes.confirm(2), Some(at(20)));
     }
 
     #[test]
@@ -130,7 +146,7 @@ mod tests {
         /// with a number up to the echo, whose time it is the peer's answering that it proves.
         #[test]
         fn evidence_is_monotone_and_sound(single: bool, steps in prop::collection::vec((any::<bool>(), 0u64..40), 1..200)) {
-            let mut probes = if single { Probes::one() } else { Probes::many(5) };
+            let mut probes = if single { Probes::first_and_newest() } else { Probes::many(5) };
             let mut log = Vec::new();
             let mut last = None;
             let mut n = 0;

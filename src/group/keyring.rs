@@ -251,6 +251,12 @@ impl KeyRing {
         self.current.as_ref().map(|keys| keys.epoch)
     }
 
+    /// The newest key that is held, with its epoch.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn newest(&self) -> Option<(Epoch, &Key<role::DataBase>)> {
+        self.current.as_ref().map(|keys| (keys.epoch, &keys.base))
+    }
+
     /// The epoch that seals now.
     pub fn sending(&self, now: Instant) -> Option<&EpochKeys> {
         match &self.old {

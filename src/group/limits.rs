@@ -44,6 +44,10 @@ pub struct Limits {
 
     /// Records that wait for acknowledgement on one channel. A member that lets them pile up is taken as failed (R30).
     pub records: usize,
+    /// Requests to eject that wait for the application's decision.
+    pub ejection_questions: usize,
+    /// How long the application may take to decide about one: silence denies.
+    pub decision_time: Duration,
     /// Answers to one member's frames in a second; as many may come at once.
     pub answers_per_second: u32,
     /// Messages without protection that a leader relays for one member in a second; as many may come at once.
@@ -86,6 +90,8 @@ impl Default for Limits {
             early_bytes: 256 * 1024,
             early_at_once: 8,
             records: 16,
+            ejection_questions: 64,
+            decision_time: Duration::from_secs(60),
             answers_per_second: 20,
             clear_per_second: 1000,
             lingering: 1024,

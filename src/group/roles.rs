@@ -48,4 +48,22 @@ pub trait Convener: Participant {
     /// # Errors
     /// [`CommandError`]; nothing has changed then.
     fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
+
+    /// Throws a member out.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn eject(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError>;
+
+    /// Answers [`crate::event::Event::EjectionWanted`].
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn decide_ejection(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError>;
+
+    /// Closes the group.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing has changed then.
+    fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
 }

@@ -209,6 +209,7 @@ impl World {
         }
         self.net.delivered += 1;
         let (link, bytes) = (frame.to_link, BytesMut::from(&*frame.bytes));
+        self.foresee(&frame);
         self.enter(frame.to, Input::Frame(&frame), |machine, cx| machine.handle_frame(cx, link, bytes))
     }
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::links::Dialing;
+use super::net::InTransit;
 use super::step::{Input, Machine, Observed, Why};
 use super::world::{App, Drain, Item, Moment, NodeId, World};
 use super::{Checker, Stop};
@@ -165,6 +166,23 @@ impl World {
         if let Some(slot) = self.nodes.get_mut(id.index()) {
             slot.timer = key;
         }
+    }
+
+    /// Shows the checkers a machine that is about to be given `frame`, unless outputs of it are still to be drained.
+    pub(super) fn foresee(&mut self, frame: &InTransit) {
+        let Some(slot) = self.nodes.get(frame.to.index()).filter(|slot| slot.drain == Drain::Each) else { return };
+        let Some(machine) = slot.machine.as_deref() else { return };
+        let seen = Observed {
+            at: self.now,
+            step: self.steps,
+            node: frame.to,
+            life: slot.life,
+            input: Input::Frame(frame),
+            sent: &[],
+            events: &[],
+            machine: Some(machine),
+        };
+        self.checkers.iter_mut().for_each(|checker| checker.foresee(&seen));
     }
 
     /// Shows one transition to the trace and to the checkers.

@@ -6,7 +6,8 @@
 //! * [`World`]: nodes, links, faults, crashes, commands, the run itself; [`LinkConfig`] and [`Faults`] say how bad a
 //!   link is; [`World::calm`] ends all faults, for liveness runs;
 //! * [`Adversary`]: sees every frame, with [`craft`] to take frames apart and compose others;
-//! * [`check`]: what must hold after every transition, whatever the network does;
+//! * [`Wild`]: an adversary without a plan, who has the keys of sessions that are over;
+//! * [`check`]: what must hold after every transition, whatever the network does; [`check::Goals`] is all of it;
 //! * [`Schedule`]: random faults from a seed; when a run fails, [`Schedule::minimise`] says which of them matter;
 //! * [`search()`]: every order of events of a small model; [`Model`] is a small group of the real machines;
 //! * [`FailingEntropy`]: randomness that fails at its k-th draw; [`Trace`]: seed in, trace out;
@@ -45,6 +46,7 @@ pub mod star;
 mod step;
 pub mod toy;
 mod trace;
+pub mod wild;
 mod world;
 
 #[cfg(test)]
@@ -62,4 +64,5 @@ pub use search::{Bounds, Counterexample, Explored, State, search};
 pub use star::{Star, StarConfig};
 pub use step::{Input, Machine, Observed, Stop, Why};
 pub use trace::Trace;
+pub use wild::{Spy, Wild, Wildness};
 pub use world::{Drain, Limits, Moment, Node, NodeId, Route, World};

@@ -229,14 +229,15 @@ impl Star {
         agree && leader.view().members().len() == present
     }
 
-    /// Sends `text` from a member to the group.
+    /// Sends `text` from a member to the group, or from the leader, for checkers that want to know who said what.
     ///
     /// # Errors
     /// [`Stop`] of the world; the command's own answer inside.
     pub fn say(&self, world: &mut World, from: usize, text: &[u8]) -> Result<Result<(), CommandError>, Stop> {
+        let words = alloc::format!("say {}", String::from_utf8_lossy(text));
         match self.members.get(from) {
-            Some(member) => world.with(*member, |member, cx| member.send(cx, Port::Application, text)),
-            None => world.with(self.leader, |leader, cx| leader.send(cx, Port::Application, text)),
+            Some(member) => world.command(*member, &words, |member, cx| member.send(cx, Port::Application, text)),
+            None => world.command(self.leader, &words, |leader, cx| leader.send(cx, Port::Application, text)),
         }
     }
 

@@ -16,9 +16,10 @@ use sodality::fingerprint::Fingerprint;
 use sodality::group::{Checks, Limits};
 use sodality::identity::Name;
 use sodality::policy::Policy;
+use sodality::sim::check::Goals;
+use sodality::sim::shared;
 use sodality::sim::star::{Star, StarConfig, member_machine};
 use sodality::sim::{Adversary, Draft, InTransit, LinkConfig, Mixer, Net, NodeId, Tables, Verdict, World};
-use sodality::sim::{check, shared};
 use sodality::wire::shape::{Content, Value};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -68,11 +69,13 @@ impl Scene {
     pub(crate) fn open(config: StarConfig, members: &[&str]) -> Self {
         let mut world = World::new(11);
         if config.limits.checks == Checks::ALL {
-            world.add_checker(check::EpochsGrow::default());
-            world.add_checker(check::ViewsAgree::default());
-            world.add_checker(check::NoReplayDelivered::default());
-            world.add_checker(check::RemovalHasCause::new());
+            Goals::watch(&mut world, &config);
         }
+        Self::within(world, config, members)
+    }
+
+    /// As [`Self::open`], in this world.
+    pub(crate) fn within(mut world: World, config: StarConfig, members: &[&str]) -> Self {
         let tap = shared(Tap::default());
         world.set_adversary(tap.clone());
         let names: Vec<String> = members.iter().map(|name| (*name).to_owned()).collect();

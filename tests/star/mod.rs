@@ -2,16 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod deeds;
+
 use std::time::Duration;
 
 use sodality::antigone::Member;
 use sodality::crypto::{chacha20_poly1305, symbolic::symbolic};
 use sodality::endpoint::{Cx, Instant};
-use sodality::event::Port;
-use sodality::policy::{Policy, Views};
-use sodality::sim::check::{
-    EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, RemovalHasCause, StaleBound, ViewsAgree,
-};
+use sodality::event::{Cause, Causes};
+use sodality::policy::{Policy, Protection, Views};
+use sodality::sim::check::Goals;
 use sodality::sim::star::{LEADER, Star, StarConfig, leader_machine, member_machine};
 use sodality::sim::{LinkConfig, NodeId, SimRng, Stop, World};
 use sodality::ttp::ThirdParty;
@@ -23,6 +23,49 @@ pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
     let read = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = read("SODALITY_FIRST_SEED").unwrap_or(1);
     first..first + read("SODALITY_SEEDS").unwrap_or(usual)
+}
+
+/// Says which seeds ran and what came of them, also where tests run without `--nocapture`.
+pub(crate) fn report(line: &str) {
+    use std::io::Write as _;
+    // Nobody to tell is no failure.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The bound T of liveness: how long after the last fault all live members agree at the latest. A member that believes in a
+/// dead leader finds out after T_lost; a join that the faults spoilt goes on for T_join; what it left pending at the leader
+/// gives way after T_min; repeats that have slowed down wait for the ceiling of the RTO, with its jitter; a plain rekey waits
+/// for `grace`; and a join that failed here is tried again in a second. Without failure detection nobody misses a leader
+/// that is dead, so T_lost is not in it.
+pub(crate) fn bound(config: &StarConfig) -> Duration {
+    let StarConfig { policy, limits, .. } = config;
+    let lost = policy.detection.map(|detection| detection.staleness(limits.retry.first) * 2).unwrap_or_default();
+    let slowest = limits.retry.ceiling * 11 / 10;
+    lost + limits.join_time + limits.pending_guard + slowest + policy.grace + SECOND
+}
+
+/// Every class of view, with and without a rekey on join, failure detection and signed origin, under several protections: what
+/// of it may be combined.
+pub(crate) fn every_policy() -> Vec<Policy> {
+    let mut all = Vec::new();
+    let usual = Policy::default();
+    let no_join: Causes = usual.rekey_on.iter().filter(|cause| *cause != Cause::Join).fold(Causes::NONE, Causes::with);
+    for views in [Views::Hidden, Views::WithEachKey, Views::BestEffort, Views::Exact] {
+        for rekey_on in [usual.rekey_on, no_join] {
+            for detection in [usual.detection, None] {
+                for (protection, origin) in [
+                    (Protection::Both, true),
+                    (Protection::Confidentiality, false),
+                    (Protection::Integrity, true),
+                    (Protection::Integrity, false),
+                ] {
+                    all.push(Policy { views, rekey_on, detection, protection, origin, ..usual.clone() });
+                }
+            }
+        }
+    }
+    all.retain(|policy| policy.check().is_ok());
+    all
 }
 
 /// A group over streams or over datagrams, by the policy's own frame limit.
@@ -38,22 +81,19 @@ pub(crate) fn real(policy: Policy, link: LinkConfig) -> StarConfig {
     StarConfig { suite: chacha20_poly1305(), ..config(policy, link) }
 }
 
-/// A group of which everybody may crash and restart, and that asks to join whenever it is out; all checkers look on.
+/// A group of which everybody may crash and restart, and that asks to join whenever it is out; the checkers of all goals
+/// look on.
 pub(crate) fn group(world: &mut World, config: StarConfig, members: usize) -> Result<Star, Stop> {
+    watched(world, config, members).map(|(star, _)| star)
+}
+
+/// As [`group`], with the checkers, to ask them what they have looked at.
+pub(crate) fn watched(world: &mut World, config: StarConfig, members: usize) -> Result<(Star, Goals), Stop> {
     world.trace_mut().keep(400);
-    world.add_checker(EpochsGrow::default());
-    world.add_checker(ViewsAgree::default());
-    world.add_checker(NoReplayDelivered::default());
-    world.add_checker(RemovalHasCause::new());
-    world.add_checker(NoDeliveryAfterRemoval::default());
-    let rto = config.limits.retry.first;
-    if let Some(detection) = config.policy.detection {
-        // What was sealed under the old key in its grace counts as well.
-        world.add_checker(StaleBound::new(detection.staleness(rto) + config.policy.grace));
-    }
+    let goals = Goals::watch(world, &config);
     let star = Star::add(world, config, members)?;
     mortal(world, &star)?;
-    Ok(star)
+    Ok((star, goals))
 }
 
 fn mortal(world: &mut World, star: &Star) -> Result<(), Stop> {
@@ -109,36 +149,9 @@ pub(crate) fn settled(world: &World, star: &Star) -> bool {
         && leader.view().members().len() == star.members.len() + 1
 }
 
-/// Somebody says something now and then, and leaves now and then, for so long. What cannot be sent is not.
-pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, leaves: bool) {
-    let mut rng = SimRng::new(world.seed()).fork(0x7a1c);
-    let mut at = Duration::ZERO;
-    for number in 0u64.. {
-        at += rng.span(SECOND);
-        if at > span {
-            return;
-        }
-        let member = star.members[usize::try_from(rng.below(star.members.len() as u64)).unwrap()];
-        let (leader, leave, own) = (star.leader, leaves && rng.chance(40), rng.chance(200));
-        let text = format!("text {number}");
-        world.after(at, move |world| {
-            if leave && world.is_up(member) {
-                world.command(member, "leave", |member, cx| {
-                    // Who is out already stays out.
-                    let _ = member.leave(cx);
-                })?;
-            } else if own && world.is_up(leader) {
-                world.with(leader, |leader, cx| {
-                    let _ = leader.send(cx, Port::Application, text.as_bytes());
-                })?;
-            } else if world.is_up(member) {
-                world.with(member, |member, cx| {
-                    let _ = member.send(cx, Port::Application, text.as_bytes());
-                })?;
-            }
-            Ok(())
-        });
-    }
+/// People talk for so long, and, with `comes_and_goes`, they also leave, come back, crash and change the key.
+pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, comes_and_goes: bool) {
+    deeds::live(world, star, span, if comes_and_goes { deeds::COME_AND_GO } else { deeds::TALK });
 }
 
 /// Everybody says something, and everybody else hears it once.

@@ -235,7 +235,7 @@ impl Pendings {
         let mut replaced = Vec::new();
         for (counts, limit) in budgets {
             let held = || self.table.iter().filter(|(id, pending)| counts(pending) && !replaced.contains(*id));
-            if held().count() >= limit {
+            if held().count() >= limit && limits.checks.on(Check::PendingBudget) {
                 let oldest = held().min_by_key(|(id, pending)| (pending.since, **id));
                 match oldest.filter(|(_, pending)| !guarded || now.since(pending.since) >= limits.pending_guard) {
                     Some((id, _)) => replaced.push(*id),
@@ -367,6 +367,11 @@ pub struct Welcome<'a> {
 }
 
 impl Pending {
+    /// RA-J1 as it came.
+    pub fn request(&self) -> &Bytes {
+        &self.request
+    }
+
     /// The question to the third party.
     pub fn question(&self) -> &Question {
         &self.question

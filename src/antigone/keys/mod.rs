@@ -16,4 +16,5 @@
 
 pub mod repaired;
 
+pub(crate) use repaired::open_with;
 pub use repaired::{Facts, Issue, KeyBlock, open};

@@ -9,6 +9,7 @@ use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
 use crate::event::Causes;
 use crate::group::outbox::Pool;
+use crate::group::{Check, Checks};
 use crate::identity::{Epoch, INSTANCE_BYTES, Instance, MemberId, Version};
 use crate::wire::antigone::{Block, Common, Delta, Rekey};
 use crate::wire::field::{Digest, Field, List, Nested, SealedKey};
@@ -110,6 +111,18 @@ impl Issue {
         &self.base
     }
 
+    /// Wipes the key: no block is sealed any more that anybody could use.
+    pub fn erase(&mut self) {
+        self.key = Key::new(Secret::take(&mut []));
+        self.base = Key::new(Secret::take(&mut []));
+    }
+
+    /// The group key.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn key(&self) -> &Secret {
+        self.key.secret()
+    }
+
     /// The block of one member, under the leader's key to it. Repeats are identical.
     ///
     /// # Errors
@@ -187,6 +200,24 @@ pub fn open(
     key: &dyn Aead,
     frame: &[u8],
 ) -> Result<KeyBlock, Reason> {
+    open_with(Checks::ALL, header, suite, group, cid, installed, key, frame)
+}
+
+/// As [`open`], with these checks: all of them, but in a simulation.
+///
+/// # Errors
+/// As [`open`].
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn open_with(
+    checks: Checks,
+    header: Header,
+    suite: &dyn Suite,
+    group: Instance,
+    cid: MemberId,
+    installed: Epoch,
+    key: &dyn Aead,
+    frame: &[u8],
+) -> Result<KeyBlock, Reason> {
     let rekey = Rekey::parse(frame).map_err(|_| Reason::Malformed)?.message;
     if rekey.group != group {
         return Err(Reason::Unknown);
@@ -202,7 +233,11 @@ pub fn open(
     let text = text.get_mut(..sealed.len()).ok_or(Reason::Malformed)?;
     text.copy_from_slice(sealed);
     let number = BoxNumber { domain: BLOCK_DOMAIN, counter: facts.epoch.0 };
-    key.open(number, &associated(header, group, facts.epoch, &digest, cid), text, &block.tag)?;
+    let opened = key.open(number, &associated(header, group, facts.epoch, &digest, cid), text, &block.tag);
+    key.scrub();
+    if opened.is_err() && checks.on(Check::BlockBox) {
+        opened?;
+    }
     if facts.floor > facts.epoch {
         return Err(Reason::Violation);
     }

@@ -51,7 +51,10 @@ impl Leader {
         }
         let cid = message.cid;
         if self.lingering.contains_key(&cid) {
-            return self.on_lingering(cid, link, frame);
+            return self.on_lingering(now, cid, link, frame);
+        }
+        if self.closing.is_some() {
+            return Err(Reason::Ended);
         }
         if !self.peers.contains_key(&cid) {
             let (id, _, offered) = self.pendings.offered(cid).ok_or(Reason::Unknown)?;
@@ -64,11 +67,24 @@ impl Leader {
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return self.cut_off(cx, now, cid),
         };
+        let accepted = peer.channel.accepted();
         let body = frame.get(heard.range.clone()).unwrap_or_default();
-        let sound = MemberBody::decode(body).is_ok_and(|_| heard.body != Body::Record);
-        if !sound || !self.may_stand(heard.standing) {
-            // The only record of a member here is `hello`, which came with the first frame.
+        let Ok(body) = MemberBody::decode(body) else { return self.cut_off(cx, now, cid) };
+        if !self.may_stand(heard.standing) {
             return self.cut_off(cx, now, cid);
+        }
+        // What a new record does comes first: should it fail, the record is not accepted, and comes again.
+        let mut answer = None;
+        match (heard.body, body) {
+            (Body::Record, MemberBody::Record(MemberRecord::Eject(request))) => {
+                let rseq = accepted + 1;
+                let name = request.name.to_name();
+                let verdict = self.on_eject_request(cx, now, cid, rseq, request.cid, &name)?;
+                answer = verdict.map(|verdict| (rseq, verdict));
+            }
+            // `hello` came with the first frame.
+            (Body::Record, _) => return self.cut_off(cx, now, cid),
+            _ => {}
         }
         if heard.body == Body::End {
             let mut peer = self.remove(cx, now, Removal { cid, cause: Cause::Leave, by: cid })?;
@@ -76,6 +92,9 @@ impl Leader {
             peer.link = self.own_link(link).or(peer.link);
             self.see_off(cid, peer, EndReason::Left, cid, None, now);
             return Ok(());
+        }
+        if let Some((rseq, verdict)) = answer {
+            self.answer_request(now, cid, rseq, verdict);
         }
         self.hear(now, cid, link, &heard);
         if self.peers.get(&cid).is_some_and(|peer| peer.channel.exhausted()) {
@@ -103,7 +122,7 @@ impl Leader {
         let limits = &self.me.limits;
         let own_link = self.own_link(link);
         let (current, version) = (self.issue.epoch(), self.station.view.version());
-        let shows_views = self.station.policy.views != Views::Hidden;
+        let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
         let moved = own_link.is_some() && peer.link != own_link;
@@ -116,6 +135,11 @@ impl Leader {
             // An echo that comes late is no sign of life now.
             let silence = self.station.policy.detection.map(|detection| detection.silence(limits.retry.first));
             peer.suspected &= silence.is_some_and(|silence| now >= peer.alive_as_of + silence);
+        }
+        if heard.standing.epoch >= current {
+            peer.behind_since = None;
+        } else if heard.standing.epoch > peer.shown.epoch {
+            peer.behind_since = Some(now);
         }
         peer.shown = heard.standing;
         // (6) somebody behind gets its block and the view, each at most once an RTO.
@@ -135,9 +159,10 @@ impl Leader {
         if heard.answer && peer.allowance.take(now) {
             peer.answer = true;
         }
-        if peer.is_owed() {
+        if peer.is_owed(newest_policy) {
             self.work.insert(cid);
         }
+        self.spare(cid);
         self.arm(now, cid);
         if moved {
             self.reconnect();
@@ -155,7 +180,7 @@ impl Leader {
         mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let (cid, limits) = (offered.cid, &self.me.limits);
-        let mut probes = Probes::one();
+        let mut probes = Probes::first_and_newest();
         probes.sent(0, offered.at);
         let (seal, open) = (offered.seal.clone(), offered.open.clone());
         let (header, group) = (self.station.header, self.station.group);
@@ -201,9 +226,11 @@ impl Leader {
             link: own,
             channel,
             first: Epoch(0),
+            told_policy: heard.standing.policy,
             shown: Standing::default(),
             alive_as_of: offered.at,
             suspected: false,
+            behind_since: None,
             pages: None,
             pages_again: now,
             answer: false,
@@ -235,7 +262,7 @@ impl Leader {
     }
 
     /// A frame of somebody whose channel has ended.
-    fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+    fn on_lingering(&mut self, now: Instant, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
         let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
         let heard = match lingering.channel.hear(&mut frame) {
@@ -247,6 +274,7 @@ impl Leader {
         if lingering.owed {
             self.work.insert(cid);
         }
+        self.settle_closing(now);
         Ok(())
     }
 
@@ -264,6 +292,11 @@ impl Leader {
             self.timers.set(Timer::Linger(oldest), None);
             self.work.remove(&oldest);
         }
+        self.keep(cid, lingering);
+    }
+
+    /// The same, however many there are.
+    pub(super) fn keep(&mut self, cid: MemberId, lingering: Lingering) {
         self.timers.set(Timer::Linger(cid), Some(lingering.deadline()));
         self.lingering.insert(cid, lingering);
         self.work.insert(cid);
@@ -271,6 +304,9 @@ impl Leader {
 
     /// RA §5 at a leader: it relays what it has checked, and is a receiver like the others.
     fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
+        if self.closing.is_some() {
+            return Err(Reason::Ended);
+        }
         // Opening is in place, so the ciphertext for the others is copied first.
         let forwards = self.everybody.len() > 1;
         let copy = if forwards {
@@ -295,6 +331,9 @@ impl Leader {
         let message = self.station.deliver(checked)?;
         if clear && !self.peers.get_mut(&from).is_some_and(|peer| peer.clear.take(now)) {
             return Err(Reason::Budget);
+        }
+        if !clear && message.epoch == self.issue.epoch() {
+            self.use_key(now, message.payload.len());
         }
         if forwards {
             self.out.stats.relayed += 1;

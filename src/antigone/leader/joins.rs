@@ -19,6 +19,9 @@ use crate::wire::antigone::KeyAnswer;
 impl Leader {
     /// RA §4.1, "L on RA-J1".
     pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
+        if self.closing.is_some() {
+            return Err(Reason::Ended);
+        }
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
         if (!info.proven || info.shared) && self.me.limits.checks.on(Check::ProvenLink) {
             return Err(Reason::Unproven);
@@ -59,7 +62,7 @@ impl Leader {
         self.out.event(Event::LinkWanted { ticket, peer: PeerName::ThirdParty, hint: bytes::Bytes::new() });
     }
 
-    fn take_ticket(&mut self) -> u64 {
+    pub(super) fn take_ticket(&mut self) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         ticket
@@ -70,7 +73,8 @@ impl Leader {
         let i1 = KeyAnswer::parse(&frame).map_err(|_| Reason::Malformed)?.message.i1;
         let (id, pending) = self.pendings.asked(&i1).ok_or(Reason::Unknown)?;
         let name = pending.name.clone();
-        let verdict = pending.question().read_answer(&*self.me.suite, &self.me.keys, &mut frame)?;
+        let verdict =
+            pending.question().read_answer(&*self.me.suite, &self.me.keys, self.me.limits.checks, &mut frame)?;
         let answered = match verdict {
             Verdict::Refused(why) => {
                 self.drop_pending(id);
@@ -165,7 +169,9 @@ impl Leader {
         let verdict = match verdict {
             Ok(()) if full || taken => Err(Refusal::Busy),
             // A member without an ephemeral share below a policy that demands one is not admitted.
-            Ok(()) if policy.ephemeral && !pending.is_ephemeral() => Err(Refusal::Denied),
+            Ok(()) if policy.ephemeral && !pending.is_ephemeral() && self.me.limits.checks.on(Check::Ephemeral) => {
+                Err(Refusal::Denied)
+            }
             verdict => verdict,
         };
         let cid = MemberId(self.next_cid);

@@ -2,16 +2,23 @@
 //! relay of a star.
 //!
 //! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
-//! go and keys change, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs`
+//! who is taken for dead, `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
 
+mod closing;
+mod ejection;
 mod frames;
 mod joins;
 #[cfg(any(test, feature = "sim"))]
 mod label;
 mod output;
 mod peer;
+mod policy;
 mod rekey;
+mod suspicion;
 mod time;
+#[cfg(any(test, feature = "sim"))]
+pub mod watch;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -23,13 +30,14 @@ use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
-use crate::antigone::station::{Identity, Station};
+use crate::antigone::leave::requests::Questions;
+use crate::antigone::station::{Identity, Ruling, Station};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Port, Stats, Ticket};
-use crate::group::{Jitter, Limits, Outbox, Timers, View, Wish};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
@@ -99,6 +107,20 @@ pub struct Leader {
     rekey_at: Option<Instant>,
     /// When the last plain rekey was: they come no faster than `grace`.
     last_rekey: Option<Instant>,
+    /// What the current key has been used for.
+    key_use: KeyUse,
+    /// The policy to come. Boxed: empty room inside would keep old bytes of the stack.
+    next_policy: Option<alloc::boxed::Box<Ruling>>,
+    /// Nobody is taken for silent before: the policy's detection has just changed.
+    watched_from: Instant,
+    /// Members taken for dead, to be removed together; true: unless they speak before.
+    condemned: BTreeMap<MemberId, bool>,
+    /// Requests to eject that the application is to decide about.
+    questions: Questions,
+    /// The group is being closed: until when members are told.
+    closing: Option<Instant>,
+    /// It has ended.
+    closed: bool,
     timers: Timers<Timer>,
     /// Members to whom something is owed: the cursor of [`Endpoint::poll_transmit`].
     work: BTreeSet<MemberId>,
@@ -110,7 +132,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    timers, work, out,
+    key_use, next_policy, watched_from, condemned, questions, closing, closed, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -150,6 +172,14 @@ enum Timer {
     Rekey,
     /// Something of the key ring.
     Ring,
+    /// The key is old enough.
+    KeyAge,
+    /// Nobody decided about a request to eject.
+    Ejection,
+    /// The group has been closed for long enough.
+    Closing,
+    /// Members that are taken for dead go.
+    Condemned,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -163,6 +193,10 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Linger(cid) => (4, cid.0),
             Self::Rekey => (5, 0),
             Self::Ring => (6, 0),
+            Self::KeyAge => (7, 0),
+            Self::Ejection => (8, 0),
+            Self::Closing => (9, 0),
+            Self::Condemned => (10, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -194,8 +228,8 @@ impl Leader {
         let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
         let entry = Station::leader_entry(&name, leader_key);
         let step = station.view.prepare(&*suite, &group, [entry]).map_err(|_| Failure::Suite)?;
-        let issue = rekey::issue(&station, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
-        let own = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        let issue = rekey::issue(&station, None, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
+        let own = station.prepare_issue(&station.policy, &issue, Instant::from_micros(u64::MAX))?;
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
@@ -203,6 +237,9 @@ impl Leader {
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
         // The view is what its events add up to, here as at a member.
         out.burst(changes.iter().map(crate::group::ViewChange::to_event));
+        let key_use = KeyUse::new(now);
+        let mut timers = Timers::new();
+        timers.set(Timer::KeyAge, key_use.ages_at(&station.policy));
         Ok(Self {
             me: Me { suite, app, name, keys, access, limits },
             out,
@@ -223,7 +260,14 @@ impl Leader {
             due: Causes::NONE,
             rekey_at: None,
             last_rekey: None,
-            timers: Timers::new(),
+            key_use,
+            next_policy: None,
+            watched_from: Instant::ORIGIN,
+            condemned: BTreeMap::new(),
+            questions: Questions::new(limits.ejection_questions),
+            closing: None,
+            closed: false,
+            timers,
             work: BTreeSet::new(),
             at: MemberId::LEADER,
             everybody: Arc::new([]),
@@ -233,15 +277,19 @@ impl Leader {
     /// Sends a message to the group.
     ///
     /// # Errors
-    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`],
-    /// [`Failure::Suite`].
+    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`Misuse::Closed`],
+    /// [`CommandError::Full`], [`Failure::Suite`].
     pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed.into());
+        }
         if !self.out.room(1, 0) {
             return Err(CommandError::Full);
         }
         let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
         self.out.stats.sealed += 1;
+        self.use_key(now, payload.len());
         if !self.everybody.is_empty() {
             self.out.send(Transmit { to: To::Many(self.everybody.clone()), frame, class: Class::Data });
         }
@@ -255,6 +303,9 @@ impl Leader {
     /// [`Misuse::SealerTaken`].
     pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed);
+        }
         self.station.take_sealer(now)
     }
 
@@ -266,12 +317,9 @@ impl Leader {
     /// Changes the group key as soon as the policy's `grace` allows.
     ///
     /// # Errors
-    /// [`CommandError::Full`].
+    /// [`Misuse::Closed`], [`CommandError::Full`].
     pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
-        if !self.out.room(FRAMES, EVENTS) {
-            return Err(CommandError::Full);
-        }
+        let now = self.command(cx)?;
         self.plan(now, Cause::Command);
         Ok(())
     }
@@ -280,10 +328,13 @@ impl Leader {
     /// [`Limits::pending_life`].
     ///
     /// # Errors
-    /// [`Misuse::NoTicket`], [`CommandError::Full`]; [`Failure`]: some of the pending joins are not answered yet, so
+    /// [`Misuse::NoTicket`], [`Misuse::Closed`], [`CommandError::Full`]; [`Failure`]: some of the pending joins are not answered yet, so
     /// answer again.
     pub fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
+        if self.closing.is_some() {
+            return Err(Misuse::Closed.into());
+        }
         let asked = self.pendings.deciding(ticket);
         if asked.is_empty() {
             return Err(Misuse::NoTicket.into());

@@ -62,7 +62,7 @@ impl Leader {
         if peer.block {
             return self.produce_block(now, cid, link).map(Some);
         }
-        if peer.is_owed() { self.produce_frame(now, cid, link).map(Some) } else { Ok(None) }
+        if peer.is_owed(self.newest_policy()) { self.produce_frame(now, cid, link).map(Some) } else { Ok(None) }
     }
 
     /// RA-R with this member's block alone: point to point, each gets its own.
@@ -80,6 +80,23 @@ impl Leader {
     fn produce_frame(&mut self, now: Instant, cid: MemberId, link: Link) -> Result<Transmit, Failure> {
         let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
         if let Some(peer) = self.peers.get_mut(&cid)
+            && peer.channel.advance(retry, now, &mut self.jitter)
+        {
+            // Should sealing fail now, the record is outstanding and goes with the next frame.
+            peer.answer = true;
+        }
+        // A key may wait for either; the policy is short, and so goes first.
+        if let Some(peer) = self.peers.get(&cid)
+            && peer.channel.idle()
+            && let Some((version, record)) = self.policy_record(peer)
+            && let Some(peer) = self.peers.get_mut(&cid)
+        {
+            peer.told_policy = version;
+            peer.channel.queue(record);
+            peer.channel.advance(retry, now, &mut self.jitter);
+            peer.answer = true;
+        }
+        if let Some(peer) = self.peers.get_mut(&cid)
             && peer.channel.idle()
             && let Some(pages) = peer.pages.take()
         {
@@ -87,7 +104,6 @@ impl Leader {
             peer.pages = left;
             peer.channel.queue(body);
             peer.channel.advance(retry, now, &mut self.jitter);
-            // Should sealing fail now, the record is outstanding and goes with the next frame.
             peer.answer = true;
         }
         let standing = self.peers.get(&cid).map(|peer| self.standing_for(peer)).unwrap_or_default();

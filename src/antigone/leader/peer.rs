@@ -17,11 +17,15 @@ pub(super) struct Peer {
     pub(super) channel: Channel,
     /// The epoch that its admission made: no block below is ever sealed for it (S7). 0 while its rekey waits.
     pub(super) first: Epoch,
+    /// The newest policy that it was told of: by RA-J2, or by a record.
+    pub(super) told_policy: Version,
     /// What it has shown to have.
     pub(super) shown: Standing,
     /// It lived after this instant.
     pub(super) alive_as_of: Instant,
     pub(super) suspected: bool,
+    /// Since when it has not come nearer to the current epoch; none if it shows it.
+    pub(super) behind_since: Option<Instant>,
     /// Pages of the view that it still has to get.
     pub(super) pages: Option<Pages>,
     /// From when on it may be given pages again, should it still show an older view: at most once an RTO.
@@ -44,9 +48,11 @@ fingerprint!(Peer {
     link,
     channel,
     first,
+    told_policy,
     shown,
     alive_as_of,
     suspected,
+    behind_since,
     pages,
     pages_again,
     answer,
@@ -77,8 +83,13 @@ impl Peer {
         self.channel.idle() && self.pages.as_ref().is_none_or(|pages| pages.to() < version)
     }
 
-    /// Whether something is to be sent to it.
-    pub(super) fn is_owed(&self) -> bool {
-        self.answer || self.block || (self.pages.is_some() && self.channel.idle())
+    /// Whether a record is to tell it of the policy of that version.
+    pub(super) fn owes_policy(&self, newest: Version) -> bool {
+        self.told_policy < newest && self.channel.idle()
+    }
+
+    /// Whether something is to be sent to it; `newest` is the newest policy.
+    pub(super) fn is_owed(&self, newest: Version) -> bool {
+        self.answer || self.block || self.channel.ready() || self.owes_policy(newest) || (self.pages.is_some() && self.channel.idle())
     }
 }

@@ -1,6 +1,7 @@
 //! How members come and go, and how keys change (RA §4.4). The decision to change the membership and the new epoch are
 //! one step (I-7): computed whole, then committed whole.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,11 +12,11 @@ use super::{Leader, Timer};
 use crate::antigone::keys::{Facts, Issue};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::antigone::membership::Pages;
-use crate::antigone::station::Station;
+use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Cx, Entropy, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
-use crate::group::{Backoff, ChangeRecord, EpochKeys, View, ViewStep};
+use crate::group::{Backoff, ChangeRecord, Check, EpochKeys, View, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
 use crate::wire::Field;
@@ -25,9 +26,10 @@ use crate::wire::field::{Digest, List};
 /// How many bytes of changes `common` has room for.
 const DELTA_BUDGET: usize = 360;
 
-/// Draws the key of an epoch, with the facts that `step` leads to.
+/// Draws the key of an epoch, with the facts that `step` leads to, under the policy `next` if one is to come.
 pub(super) fn issue(
     station: &Station,
+    next: Option<&Ruling>,
     rng: &mut dyn Entropy,
     step: &ViewStep,
     epoch: Epoch,
@@ -55,7 +57,8 @@ pub(super) fn issue(
         Delta::Changes(DeltaChanges { from: station.view.version(), changes: List::of(&changes) })
     };
     let (view, view_digest) = if hidden { (Version(0), Digest::NONE) } else { (step.version(), step.digest()) };
-    let (policy, policy_digest) = (station.policy_version, station.policy_digest);
+    let ruling = (station.policy_version, station.policy_digest);
+    let (policy, policy_digest) = next.map_or(ruling, |next| (next.version, next.digest));
     let facts = Facts { epoch, floor, causes, view, view_digest, policy, policy_digest, delta };
     Issue::draw(&*station.suite, rng, station.group, facts)
 }
@@ -118,22 +121,25 @@ impl Leader {
     ) -> Result<(), Reason> {
         let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
         let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
-        let replaces = removal.is_some_and(|removal| self.station.policy.rekey_on.contains(removal.cause));
+        let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
         let early = self.last_rekey.is_some_and(|last| now < last + self.station.policy.grace);
-        let waits = rekeys && early && !replaces;
+        let later = rekeys && early && !replaces;
+        // Whose rekey comes later waits for it: it would hold a key from before its admission (S7).
+        let waits = later && self.me.limits.checks.on(Check::FirstEpoch);
         let newcomer = (!waits).then_some((cid, &peer));
-        let turn = self.compute(cx, newcomer, removal, rekeys && !waits)?;
+        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !later)?;
         // Nothing can fail from here on.
         let replaced = removal.and_then(|removal| self.take_out(removal.cid));
         self.names.insert(peer.name.clone(), cid);
         self.peers.insert(cid, peer);
         self.commit(turn, now, (!waits).then_some(cid));
-        if waits {
+        if later {
             self.plan(now, Cause::Join);
         }
         if let (Some(cid), Some(replaced)) = (live, replaced) {
             let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
             self.see_off(cid, replaced, EndReason::TakenOver, cid, Some(backoff), now);
+            self.settle_questions(now, cid);
         }
         Ok(())
     }
@@ -143,10 +149,38 @@ impl Leader {
         if !self.peers.contains_key(&removal.cid) {
             return Err(Reason::Unknown);
         }
-        let turn = self.compute(cx, None, Some(removal), false)?;
+        let turn = self.compute(cx, None, &[removal], false)?;
         let peer = self.take_out(removal.cid).ok_or(Reason::Unknown)?;
         self.commit(turn, now, None);
+        self.settle_questions(now, removal.cid);
         Ok(peer)
+    }
+
+    /// Several members go at once: one change of the view, and one epoch. Nothing changes if it fails.
+    pub(super) fn dismiss_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        removals: &[Removal],
+        reason: EndReason,
+    ) -> Result<(), Reason> {
+        let turn = self.compute(cx, None, removals, false)?;
+        let gone: Vec<_> = removals.iter().map(|removal| (removal, self.take_out(removal.cid))).collect();
+        self.commit(turn, now, None);
+        for (removal, peer) in gone {
+            self.settle_questions(now, removal.cid);
+            if let Some(peer) = peer {
+                let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+                self.see_off(removal.cid, peer, reason, removal.by, Some(backoff), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a removal changes the key: the policy says so, and the member has been given one.
+    fn changes_key(&self, removal: &Removal) -> bool {
+        let held = self.peers.get(&removal.cid).is_some_and(|peer| !peer.waits());
+        held && self.station.policy.rekey_on.contains(removal.cause)
     }
 
     /// The leader ends a member's session.
@@ -173,14 +207,27 @@ impl Leader {
         backoff: Option<Backoff>,
         now: Instant,
     ) {
+        let farewell = self.farewell(peer, reason, by, backoff, now);
+        self.linger(cid, farewell);
+    }
+
+    /// The channel of somebody who is gone, with its end still to be said.
+    pub(super) fn farewell(
+        &self,
+        peer: Peer,
+        reason: EndReason,
+        by: MemberId,
+        backoff: Option<Backoff>,
+        now: Instant,
+    ) -> Lingering {
         let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
-        self.linger(cid, Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until });
+        Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until }
     }
 
     /// The epoch that is due by plan.
     pub(super) fn rekey_now(&mut self, cx: &mut Cx<'_>, now: Instant) -> Result<(), Failure> {
-        let turn = self.compute(cx, None, None, true).map_err(|reason| match reason {
+        let turn = self.compute(cx, None, &[], true).map_err(|reason| match reason {
             Reason::Entropy => Failure::Entropy,
             _ => Failure::Suite,
         })?;
@@ -193,16 +240,12 @@ impl Leader {
         &self,
         cx: &mut Cx<'_>,
         newcomer: Option<(MemberId, &Peer)>,
-        removal: Option<Removal>,
+        removals: &[Removal],
         rekey: bool,
     ) -> Result<Turn, Reason> {
         let station = &self.station;
-        let mut causes = Causes::NONE;
-        if let Some(removal) = removal
-            && station.policy.rekey_on.contains(removal.cause)
-        {
-            causes = causes.with(removal.cause);
-        }
+        let evicting = removals.iter().filter(|removal| self.changes_key(removal));
+        let mut causes = evicting.fold(Causes::NONE, |causes, removal| causes.with(removal.cause));
         let rekey = rekey || !causes.is_empty();
         if rekey {
             causes = self.due.iter().fold(causes, Causes::with);
@@ -211,15 +254,17 @@ impl Leader {
             }
         }
         let mut changes = Vec::new();
-        if let Some(Removal { cid, cause, by }) = removal
-            && station.view.contains(cid)
-        {
-            changes.push(ChangeRecord::Remove { cid, cause, by });
-        }
+        let seen = removals.iter().filter(|removal| station.view.contains(removal.cid));
+        changes.extend(seen.map(|Removal { cid, cause, by }| ChangeRecord::Remove {
+            cid: *cid,
+            cause: *cause,
+            by: *by,
+        }));
+        let goes: BTreeSet<MemberId> = removals.iter().map(|removal| removal.cid).collect();
         let waiting = self
             .peers
             .iter()
-            .filter(|(cid, peer)| rekey && peer.waits() && removal.is_none_or(|removal| removal.cid != **cid));
+            .filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
         for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
             changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
         }
@@ -229,16 +274,19 @@ impl Leader {
         }
         let epoch = self.issue.epoch().next().ok_or(Reason::Budget)?;
         let floor = if causes.evict() { epoch } else { self.issue.floor() };
-        let issue = issue(station, cx.rng, &step, epoch, floor, causes)?;
-        let keys = station.prepare_issue(&issue, Instant::from_micros(u64::MAX))?;
+        let next = self.next_policy.as_deref();
+        let issue = issue(station, next, cx.rng, &step, epoch, floor, causes)?;
+        let policy = next.map_or(&station.policy, |next| &next.policy);
+        let keys = station.prepare_issue(policy, &issue, Instant::from_micros(u64::MAX))?;
         Ok(Turn { step, epoch: Some((issue, keys)) })
     }
 
     /// Takes a member out of the table.
-    fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
+    pub(super) fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
         self.work.remove(&cid);
         self.timers.set(Timer::Repeat(cid), None);
         self.timers.set(Timer::Silence(cid), None);
+        self.condemned.remove(&cid);
         let peer = self.peers.remove(&cid)?;
         self.names.remove(&peer.name);
         Some(peer)
@@ -247,6 +295,7 @@ impl Leader {
     /// Makes a computed change. `newcomer` came with it, besides those who waited.
     fn commit(&mut self, turn: Turn, now: Instant, newcomer: Option<MemberId>) {
         let Turn { step, epoch } = turn;
+        let detection = self.station.policy.detection;
         let changes = self.station.view.commit(step);
         for change in &changes {
             if let ChangeRecord::Remove { cid, .. } = change.change {
@@ -255,6 +304,7 @@ impl Leader {
         }
         let rekeyed = epoch.is_some();
         if let Some((issue, keys)) = epoch {
+            self.rule(now);
             let erased = self.station.install(keys, issue.floor(), now);
             self.out.event(Event::Installed { epoch: issue.epoch(), causes: issue.causes() });
             for epoch in erased.iter() {
@@ -264,6 +314,7 @@ impl Leader {
             self.due = Causes::NONE;
             self.rekey_at = None;
             self.last_rekey = Some(now);
+            self.renew_key_use(now);
             self.timers.set(Timer::Rekey, None);
             self.timers.set(Timer::Ring, self.station.ring.next_deadline().map(|(at, _)| at));
         }
@@ -279,11 +330,16 @@ impl Leader {
                 }
             }
             if (rekeyed || comes) && !peer.waits() {
+                peer.behind_since = peer.behind_since.or(Some(now));
                 peer.block = true;
                 peer.repeat = Some(Backoff::start(self.me.limits.retry, now, &mut self.jitter));
                 self.work.insert(*cid);
             }
         }
         self.reconnect();
+        if self.station.policy.detection != detection {
+            let members: Vec<MemberId> = self.peers.keys().copied().collect();
+            members.into_iter().for_each(|cid| self.arm(now, cid));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{EVENTS, FRAMES, Leader, Timer, control};
 use crate::antigone::join::admitting::Stage;
 use crate::endpoint::{Cx, Due, Instant, Wake};
-use crate::event::{Event, Suspicion};
+use crate::event::{Cause, Event};
 use crate::identity::MemberId;
 use crate::policy::Views;
 
@@ -25,6 +25,10 @@ impl Leader {
             Timer::Linger(_) => Due::Farewell,
             Timer::Rekey => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
+            Timer::KeyAge => Due::Rekey,
+            Timer::Condemned => Due::Silence,
+            Timer::Ejection => Due::Answer,
+            Timer::Closing => Due::Farewell,
         };
         Wake::At(at, due)
     }
@@ -46,7 +50,7 @@ impl Leader {
                 Timer::Question(id) => self.repeat_question(now, id),
                 Timer::Pending(id) => self.drop_pending(id),
                 Timer::Repeat(cid) => self.repeat(now, cid),
-                Timer::Silence(cid) => self.silence(now, cid),
+                Timer::Silence(cid) => self.suspect(now, cid),
                 Timer::Linger(cid) => self.repeat_end(now, cid),
                 Timer::Rekey => {
                     if let Err(failure) = self.rekey_now(cx, now) {
@@ -56,6 +60,10 @@ impl Leader {
                         self.timers.set(Timer::Rekey, Some(again));
                     }
                 }
+                Timer::Condemned => self.remove_condemned(cx, now),
+                Timer::Ejection => self.deny_by_silence(now),
+                Timer::Closing => self.settle_closing(now),
+                Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Ring => {
                     for epoch in self.station.ring.handle_time(now).iter() {
                         self.out.event(Event::Erased { epoch });
@@ -87,15 +95,14 @@ impl Leader {
         let block = peer.repeat.as_ref().filter(|_| !peer.suspected).map(|repeat| repeat.due());
         let at = [record.filter(|_| !peer.suspected), block].into_iter().flatten().min();
         self.timers.set(Timer::Repeat(cid), at);
-        let silence = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
-        let until = silence.filter(|_| !peer.suspected).map(|silence| (peer.alive_as_of + silence).max(now));
-        self.timers.set(Timer::Silence(cid), until);
+        let over = [self.silent_at(peer), self.keyless_at(peer)].into_iter().flatten().min();
+        self.timers.set(Timer::Silence(cid), over.filter(|_| !peer.suspected).map(|at| at.max(now)));
     }
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
     fn repeat(&mut self, now: Instant, cid: MemberId) {
         let (current, version) = (self.issue.epoch(), self.station.view.version());
-        let shows_views = self.station.policy.views != Views::Hidden;
+        let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.channel.repeat_at().is_some_and(|at| at <= now) {
             peer.channel.repeated(now, &mut self.jitter);
@@ -114,19 +121,8 @@ impl Leader {
                 peer.repeat = None;
             }
         }
-        if peer.is_owed() {
+        if peer.is_owed(newest_policy) {
             self.work.insert(cid);
-        }
-        self.arm(now, cid);
-    }
-
-    /// Nothing fresh was heard of a member for too long.
-    fn silence(&mut self, now: Instant, cid: MemberId) {
-        let bound = self.station.policy.detection.map(|detection| detection.silence(self.me.limits.retry.first));
-        let Some(peer) = self.peers.get_mut(&cid) else { return };
-        if bound.is_some_and(|bound| now >= peer.alive_as_of + bound) && !peer.suspected {
-            peer.suspected = true;
-            self.out.event(Event::Suspected { cid, why: Suspicion::Silence });
         }
         self.arm(now, cid);
     }
@@ -136,6 +132,7 @@ impl Leader {
         let Some(next) = lingering.handle_time(now, &mut self.jitter) else {
             self.lingering.remove(&cid);
             self.work.remove(&cid);
+            self.settle_closing(now);
             return;
         };
         if lingering.owed {

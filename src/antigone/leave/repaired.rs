@@ -129,7 +129,7 @@ mod tests {
     fn channel(side: Side) -> Channel {
         let header = Header { system: System::Antigone, edition: Edition::Repaired, suite: crate::crypto::SuiteId(9) };
         let keys: (Arc<dyn Aead>, Arc<dyn Aead>) = (Arc::new(Clear), Arc::new(Clear));
-        Channel::new(side, header, Instance([7; 16]), MemberId(1), keys.0, keys.1, Probes::one(), 1)
+        Channel::new(side, header, Instance([7; 16]), MemberId(1), keys.0, keys.1, Probes::first_and_newest(), 1)
     }
 
     fn at(seconds: u64) -> Instant {

@@ -1,10 +1,13 @@
 //! What a frame does to a member. In each function: decode, authenticate, compare with the state, and only then change
 //! it (R25).
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
+use super::ejection::{asked_about, take_answer};
+use super::policy::{Announced, Named, take_policy};
 use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::failure::Evidence;
@@ -110,7 +113,7 @@ impl Member {
         } else {
             (None, VerifyingKey::NONE)
         };
-        let probes = Probes::many(policy.detection.map_or(2, |detection| usize::from(detection.misses) + 2));
+        let probes = Probes::many(super::probes_for(policy.detection));
         let identity = Identity { group, cid, name: me.name.clone(), origin };
         let station = Station::new(me.suite.clone(), me.header(), &me.limits, policy, policy_version, identity, 0)?;
         let mut channel = Channel::new(Side::Member, me.header(), group, cid, seal, open, probes, me.limits.records)
@@ -129,6 +132,9 @@ impl Member {
             until,
             held: None,
             pages: None,
+            requests: VecDeque::new(),
+            next_policy: None,
+            watched_since: now,
             evidence: Evidence::new(now),
             behind: false,
             stale: false,
@@ -172,12 +178,23 @@ impl Member {
         let body = frame.get(heard.range.clone()).unwrap_or_default();
         let Ok(body) = LeaderBody::decode(body) else { return self.break_off(now) };
         // Compute what a record does before anything changes.
-        let mut paged = None;
+        let (mut paged, mut policy, mut answered) = (None, None, None);
         match (heard.body, body) {
             (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => match take_page(session, &page, most) {
                 Ok(taken) => paged = Some(taken),
                 Err(Reason::Suite) => return Err(Reason::Suite),
                 Err(_) => return self.break_off(now),
+            },
+            (Body::Record, LeaderBody::Record(LeaderRecord::Policy(change))) => {
+                match take_policy(&self.me, session, &change) {
+                    Ok(taken) => policy = Some(taken),
+                    Err(Reason::Suite) => return Err(Reason::Suite),
+                    Err(_) => return self.break_off(now),
+                }
+            }
+            (Body::Record, LeaderBody::Record(LeaderRecord::Answer(answer))) => match asked_about(session, &answer) {
+                Some(target) => answered = Some((answer, target)),
+                None => return self.break_off(now),
             },
             (Body::End, LeaderBody::End(end)) => {
                 session.channel.commit(&heard);
@@ -210,6 +227,24 @@ impl Member {
         session.awaiting = None;
         if heard.answer {
             session.reply(now);
+        }
+        if let Some((answer, target)) = answered {
+            session.reply(now);
+            self.out.event(take_answer(session, answer, target));
+        }
+        if session.channel.ready() {
+            session.ask(now);
+        }
+        match policy {
+            Some(Announced::Kept(next)) => {
+                session.reply(now);
+                session.next_policy = Some(next.into());
+            }
+            Some(Announced::Below(shortfall)) => {
+                self.refuse_policy(now, shortfall);
+                return Ok(());
+            }
+            None => {}
         }
         if let Some(taken) = paged {
             session.reply(now);
@@ -265,7 +300,9 @@ impl Member {
             None => Epoch(0),
         };
         let key = session.channel.opening_key();
-        let block = keys::open(station.header, &*station.suite, station.group, station.cid, installed, key, &frame)?;
+        let (checks, suite) = (self.me.limits.checks, &*station.suite);
+        let (header, group, cid) = (station.header, station.group, station.cid);
+        let block = keys::open_with(checks, header, suite, group, cid, installed, key, &frame)?;
         let floor = block.facts()?.floor;
         // Verified: what is below the floor goes now, even if the install must wait.
         let erased = session.station.ring.wipe_below(floor);
@@ -292,9 +329,12 @@ impl Member {
         let Some(held) = &session.held else { return Ok(()) };
         let station = &session.station;
         let facts = held.facts()?;
-        if facts.policy != station.policy_version || facts.policy_digest != station.policy_digest {
-            return Ok(());
-        }
+        let named = session.named_policy(&facts);
+        let policy = match (&named, &session.next_policy) {
+            (Named::Next, Some(next)) => &next.policy,
+            (Named::InForce, _) => &station.policy,
+            _ => return Ok(()),
+        };
         let step = match follow_view(station, &facts) {
             Ok(step) => step,
             Err(Follow::Suite) => return Err(Reason::Suite),
@@ -302,15 +342,25 @@ impl Member {
             Err(Follow::Missing) => None,
         };
         let (epoch, floor, causes) = (facts.epoch, facts.floor, facts.causes);
-        let lease = match (session.staleness(rto), session.evidence.current_as_of) {
+        // By the detection that will hold.
+        let bound = policy.detection.filter(|_| session.station.checks.on(Check::Staleness));
+        let bound = bound.map(|detection| detection.staleness(rto));
+        let lease = match (bound, session.evidence.current_as_of) {
             (None, _) => Instant::from_micros(u64::MAX),
             (Some(bound), Some(since)) => since + bound,
             // No evidence yet: the first gives the sealer its lease.
             (Some(_), None) => Instant::ORIGIN,
         };
-        let keys = station.prepare(epoch, held.base(&*station.suite, station.group)?, lease)?;
+        // The older key of a member that is stale has been out of use at the leader for too long to go on in grace (S8).
+        let stale = session.stale || session.outdated(rto, now);
+        let floor = if stale { epoch } else { floor };
+        let keys = station.prepare(policy, epoch, held.base(&*station.suite, station.group)?, lease)?;
         // Nothing can fail from here on.
         session.held = None;
+        if matches!(named, Named::Next) {
+            self.rule(now);
+        }
+        let Phase::In(session) = &mut self.phase else { return Ok(()) };
         let erased = session.station.install(keys, floor, now);
         let given_up = session.station.drop_unripe();
         session.early = session.station.has_early();
@@ -422,6 +472,7 @@ impl Member {
                 let owed = session.owed.filter(|owed| owed.at <= now)?;
                 let link = session.link?;
                 let standing = session.station.standing();
+                session.channel.advance(retry, now, &mut self.jitter);
                 let sealed = session.channel.seal(pool, now, standing, owed.ask, Carry::Due);
                 session.owed = if sealed.is_ok() { None } else { Some(Owed { at: now + retry.first, ..owed }) };
                 if owed.ask && session.poll_at.is_none() && session.awaiting.is_none() {

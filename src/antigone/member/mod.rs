@@ -7,14 +7,18 @@
 //!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
 //! ```
 //!
-//! `frames.rs` holds what an input frame does, `session.rs` what a member knows in a group, `time.rs` what a deadline
+//! `frames.rs` holds what an input frame does, `policy.rs` how a policy follows another, `session.rs` what a member knows in a group, `time.rs` what a deadline
 //! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
+mod ejection;
 mod frames;
 #[cfg(any(test, feature = "sim"))]
 mod label;
+mod policy;
 mod session;
 mod time;
+#[cfg(any(test, feature = "sim"))]
+mod watch;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -29,7 +33,7 @@ use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
-use crate::group::{Backoff, Jitter, Limits, Outbox, View, Wish};
+use crate::group::{Backoff, Check, Jitter, Limits, Outbox, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};
 use crate::ttp::schedule::MemberKeys;
@@ -166,7 +170,8 @@ impl Member {
         let me = &self.me;
         let parties = Parties { app: me.app.by_ref(), leader: me.leader.by_ref(), member: me.name.by_ref() };
         // The exchange costs little and a leader that does not want it cannot forbid it (floor).
-        let attempt = Attempt::new(&*me.suite, me.header(), cx.rng, &me.keys, parties, true)?;
+        let ephemeral = me.limits.checks.on(Check::Ephemeral);
+        let attempt = Attempt::new(&*me.suite, me.header(), cx.rng, &me.keys, parties, ephemeral)?;
         self.jitter = Jitter::new(u64::from_be_bytes(seed));
         let backoff = Backoff::start(me.limits.retry, now, &mut self.jitter);
         let until = now + me.limits.join_time;
@@ -398,6 +403,11 @@ impl Me {
     fn header(&self) -> Header {
         Header { system: System::Antigone, edition: Edition::Repaired, suite: self.suite.id() }
     }
+}
+
+/// How many probes a member remembers (RA §4.3).
+fn probes_for(detection: Option<crate::policy::Detection>) -> usize {
+    detection.map_or(2, |detection| usize::from(detection.misses) + 2)
 }
 
 fn control(link: Link, frame: Bytes) -> Transmit {

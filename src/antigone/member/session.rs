@@ -1,16 +1,18 @@
 //! What a member knows in a group: evidence, what is owed, what is awaited.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::antigone::failure::{Evidence, Own};
 use crate::antigone::keys::KeyBlock;
 use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
-use crate::antigone::station::Station;
+use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending};
 use crate::group::channel::Channel;
 use crate::group::{Backoff, Check};
+use crate::identity::MemberId;
 use crate::policy::Views;
 use crate::wire::field::VerifyingKey;
 
@@ -30,7 +32,13 @@ pub(super) struct Session {
     /// A verified block whose prerequisites are missing: only the newest (RA §4.4 (4)).
     pub(super) held: Option<KeyBlock>,
     pub(super) pages: Option<Assembly>,
+    /// Requests to eject that are not answered: the number of the record, and who should go.
+    pub(super) requests: VecDeque<(u64, MemberId)>,
+    /// The policy to come: only the newest. Boxed: what is empty inside a session would keep old bytes of the stack.
+    pub(super) next_policy: Option<alloc::boxed::Box<Ruling>>,
     pub(super) evidence: Evidence,
+    /// Since when the detection of failures is what it is: the leader is not lost by a measure that did not hold yet.
+    pub(super) watched_since: Instant,
     pub(super) behind: bool,
     pub(super) stale: bool,
     /// When a frame is owed to the leader, and whether it asks for an answer.
@@ -51,6 +59,9 @@ fingerprint!(Session {
     until,
     held,
     pages,
+    requests,
+    next_policy,
+    watched_since,
     evidence,
     behind,
     stale,
@@ -83,6 +94,11 @@ impl Session {
     /// Whether the evidence that the key here is current is too old at `now`.
     pub(super) fn outdated(&self, rto: Duration, now: Instant) -> bool {
         self.staleness(rto).is_some_and(|bound| self.evidence.outdated(bound, now))
+    }
+
+    /// When the leader counts as lost (T_lost), if nothing more is heard.
+    pub(super) fn lost_at(&self, bound: Duration) -> Instant {
+        self.evidence.lost_at(bound).max(self.watched_since + bound.saturating_mul(2))
     }
 
     /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.

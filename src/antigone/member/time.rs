@@ -49,7 +49,7 @@ impl Member {
                     {
                         wake = wake.earlier(Wake::At(since + bound, Due::Staleness));
                     }
-                    wake = wake.earlier(Wake::At(session.evidence.lost_at(bound), Due::Silence));
+                    wake = wake.earlier(Wake::At(session.lost_at(bound), Due::Silence));
                 }
                 wake
             }
@@ -96,7 +96,7 @@ impl Member {
             return self.fail_join(JoinFailure::Timeout);
         }
         let bound = session.staleness(rto);
-        if bound.is_some_and(|bound| now >= session.evidence.lost_at(bound)) {
+        if bound.is_some_and(|bound| now >= session.lost_at(bound)) {
             return if session.joined { self.finish(Ending::LeaderLost) } else { self.fail_join(JoinFailure::Timeout) };
         }
         if !session.stale && session.outdated(rto, now) {

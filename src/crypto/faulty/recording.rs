@@ -232,6 +232,10 @@ impl Aead for RecordingAead {
     fn open(&self, number: BoxNumber, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), VerifyError> {
         self.inner.open(number, ad, text, tag)
     }
+
+    fn scrub(&self) {
+        self.inner.scrub();
+    }
 }
 
 #[cfg(test)]

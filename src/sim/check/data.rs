@@ -3,15 +3,13 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use core::time::Duration;
 
 use super::Checker;
-use super::session::{Sessions, ends, over};
-use crate::endpoint::Instant;
+use super::session::{Session, Sessions, ends, over};
 use crate::event::{Event, Port};
 use crate::identity::{Epoch, Instance, MemberId};
 use crate::sim::rng::Mixer;
-use crate::sim::step::Observed;
+use crate::sim::step::{Input, Observed};
 use crate::sim::world::NodeId;
 
 /// S9, A1: no node delivers a message twice, in whatever life, session or epoch. The scenario sends each text of the
@@ -45,6 +43,56 @@ impl Checker for NoReplayDelivered {
                 return Err(format!(
                     "a text of member {cid} in epoch {epoch} was delivered before, as of member {first} in epoch {at}"
                 ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// S9, A2: a text is delivered as of the member that said it.
+///
+/// It knows who said what from commands with the words `say …` ([`Star::say`](crate::sim::Star::say) gives them); each text
+/// is said by one member only.
+#[derive(Clone, Debug, Default)]
+pub struct SendersAreTrue {
+    sessions: Sessions,
+    said: BTreeMap<u128, Session>,
+    deliveries: u64,
+}
+
+impl SendersAreTrue {
+    /// Deliveries so far.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+}
+
+impl Checker for SendersAreTrue {
+    fn name(&self) -> &'static str {
+        "SendersAreTrue"
+    }
+
+    fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
+        if let Input::Command(words) = step.input
+            && let (Some(text), Some(session)) = (words.strip_prefix("say "), self.sessions.of(step.node))
+        {
+            self.said.insert(Mixer::of(text.as_bytes()), session);
+        }
+        self.sessions.step(step);
+        for event in step.events {
+            self.sessions.event(step.node, event);
+            let (Event::Data(message), Some(own)) = (event, self.sessions.of(step.node)) else { continue };
+            if message.port != Port::Application {
+                continue;
+            }
+            self.deliveries += 1;
+            let claimed = Session { group: own.group, cid: message.from.claimed() };
+            match self.said.get(&Mixer::of(&message.payload)) {
+                Some(said) if *said == claimed => {}
+                Some(said) => {
+                    return Err(format!("a text of member {} was delivered as of member {}", said.cid, claimed.cid));
+                }
+                None => return Err(format!("a text was delivered as of member {} that nobody said", claimed.cid)),
             }
         }
         Ok(())
@@ -93,7 +141,7 @@ impl Checker for NoDeliveryAfterRemoval {
                     self.shown.entry(step.node).or_default().insert(*cid);
                     if let Some(own) = leads {
                         // The removal and the new epoch are one step (I-7), whose events come in either order.
-                        let before = self.before(step, own.group);
+                        let before = self.epoch_before(step, own.group);
                         self.gone.insert((own.group, *cid), before);
                     }
                 }
@@ -116,59 +164,12 @@ impl Checker for NoDeliveryAfterRemoval {
 
 impl NoDeliveryAfterRemoval {
     /// The epoch of the group before this transition of its leader.
-    fn before(&self, step: &Observed<'_>, group: Instance) -> Epoch {
+    fn epoch_before(&self, step: &Observed<'_>, group: Instance) -> Epoch {
         let now = self.current.get(&group).copied().unwrap_or_default();
         let installed = step.events.iter().filter_map(|event| match event {
             Event::Installed { epoch, .. } => Some(*epoch),
             _ => None,
         });
         installed.min().map_or(now, |first| now.min(Epoch(first.0.saturating_sub(1))))
-    }
-}
-
-/// S8: what a member delivers at time t was sealed under a key that was the leader's own at some time since t − T_max.
-///
-/// By the world's clock: for nodes whose clocks do not run slow.
-#[derive(Clone, Debug)]
-pub struct StaleBound {
-    bound: Duration,
-    sessions: Sessions,
-    current: BTreeMap<Instance, Epoch>,
-    ended: BTreeMap<(Instance, Epoch), Instant>,
-}
-
-impl StaleBound {
-    /// With this T_max, the grace of plain rekeys included.
-    pub fn new(bound: Duration) -> Self {
-        Self { bound, sessions: Sessions::default(), current: BTreeMap::new(), ended: BTreeMap::new() }
-    }
-}
-
-impl Checker for StaleBound {
-    fn name(&self) -> &'static str {
-        "StaleBound"
-    }
-
-    fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
-        self.sessions.step(step);
-        for event in step.events {
-            self.sessions.event(step.node, event);
-            let Some(own) = self.sessions.of(step.node) else { continue };
-            match event {
-                Event::Joined { epoch, .. } | Event::Installed { epoch, .. } if own.cid == MemberId::LEADER => {
-                    if let Some(old) = self.current.insert(own.group, *epoch).filter(|old| old != epoch) {
-                        self.ended.insert((own.group, old), step.at);
-                    }
-                }
-                Event::Data(message) => {
-                    let ended = self.ended.get(&(own.group, message.epoch)).map(|ended| step.at.since(*ended));
-                    if let Some(late) = ended.filter(|late| *late > self.bound) {
-                        return Err(format!("a text of epoch {} was delivered {late:?} after its end", message.epoch));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }

@@ -240,17 +240,88 @@ fn removal_ends_delivery() {
 
 #[test]
 fn old_keys_end_in_time() {
-    let new = || StaleBound::new(Duration::from_secs(20));
+    let new = || StaleBound::new(Duration::from_secs(15)).with_grace(Duration::from_secs(5));
+    let ended_by = |cause| Event::Installed { epoch: Epoch(2), causes: Causes::of(cause) };
+    let story = |cause, seconds| {
+        [
+            at(0, says(LEA, [joined(G, 0, 1), installed(1)])),
+            at(0, says(ANN, [joined(G, 1, 1)])),
+            at(100, says(LEA, [ended_by(cause)])),
+            at(seconds, says(ANN, [data(2, 1, b"a")])),
+        ]
+    };
+    passes(new(), story(Cause::Command, 120));
+    objects(new(), story(Cause::Command, 121), "delivered 21s after its end");
+    // No grace after an eviction.
+    passes(new(), story(Cause::Eject, 115));
+    objects(new(), story(Cause::Eject, 116), "delivered 16s after its end");
+}
+
+#[test]
+fn who_was_removed_is_heard_for_t_max_at_most() {
+    let story = |seconds| {
+        [
+            at(0, says(LEA, [joined(G, 0, 1), added(1, "ann", 2)])),
+            at(0, says(BOB, [joined(G, 2, 1)])),
+            at(100, says(LEA, [removed(1, "ann", Cause::Eject, 3)])),
+            at(seconds, says(BOB, [data(1, 1, b"a")])),
+        ]
+    };
+    let new = || StaleBound::new(Duration::from_secs(15)).with_grace(Duration::from_secs(5));
+    passes(new(), story(115));
+    objects(new(), story(116), "a text of member 1 was delivered 16s after its removal");
+}
+
+#[test]
+fn a_dead_leader_has_no_key() {
     let story = |seconds| {
         [
             at(0, says(LEA, [joined(G, 0, 1), installed(1)])),
             at(0, says(ANN, [joined(G, 1, 1)])),
-            at(100, says(LEA, [installed(2)])),
+            (100, LEA, Input::Crashed, Vec::new()),
             at(seconds, says(ANN, [data(2, 1, b"a")])),
         ]
     };
-    passes(new(), story(120));
-    objects(new(), story(121), "delivered 21s after its end");
+    let new = || StaleBound::new(Duration::from_secs(15)).with_grace(Duration::from_secs(5));
+    passes(new(), story(115));
+    objects(new(), story(116), "delivered 16s after its end");
+}
+
+#[test]
+fn senders_are_true() {
+    let new = SendersAreTrue::default;
+    let start = || [says(ANN, [joined(G, 1, 2)]), says(BOB, [joined(G, 2, 2)]), does(ANN, "say a")];
+    let story = |line| start().into_iter().chain([line]);
+    passes(new(), story(says(BOB, [data(1, 2, b"a")])));
+    objects(new(), story(says(BOB, [data(3, 2, b"a")])), "a text of member 1 was delivered as of member 3");
+    objects(new(), story(says(BOB, [data(1, 2, b"b")])), "as of member 1 that nobody said");
+    // Who is in no group says nothing to it.
+    objects(new(), [says(BOB, [joined(G, 2, 2)]), does(ANN, "say a"), says(BOB, [data(1, 2, b"a")])], "nobody said");
+    // A later life of the same node is somebody else.
+    let later = [says(ANN, [Event::Ended(Ending::Left), joined(G, 3, 3)]), says(BOB, [data(3, 3, b"a")])];
+    objects(new(), start().into_iter().chain(later), "a text of member 1 was delivered as of member 3");
+    let mut checker = new();
+    assert_eq!(tell(&mut checker, story(says(BOB, [data(1, 2, b"a")]))), Ok(()));
+    assert_eq!(checker.deliveries(), 1);
+}
+
+#[test]
+fn who_is_said_to_have_asked_has_asked() {
+    let asked = |by: u64| {
+        let name = Name::new("bob").unwrap();
+        Event::MemberRemoved { cid: MemberId(2), name, cause: Cause::Eject, by: MemberId(by), view: Version(4) }
+    };
+    let story = |who: u32, by: u64| {
+        [
+            says(LEA, [joined(G, 0, 1), added(1, "ann", 2), added(2, "bob", 3)]),
+            says(ANN, [joined(G, 1, 2)]),
+            does(who, "eject 2"),
+            says(LEA, [asked(by)]),
+        ]
+    };
+    passes(RemovalHasCause::new(), story(ANN, 1));
+    passes(RemovalHasCause::new(), story(LEA, 0));
+    objects(RemovalHasCause::new(), story(LEA, 1), "member 1 did not ask to eject member 2");
 }
 
 #[test]
@@ -258,4 +329,48 @@ fn closures_check_too() {
     let check = |step: &Observed<'_>| if step.node == NodeId(BOB) { Err("bob".into()) } else { Ok(()) };
     passes(Always::new("nobob", check), [says(ANN, [])]);
     objects(Always::new("nobob", check), [says(BOB, [])], "bob");
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn an_attacker_deduces_what_follows_and_no_more() {
+    use crate::crypto::symbolic::symbolic;
+    use crate::crypto::{BoxNumber, Purpose};
+    use crate::sim::SimRng;
+
+    let terms = symbolic();
+    let (suite, mut rng) = (terms.suite(), SimRng::new(1));
+    let fresh = |rng: &mut SimRng| suite.fresh_secret(rng, 32).unwrap();
+    let (root, lone) = (fresh(&mut rng), fresh(&mut rng));
+    let (x, gx) = suite.agreement_pair(&mut rng).unwrap();
+    let (y, gy) = suite.agreement_pair(&mut rng).unwrap();
+    let agreed = suite.agree(&x, &gy).unwrap();
+    let mixed = suite.extract(b"", &[&root, &agreed]).unwrap();
+    let key = suite.expand(&mixed, &[b"key"], Purpose::Aead).unwrap();
+    let mut text = lone.expose().to_vec();
+    let tag = suite.seal(&key, BoxNumber::ONLY, b"", &mut text).unwrap();
+    let all = [&root, &lone, &x, &y, &agreed, &mixed, &key].map(|secret| secret.expose().to_vec());
+    // A frame that says no more than the box.
+    let message = crate::wire::antigone::LeaderFrame { group: G, cid: MemberId(1), n: 1 };
+    let header = crate::wire::Header {
+        system: crate::wire::System::Antigone,
+        edition: crate::wire::Edition::Repaired,
+        suite: suite.id(),
+    };
+    let mut frame = bytes::BytesMut::new();
+    let sealed = |_: &[u8], _: &mut [u8]| Ok::<_, ()>(tag);
+    crate::wire::Message::put_boxed(&message, header, &mut frame, |out| out.extend_from_slice(&text), sealed).unwrap();
+    let learns = |given: &[&crate::crypto::Secret]| {
+        let mut attacker = Attacker::new(&terms);
+        assert!(attacker.reads_frame(&crate::sim::Tables::default(), &frame));
+        assert!(!attacker.reads_frame(&crate::sim::Tables::default(), &frame), "it was read before");
+        given.iter().for_each(|secret| attacker.learns(secret.expose()));
+        attacker.deduce(&all);
+        (attacker.known().count(), attacker.closed(), attacker.knows(lone.expose()))
+    };
+    assert_eq!(learns(&[]), (0, 1, false));
+    assert_eq!(learns(&[&root]), (1, 1, false));
+    assert_eq!(learns(&[&x]), (2, 1, false), "an exponent and what was agreed with it");
+    assert_eq!(learns(&[&root, &y]), (6, 0, true), "all but the other exponent");
+    assert!(!gx.is_empty());
 }

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::Checker;
 use super::session::{Session, Sessions, ends, over};
+use crate::antigone::Member;
 use crate::endpoint::Instant;
 use crate::event::{Cause, Event};
 use crate::identity::{Instance, MemberId, Name, Version};
@@ -120,7 +121,8 @@ impl Checker for ViewsAgree {
 /// * Everybody names the same cause and the same asker as the leader, and not before it.
 /// * `Leave`: the member's application gave a command whose words begin with `leave` in that session; or, if the member
 ///   never came to say `Joined`, some application that was in no group did.
-/// * `Eject`: some application gave the command `eject N` before, where N is the member number, or just `eject`.
+/// * `Eject`: some application gave the command `eject N` before, where N is the member number, or just `eject`; if it is
+///   said that a member asked for it, that member's application was one of those.
 /// * `Takeover`: a member of the same name was added too, under a higher number.
 /// * `Failure`: if a limit is set, the leader was handed nothing by that member's node for so long.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +136,7 @@ pub struct RemovalHasCause {
     left_early: bool,
     ejected: BTreeSet<MemberId>,
     ejects: bool,
+    askers: BTreeSet<Session>,
     heard: BTreeMap<(NodeId, NodeId), Instant>,
 }
 
@@ -150,7 +153,14 @@ impl RemovalHasCause {
         Self { silence: Some(silence), ..Self::default() }
     }
 
-    fn judge(&self, at: Instant, leader: NodeId, session: Session, name: &Name, cause: Cause) -> Result<(), String> {
+    fn judge(
+        &self,
+        at: Instant,
+        leader: NodeId,
+        session: Session,
+        name: &Name,
+        (cause, by): (Cause, MemberId),
+    ) -> Result<(), String> {
         let cid = session.cid;
         match cause {
             Cause::Leave if self.left.contains(&session) => Ok(()),
@@ -158,6 +168,9 @@ impl RemovalHasCause {
             Cause::Leave => Err(format!("member {cid} did not leave")),
             Cause::Eject if !self.ejects && !self.ejected.contains(&cid) => {
                 Err(format!("nobody asked to eject member {cid}"))
+            }
+            Cause::Eject if by != MemberId::LEADER && !self.askers.contains(&Session { cid: by, ..session }) => {
+                Err(format!("member {by} did not ask to eject member {cid}"))
             }
             Cause::Takeover if self.names.get(&(session.group, name.clone())).is_none_or(|newest| *newest <= cid) => {
                 Err(format!("nobody took over from member {cid}"))
@@ -188,15 +201,25 @@ impl Checker for RemovalHasCause {
                 Some(session) => drop(self.left.insert(session)),
                 None => self.left_early = true,
             },
-            Input::Command(words) => match words.strip_prefix("eject").map(|cid| cid.trim().parse()) {
-                Some(Ok(cid)) => drop(self.ejected.insert(MemberId(cid))),
-                Some(Err(_)) => self.ejects = true,
-                None => {}
-            },
+            Input::Command(words) => {
+                let ejected = words.strip_prefix("eject").map(|cid| cid.trim().parse());
+                if ejected.is_some() {
+                    self.askers.extend(self.sessions.of(step.node));
+                }
+                match ejected {
+                    Some(Ok(cid)) => drop(self.ejected.insert(MemberId(cid))),
+                    Some(Err(_)) => self.ejects = true,
+                    None => {}
+                }
+            }
             Input::Frame(frame) if !frame.injected && self.silence.is_some() => {
                 self.heard.insert((step.node, frame.from), step.at);
             }
             _ => {}
+        }
+        // An end of its own accord: by a policy below its floor, say.
+        if step.machine::<Member>().is_some_and(|member| member.label() == "ending") {
+            self.left.extend(self.sessions.of(step.node));
         }
         self.sessions.step(step);
         // Names first: a takeover removes and adds within one transition, in either order.
@@ -218,7 +241,7 @@ impl Checker for RemovalHasCause {
             let Some(own) = self.sessions.of(step.node) else { continue };
             let session = Session { group: own.group, cid: *cid };
             if own.cid == MemberId::LEADER {
-                self.judge(step.at, step.node, session, name, *cause)?;
+                self.judge(step.at, step.node, session, name, (*cause, *by))?;
                 self.removed.insert((own.group, *cid), (*cause, *by));
                 continue;
             }

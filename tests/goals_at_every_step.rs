@@ -1,0 +1,98 @@
+//! R48: the leader, a member and the third party crash and come back at each step of a session, one after the other: all
+//! checkers look on, and within T all live members agree and hear one another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
+#[path = "star/mod.rs"]
+mod star;
+
+use std::time::Duration;
+
+use sodality::policy::Policy;
+use sodality::sim::check::Counts;
+use sodality::sim::{LinkConfig, NodeId, Star, Stop, World};
+use star::{SECOND, all_hear_all, bound, config, explain, persist, report, settled, watched};
+
+/// Joins, a text, a leave and a return, a rekey. Long enough for all of it to have settled.
+const SESSION: Duration = Duration::from_secs(21);
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Leader,
+    Member,
+    ThirdParty,
+}
+
+impl Victim {
+    fn of(self, star: &Star) -> NodeId {
+        match self {
+            Self::Leader => star.leader.into(),
+            Self::Member => star.members[0].into(),
+            Self::ThirdParty => star.third_party.into(),
+        }
+    }
+}
+
+fn script(world: &mut World, star: &Star) {
+    let (leader, members, star) = (star.leader, star.members.clone(), [star.members[0], star.members[1]]);
+    world.after(SECOND * 7, move |world| {
+        world.command(members[0], "say hello", |member, cx| {
+            // Who is in no group then says nothing.
+            let _ = member.send(cx, sodality::event::Port::Application, b"hello");
+        })
+    });
+    world.after(SECOND * 8, move |world| {
+        world.command(star[1], "leave", |member, cx| {
+            let _ = member.leave(cx);
+        })
+    });
+    world.after(SECOND * 15, move |world| {
+        world.command(leader, "rekey", |leader, cx| {
+            let _ = leader.rekey(cx);
+        })
+    });
+}
+
+/// The session, with a crash and a restart after so many steps, if there are as many. False if there are not.
+fn crashed_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Result<Option<Counts>, Stop> {
+    let config = config(Policy::default(), link);
+    let time = bound(&config);
+    let (star, goals) = watched(world, config, 2)?;
+    persist(world, &star, SESSION + time + SECOND * 10)?;
+    script(world, &star);
+    let end = world.now() + SESSION;
+    if !world.run_until(end, |world| world.steps() >= step)? {
+        return Ok(None);
+    }
+    let node = victim.of(&star);
+    world.crash(node)?;
+    world.restart(node)?;
+    world.run_until(end, |_| false)?;
+    world.eventually(time, "all live members agree", |world| settled(world, &star))?;
+    all_hear_all(world, &star)?;
+    Ok(Some(goals.counts()))
+}
+
+#[test]
+fn whoever_crashes_at_whatever_step_all_agree_again() {
+    let (mut runs, mut counts) = (0, Counts::default());
+    for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {
+        for victim in [Victim::Leader, Victim::Member, Victim::ThirdParty] {
+            // The first steps set the group up.
+            for step in 10.. {
+                let mut world = World::new(48);
+                match crashed_at(&mut world, link, victim, step) {
+                    Ok(Some(seen)) => counts = counts.and(seen),
+                    Ok(None) => break,
+                    Err(stop) => {
+                        println!("{victim:?} at step {step}, {link:?}");
+                        explain(&world, &stop)
+                    }
+                }
+                runs += 1;
+            }
+        }
+    }
+    report(&format!("a crash at every step, {runs} runs: {counts:?}"));
+    assert!(runs > 300 && counts.joins > 2 * runs && counts.delivered > runs, "{runs} {counts:?}");
+}

@@ -1,0 +1,99 @@
+//! What people do in random runs: a list, of which a seed picks. To let them do more, add a deed and its weight.
+
+use std::time::Duration;
+
+use sodality::antigone::{Leader, Member};
+use sodality::event::Port;
+use sodality::sim::star::Star;
+use sodality::sim::{Node, SimRng, Stop, World};
+
+/// One thing that somebody does. What cannot be done just then is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Deed {
+    /// A member says something.
+    Say,
+    /// The leader does.
+    LeaderSays,
+    /// A member leaves; whoever is to stay in asks again at once (`persist`).
+    Leave,
+    /// A member leaves and asks to join in the same breath.
+    Rejoin,
+    /// The leader changes the key.
+    Rekey,
+    /// A member's machine is replaced by a new one under the same name, at once.
+    CrashAndRestart,
+    // Here: eject, close, change_policy. What checkers want to know of goes into the words of the command: `eject N`.
+}
+
+/// What people do, and how often among a thousand deeds; the rest is [`Deed::Say`].
+pub(crate) type Habits = &'static [(u16, Deed)];
+
+/// They talk.
+pub(crate) const TALK: Habits = &[(200, Deed::LeaderSays)];
+
+/// They talk, come and go.
+pub(crate) const COME_AND_GO: Habits =
+    &[(200, Deed::LeaderSays), (35, Deed::Leave), (10, Deed::Rejoin), (25, Deed::Rekey), (5, Deed::CrashAndRestart)];
+
+fn pick(habits: Habits, rng: &mut SimRng) -> Deed {
+    let mut at = rng.below(1000);
+    for (share, deed) in habits {
+        if at < u64::from(*share) {
+            return *deed;
+        }
+        at -= u64::from(*share);
+    }
+    Deed::Say
+}
+
+/// Does it now. `number` makes each text another.
+pub(crate) fn act(
+    world: &mut World,
+    deed: Deed,
+    leader: Node<Leader>,
+    member: Node<Member>,
+    number: u64,
+) -> Result<(), Stop> {
+    let (text, words) = (format!("text {number}"), format!("say text {number}"));
+    let (leads, lives) = (world.is_up(leader), world.is_up(member));
+    // An answer of a command says that it could not be done: then it is not.
+    match deed {
+        Deed::Say if lives => drop(world.command(member, &words, |member, cx| {
+            let _ = member.send(cx, Port::Application, text.as_bytes());
+        })?),
+        Deed::LeaderSays if leads => drop(world.command(leader, &words, |leader, cx| {
+            let _ = leader.send(cx, Port::Application, text.as_bytes());
+        })?),
+        Deed::Leave if lives => drop(world.command(member, "leave", |member, cx| {
+            let _ = member.leave(cx);
+        })?),
+        Deed::Rejoin if lives => drop(world.command(member, "leave and join", |member, cx| {
+            let _ = member.leave(cx);
+            let _ = member.join(cx);
+        })?),
+        Deed::Rekey if leads => drop(world.command(leader, "rekey", |leader, cx| {
+            let _ = leader.rekey(cx);
+        })?),
+        Deed::CrashAndRestart if lives => {
+            world.crash(member)?;
+            world.restart(member)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Somebody does something every half second or so, for so long.
+pub(crate) fn live(world: &mut World, star: &Star, span: Duration, habits: Habits) {
+    let mut rng = SimRng::new(world.seed()).fork(0x7a1c);
+    let mut at = Duration::ZERO;
+    for number in 0u64.. {
+        at += rng.span(Duration::from_secs(1));
+        if at > span {
+            return;
+        }
+        let member = *rng.pick(&star.members).expect("a group has members");
+        let (leader, deed) = (star.leader, pick(habits, &mut rng));
+        world.after(at, move |world| act(world, deed, leader, member, number));
+    }
+}
