@@ -261,8 +261,11 @@ fn a_request_counts_once_and_in_its_session_only() {
     let target = cid(&scene, 1);
     request(&mut scene, 0, target).unwrap();
     scene.run(SECOND);
-    let frames: Vec<InTransit> =
-        scene.frames("RA-CM", scene.star.leader).into_iter().filter(|f| f.from == scene.star.members[0].into()).collect();
+    let frames: Vec<InTransit> = scene
+        .frames("RA-CM", scene.star.leader)
+        .into_iter()
+        .filter(|f| f.from == scene.star.members[0].into())
+        .collect();
     scene.join(1);
     scene.run(SECOND * 8);
     for frame in &frames {

@@ -64,8 +64,7 @@ fn a_key_that_is_old_enough_changes() {
 #[test]
 fn a_key_that_has_sealed_enough_changes() {
     let rekey_on = Policy::default().rekey_on.with(Cause::Messages).with(Cause::Bytes);
-    let policy =
-        Policy { rekey_on, key_messages: Some(4), key_bytes: Some(1000), ..Policy::default() };
+    let policy = Policy { rekey_on, key_messages: Some(4), key_bytes: Some(1000), ..Policy::default() };
     let mut scene = group(policy, Checks::ALL, Floor::default());
     scene.run(SECOND * 6);
     let before = scene.leader().epoch().0;

@@ -90,6 +90,10 @@ impl Peer {
 
     /// Whether something is to be sent to it; `newest` is the newest policy.
     pub(super) fn is_owed(&self, newest: Version) -> bool {
-        self.answer || self.block || self.channel.ready() || self.owes_policy(newest) || (self.pages.is_some() && self.channel.idle())
+        self.answer
+            || self.block
+            || self.channel.ready()
+            || self.owes_policy(newest)
+            || (self.pages.is_some() && self.channel.idle())
     }
 }

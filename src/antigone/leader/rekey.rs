@@ -261,10 +261,7 @@ impl Leader {
             by: *by,
         }));
         let goes: BTreeSet<MemberId> = removals.iter().map(|removal| removal.cid).collect();
-        let waiting = self
-            .peers
-            .iter()
-            .filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
+        let waiting = self.peers.iter().filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
         for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
             changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
         }

@@ -27,12 +27,7 @@ impl Member {
     /// # Errors
     /// [`Misuse::NotJoined`], [`Misuse::NoMember`] (it is the leader, or not in the view), [`Misuse::Oneself`],
     /// [`Misuse::Unanswered`], [`CommandError::Full`].
-    pub fn request_ejection_of(
-        &mut self,
-        cx: &mut Cx<'_>,
-        target: MemberId,
-        name: &Name,
-    ) -> Result<(), CommandError> {
+    pub fn request_ejection_of(&mut self, cx: &mut Cx<'_>, target: MemberId, name: &Name) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
         let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined.into()) };
         if !session.joined {

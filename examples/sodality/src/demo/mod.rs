@@ -23,7 +23,6 @@ use tokio::time::sleep;
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{self, Line, Printer, Style, Teller};
-use crate::verbs::coming::READY;
 use party::{Account, Common, Ended, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
@@ -60,8 +59,8 @@ const LEAVER: &str = "bob";
 const TAPPED: &str = "cyd";
 const EJECTED: &str = "dan";
 
-/// The members. Who is to be put out is there only if the machines can do it.
-const MEMBERS: &[&str] = if READY { &[SENDER, LEAVER, TAPPED, EJECTED] } else { &[SENDER, LEAVER, TAPPED] };
+/// The members.
+const MEMBERS: &[&str] = &[SENDER, LEAVER, TAPPED, EJECTED];
 
 /// Who gets the file: everybody but its sender.
 fn receivers() -> impl Iterator<Item = &'static str> {

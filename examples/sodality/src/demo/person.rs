@@ -22,7 +22,6 @@ use super::EJECTED;
 use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{Teller, bytes, cause_text, causes_text};
-use crate::verbs::coming::{Convenes as _, READY};
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
 const SAY_ATTEMPTS: u32 = 100;
@@ -377,8 +376,7 @@ impl<M: Acts + 'static> Person<M> {
                 let fields = vec![("member", who.clone().into()), ("file", name.clone().into())];
                 self.tell.tell("confirmed", format!("hears that {who} has verified {name}"), fields).await;
             }
-            Report::AllReceived { .. } if self.late && READY => self.say(ALL_IS_SENT).await?,
-            Report::AllReceived { .. } if self.late => self.say(LAST_SECRET.as_bytes()).await?,
+            Report::AllReceived { .. } if self.late => self.say(ALL_IS_SENT).await?,
             Report::AllReceived { .. } => self.say(ALL_HAVE_IT).await?,
             Report::OfferEnded { object, why } => {
                 let name = self.offered.get(&object).cloned().unwrap_or_default();

@@ -1,6 +1,5 @@
 //! The verbs for real use: each party is a process of its own, on a machine of its own.
 
-pub(crate) mod coming;
 mod group;
 mod input;
 mod key;

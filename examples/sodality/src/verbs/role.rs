@@ -10,8 +10,6 @@ use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId};
 use sodality::policy::Policy;
 
-use super::coming::{Convenes as _, Takes as _};
-
 /// How good the evidence is that the key here is the leader's (S8).
 pub(super) enum Freshness {
     /// It is the own key.
