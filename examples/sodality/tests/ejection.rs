@@ -11,7 +11,6 @@ use std::time::Duration;
 use common::{QUICK, Scratch, complaint, field};
 
 #[test]
-#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
 fn the_leader_ejects_a_member_and_the_others_go_on_under_another_key() {
     let scratch = Scratch::new("eject");
     fs::write(scratch.path("quick.toml"), QUICK).unwrap();
@@ -49,7 +48,6 @@ fn the_leader_ejects_a_member_and_the_others_go_on_under_another_key() {
 }
 
 #[test]
-#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
 fn a_member_that_asks_hears_what_became_of_it() {
     let scratch = Scratch::new("ask-eject");
     fs::write(scratch.path("quick.toml"), QUICK).unwrap();

@@ -41,7 +41,6 @@ fn group(test: &str, more: &[&str]) -> Group {
 }
 
 #[test]
-#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
 fn a_leader_that_leaves_closes_the_group_and_all_end_well() {
     let mut group = group("close", &["--rejoin"]);
     group.lea.type_line("/leave");
@@ -56,7 +55,6 @@ fn a_leader_that_leaves_closes_the_group_and_all_end_well() {
 }
 
 #[test]
-#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
 fn the_end_does_not_wait_for_the_dead() {
     let mut group = group("close-dead", &[]);
     group.bob.kill();
@@ -66,7 +64,6 @@ fn the_end_does_not_wait_for_the_dead() {
 }
 
 #[test]
-#[ignore = "waits for the commands that src/verbs/coming.rs stands in for"]
 fn a_member_that_is_killed_is_noticed_removed_and_may_come_back() {
     let mut group = group("killed-member", &[]);
     group.bob.kill();

@@ -150,22 +150,29 @@ struct Silence {
 }
 
 impl Silence {
+    /// Asks for a key, where somebody types it: once nothing that is typed is shown any more, and not before.
     fn begin() -> Self {
+        let begun = Self::hush();
         if io::stdin().is_terminal() {
             eprint!("key: ");
         }
-        #[cfg(unix)]
-        {
-            use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-            let before = tcgetattr(io::stdin()).ok().filter(|_| io::stdin().is_terminal());
-            if let Some(mut modes) = before.clone() {
-                modes.local_modes.remove(LocalModes::ECHO);
-                // Then it is shown, to who types it.
-                let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
-            }
-            Self { before }
+        begun
+    }
+
+    #[cfg(unix)]
+    fn hush() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin()).ok().filter(|_| io::stdin().is_terminal());
+        if let Some(mut modes) = before.clone() {
+            modes.local_modes.remove(LocalModes::ECHO);
+            // Then it is shown, to who types it.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
         }
-        #[cfg(not(unix))]
+        Self { before }
+    }
+
+    #[cfg(not(unix))]
+    fn hush() -> Self {
         Self {}
     }
 }
