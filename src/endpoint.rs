@@ -256,6 +256,8 @@ pub enum Due {
     KeyRepeat,
     /// The next poll (heartbeat) is due.
     Poll,
+    /// A heartbeat on shared links goes out, or one is missing.
+    Heartbeat,
     /// Evidence that the key is current is about to be too old.
     Staleness,
     /// The peer has been silent for too long.

@@ -34,11 +34,19 @@ pub enum Check {
     DataNumber = 12,
     /// Data carry their sender's signature, where the policy demands it (A2, R28).
     DataOrigin = 13,
+    /// A heartbeat on a shared link has a higher number than all before (R47).
+    HeartbeatNumber = 24,
+    /// So many signatures of heartbeats are looked at in a period, and no more (R5).
+    HeartbeatBudget = 25,
+    /// A heartbeat is signed by the leader (A22, X8).
+    HeartbeatSignature = 26,
+    /// A heartbeat moves no clock (A16, A17). Off: it is evidence that the leader lives and that its epoch is current.
+    HeartbeatAdvice = 27,
 }
 
 impl Check {
     /// All checks, in the order of the specification.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -53,6 +61,10 @@ impl Check {
         Self::DataSender,
         Self::DataNumber,
         Self::DataOrigin,
+        Self::HeartbeatNumber,
+        Self::HeartbeatBudget,
+        Self::HeartbeatSignature,
+        Self::HeartbeatAdvice,
     ];
 
     /// Where the specification demands it.
@@ -72,6 +84,8 @@ impl Check {
             Self::DataSender => "RA §5 (2)",
             Self::DataNumber => "RA §5 (3)",
             Self::DataOrigin => "RA §5 (5)",
+            Self::HeartbeatNumber | Self::HeartbeatBudget | Self::HeartbeatSignature => "RA §4.3, A on RA-H",
+            Self::HeartbeatAdvice => "RA §4.3, RA-H",
         }
     }
 }

@@ -2,7 +2,8 @@
 //! relay of a star.
 //!
 //! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
-//! go and keys change, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+//! go and keys change, `output.rs` the cursor that gives each member what it is owed, `shared.rs` what goes to all at once,
+//! `time.rs` what a deadline does.
 
 mod frames;
 mod joins;
@@ -11,6 +12,7 @@ mod label;
 mod output;
 mod peer;
 mod rekey;
+mod shared;
 mod time;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use crate::antigone::data::repaired::DataSealer;
+use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
@@ -36,6 +39,7 @@ use crate::ttp::schedule::LeaderKeys;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
 use peer::Peer;
+use shared::Shared;
 
 /// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
 const FRAMES: usize = 2;
@@ -106,11 +110,13 @@ pub struct Leader {
     at: MemberId,
     /// Everybody's link, built anew when a member comes, goes or moves.
     everybody: Arc<[Link]>,
+    /// What goes over shared links.
+    shared: Shared,
 }
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    timers, work, out,
+    timers, work, out, shared,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -150,6 +156,10 @@ enum Timer {
     Rekey,
     /// Something of the key ring.
     Ring,
+    /// The next heartbeat on shared links.
+    Beat,
+    /// Go on with a rekey over shared links.
+    Cast,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -163,6 +173,8 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Linger(cid) => (4, cid.0),
             Self::Rekey => (5, 0),
             Self::Ring => (6, 0),
+            Self::Beat => (16, 0),
+            Self::Cast => (17, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -188,7 +200,9 @@ impl Leader {
         let mut seed = [0; 8];
         cx.rng.fill(&mut seed).map_err(Failure::from)?;
         let (signing, leader_key) = suite.signing_pair(cx.rng).map_err(Failure::from)?;
-        let origin = policy.origin.then(|| Key::new(signing));
+        let signing = Key::new(signing);
+        let beacon = Beacon::new(signing.clone());
+        let origin = policy.origin.then_some(signing);
         let identity = Identity { group, cid: MemberId::LEADER, name: name.clone(), origin };
         let history = limits.view_history;
         let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
@@ -199,6 +213,7 @@ impl Leader {
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
+        let shared = Shared::new(beacon, station.view.version());
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
         // The view is what its events add up to, here as at a member.
@@ -227,6 +242,7 @@ impl Leader {
             work: BTreeSet::new(),
             at: MemberId::LEADER,
             everybody: Arc::new([]),
+            shared,
         })
     }
 
@@ -376,6 +392,9 @@ impl Endpoint for Leader {
             return Ok(());
         }
         self.links.insert(link, info);
+        if info.shared {
+            self.share(now);
+        }
         if self.wanted.answered(info.answers) {
             self.third_party = Some(link);
             // Questions that waited for the link go out now.
@@ -390,8 +409,10 @@ impl Endpoint for Leader {
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        self.out.tick(cx.now);
-        self.links.remove(&link);
+        let now = self.out.tick(cx.now);
+        if self.links.remove(&link).is_some_and(|info| info.shared) {
+            self.share(now);
+        }
         if self.third_party == Some(link) {
             self.third_party = None;
         }

@@ -7,13 +7,14 @@
 //!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
 //! ```
 //!
-//! `frames.rs` holds what an input frame does, `session.rs` what a member knows in a group, `time.rs` what a deadline
-//! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
+//! `frames.rs` holds what an input frame does, `session.rs` what a member knows in a group, `shared.rs` what comes over links
+//! that many listen to, `time.rs` what a deadline does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod frames;
 #[cfg(any(test, feature = "sim"))]
 mod label;
 mod session;
+mod shared;
 mod time;
 
 use alloc::collections::BTreeMap;
@@ -413,6 +414,7 @@ impl Endpoint for Member {
         }
         self.links.insert(link, info);
         if info.shared || !info.proven {
+            self.listen(now, link, info);
             return Ok(());
         }
         // Any link to the leader will do.
@@ -425,6 +427,7 @@ impl Endpoint for Member {
         let now = self.out.tick(cx.now);
         self.links.remove(&link);
         self.unlink(link);
+        self.unlisten(link);
         match self.usable_link() {
             Some(other) => self.relink(now, other),
             // Without room for the wish now, the next timeout tells it.

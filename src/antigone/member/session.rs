@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::antigone::failure::{Evidence, Own};
+use crate::antigone::failure::{Evidence, Hearing, Own};
 use crate::antigone::keys::KeyBlock;
 use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) held: Option<KeyBlock>,
     pub(super) pages: Option<Assembly>,
     pub(super) evidence: Evidence,
+    /// What is heard on shared links.
+    pub(super) hearing: Hearing,
     pub(super) behind: bool,
     pub(super) stale: bool,
     /// When a frame is owed to the leader, and whether it asks for an answer.
@@ -52,6 +54,7 @@ fingerprint!(Session {
     held,
     pages,
     evidence,
+    hearing,
     behind,
     stale,
     owed,
