@@ -123,7 +123,8 @@ After the header come the message's clear fields, then what its guard adds:
 | Boxed | length of the text (4 bytes), the sealed text, tag | the text; header and clear fields as associated data |
 
 *Tag* is a length (2 bytes) from 0 to 32, then that many bytes; *signature* the same, up to {}. The suite says how long
-both are. Sealing keeps the length of the text. A text has at most {MAX_TEXT} bytes, and at most as many as its longest encoding.
+both are. Sealing keeps the length of the text. A text has at most {MAX_TEXT} bytes, and at most as many as its longest
+encoding.
 
 ## Encodings
 
