@@ -59,6 +59,11 @@ fn mark(scene: &Scene) -> usize {
     scene.tap.borrow().frames.len()
 }
 
+/// How many frames members have refused.
+fn refused(scene: &Scene) -> u64 {
+    scene.star.members.iter().map(|member| scene.world.get(*member).unwrap().stats().rejections()).sum()
+}
+
 fn ear(scene: &Scene, node: impl Into<NodeId>) -> Link {
     scene.star.ear(&scene.world, node).unwrap()
 }
@@ -67,7 +72,7 @@ fn ear(scene: &Scene, node: impl Into<NodeId>) -> Link {
 fn a_rekey_of_many_goes_out_in_frames_that_fit() {
     for members in [1, 25, 26, 300] {
         let mut scene = joined(shared(few_rekeys(Views::WithEachKey)), members);
-        let from = mark(&scene);
+        let (from, before) = (mark(&scene), refused(&scene));
         scene.rekey();
         scene.run(PERIOD);
         let frames = since(&scene, from, "RA-R", true);
@@ -90,6 +95,7 @@ fn a_rekey_of_many_goes_out_in_frames_that_fit() {
         // All but the last are full.
         assert!(sizes.iter().rev().skip(1).all(|size| *size > 1_200 - 60));
         assert_eq!(since(&scene, from, "RA-R", false).len(), 0, "nothing was lost, and nobody needs it again");
+        assert_eq!(refused(&scene), before, "frames with blocks for others are no attack");
         scene.all_is_well();
     }
 }

@@ -111,13 +111,12 @@ pub struct Hearing {
 // The budget is a counter of refused input (S10): it makes a flood cheap, and decides nothing else.
 fingerprint!(Hearing { beat, signature, ears } skip { budget });
 
-/// What a heartbeat is to a member. Nothing has changed yet: see [`Hearing::commit`].
+/// A new heartbeat that has verified. Nothing has changed yet: see [`Hearing::commit`].
 #[derive(Debug, Clone, Copy)]
-pub enum Heard<'f> {
-    /// A new one, verified.
-    New(Heartbeat<'f>, Signature),
-    /// The newest one, for the first time over this link.
-    Again,
+pub struct Verified<'f> {
+    /// What it says.
+    pub heartbeat: Heartbeat<'f>,
+    signature: Signature,
 }
 
 /// How often a leader beats, and how many beats may be missed.
@@ -148,7 +147,7 @@ impl Hearing {
     }
 
     /// Checks a heartbeat that came over `link`: group, number, budget, signature, in this order. Counts the signature;
-    /// changes nothing else.
+    /// changes nothing else. `None` is the newest one, for the first time over this link.
     ///
     /// # Errors
     /// [`Reason::Malformed`]; [`Reason::Misdirected`] if the link is not a shared one; [`Reason::Unknown`] of another
@@ -164,7 +163,7 @@ impl Hearing {
         now: Instant,
         link: Link,
         frame: &'f [u8],
-    ) -> Result<Heard<'f>, Reason> {
+    ) -> Result<Option<Verified<'f>>, Reason> {
         let parsed = Heartbeat::parse(frame).map_err(|_| Reason::Malformed)?;
         let (heartbeat, bytes) = (parsed.message, frame.get(parsed.signature).unwrap_or_default());
         let signature = Signature::new(bytes).ok_or(Reason::Malformed)?;
@@ -175,7 +174,7 @@ impl Hearing {
         if heartbeat.beat <= self.beat && checks.on(Check::HeartbeatNumber) {
             // The leader says the same on each of its shared links: that it comes over this one too shows that the link works.
             let again = heartbeat.beat == self.beat && signature == self.signature && ear.beat < heartbeat.beat;
-            return if again { Ok(Heard::Again) } else { Err(Reason::Replayed) };
+            return if again { Ok(None) } else { Err(Reason::Replayed) };
         }
         if now.since(self.budget.since) >= period {
             self.budget = Budget { since: now, spent: 0 };
@@ -188,12 +187,12 @@ impl Hearing {
         if checks.on(Check::HeartbeatSignature) {
             verified?;
         }
-        Ok(Heard::New(heartbeat, signature))
+        Ok(Some(Verified { heartbeat, signature }))
     }
 
     /// Takes in what [`Self::check`] found. Whether the link had been reported as silent.
-    pub fn commit(&mut self, now: Instant, link: Link, heard: &Heard<'_>) -> bool {
-        if let Heard::New(heartbeat, signature) = heard {
+    pub fn commit(&mut self, now: Instant, link: Link, verified: Option<&Verified<'_>>) -> bool {
+        if let Some(Verified { heartbeat, signature }) = verified {
             (self.beat, self.signature) = (heartbeat.beat, *signature);
         }
         let beat = self.beat;

@@ -58,11 +58,8 @@ impl Pair {
         let heard = hearing.check(&*chacha20_poly1305(), *checks, GROUP, key, (PERIOD, 10), now, link, frame);
         assert_eq!(fingerprint_of(hearing, at(0)), before, "checking changes nothing but the budget");
         let heard = heard?;
-        hearing.commit(now, link, &heard);
-        Ok(match heard {
-            Heard::New(heartbeat, _) => heartbeat.beat,
-            Heard::Again => 0,
-        })
+        hearing.commit(now, link, heard.as_ref());
+        Ok(heard.map_or(0, |verified| verified.heartbeat.beat))
     }
 }
 
@@ -143,9 +140,8 @@ fn a_link_is_silent_only_while_the_leader_certainly_lives() {
     pair.hearing.reported(TWO);
     assert_eq!(pair.hearing.next_silent(PACE, at(30)), None, "told once");
     assert_eq!(pair.hearing.next_silent(PACE, at(31)), Some((at(36), ONE)));
-    let heard = Heard::Again;
-    assert!(pair.hearing.commit(at(32), TWO, &heard), "it had been silent");
-    assert!(!pair.hearing.commit(at(33), TWO, &heard));
+    assert!(pair.hearing.commit(at(32), TWO, None), "it had been silent");
+    assert!(!pair.hearing.commit(at(33), TWO, None));
     pair.hearing.closed(ONE);
     pair.hearing.closed(TWO);
     assert_eq!(pair.hearing.next_silent(PACE, at(99)), None);

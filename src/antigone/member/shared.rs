@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::session::{Owed, Session};
 use super::{Member, Phase};
-use crate::antigone::failure::heartbeat::{Heard, Pace};
+use crate::antigone::failure::heartbeat::Pace;
 use crate::antigone::station::Station;
 use crate::endpoint::{Instant, Link, LinkInfo};
 use crate::error::Reason;
@@ -16,7 +16,8 @@ use crate::group::channel::Standing;
 use crate::group::{ChangeRecord, Check, Jitter, ViewError, ViewStep};
 use crate::identity::Epoch;
 use crate::policy::Views;
-use crate::wire::antigone::{Delta, Heartbeat};
+use crate::wire::Message as _;
+use crate::wire::antigone::{Delta, Heartbeat, Rekey};
 
 impl Session {
     /// How often the leader beats on shared links: never, without detection of failures.
@@ -72,10 +73,18 @@ impl Member {
             Phase::In(session) => session.owed,
             _ => None,
         };
+        let shared = self.links.get(&link).is_some_and(|info| info.shared);
+        if let Phase::In(session) = &self.phase
+            && shared
+            && is_for_others(&session.station, &frame)
+        {
+            // Step (2): the own block is in another frame of the same rekey. That is no refusal.
+            return Ok(());
+        }
         let before = owed(&self.phase);
         self.on_rekey(now, frame)?;
         if let Phase::In(session) = &mut self.phase
-            && self.links.get(&link).is_some_and(|info| info.shared)
+            && shared
             && let (None, Some(owed), Some(pace)) = (before, session.owed, session.pace())
             && owed.ask
             && owed.at <= now
@@ -92,17 +101,17 @@ impl Member {
         let pace = session.pace().ok_or(Reason::Misdirected)?;
         let (station, most) = (&session.station, limits.heartbeat_signatures);
         let (suite, checks, budget) = (&*station.suite, limits.checks, (pace.period, most));
-        let heard =
+        let verified =
             session.hearing.check(suite, checks, station.group, &session.leader_key, budget, now, link, frame)?;
-        let step = match &heard {
-            Heard::New(heartbeat, _) => advised_view(station, heartbeat)?,
-            Heard::Again => None,
+        let step = match &verified {
+            Some(verified) => advised_view(station, &verified.heartbeat)?,
+            None => None,
         };
         // Nothing can fail from here on.
-        if session.hearing.commit(now, link, &heard) {
+        if session.hearing.commit(now, link, verified.as_ref()) {
             self.out.event(Event::MulticastHeard { link });
         }
-        let Heard::New(heartbeat, _) = heard else { return Ok(()) };
+        let Some(heartbeat) = verified.map(|verified| verified.heartbeat) else { return Ok(()) };
         let (epoch, view) = (heartbeat.epoch, heartbeat.view);
         if let Some(step) = step {
             self.commit_view(step);
@@ -130,6 +139,14 @@ impl Member {
             self.out.event(Event::MulticastSilent { link });
         }
     }
+}
+
+/// Whether this is a frame of the own group with blocks for others only.
+fn is_for_others(station: &Station, frame: &[u8]) -> bool {
+    Rekey::parse(frame).is_ok_and(|parsed| {
+        let rekey = parsed.message;
+        rekey.group == station.group && rekey.blocks.iter().all(|block| block.cid != station.cid)
+    })
 }
 
 /// The step that a heartbeat's delta makes, if there is one to take: it must not start after the version here, and what is
