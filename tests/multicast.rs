@@ -199,6 +199,49 @@ fn a_dead_channel_is_noticed_and_the_group_goes_on() {
     scene.all_is_well();
 }
 
+/// The channel is there, and not everybody listens to it.
+#[test]
+fn who_does_not_listen_gets_every_block_point_to_point() {
+    let mut scene = joined(shared(Policy::default()), 3);
+    let deaf = scene.star.members[0];
+    let link = ear(&scene, deaf);
+    scene.world.close(link).unwrap();
+    for _ in 0..3 {
+        let from = mark(&scene);
+        scene.rekey();
+        scene.run(PERIOD / 4 + SECOND * 11 / 20 + SOON);
+        let singly = since(&scene, from, "RA-R", false);
+        assert_eq!((singly.len(), singly[0].to), (1, deaf.into()));
+        assert_eq!(scene.member(0).epoch(), scene.leader().epoch());
+        scene.run(SECOND * 6);
+    }
+    assert!(!scene.world.events(deaf).iter().any(|event| matches!(event, Event::MulticastSilent { .. })));
+    scene.all_is_well();
+}
+
+#[test]
+fn of_two_channels_each_shows_by_itself_that_it_works() {
+    let mut scene = joined(shared(Policy::default()), 2);
+    let (first, wire) = (scene.star.members[0], scene.world.multicast(CHANNEL));
+    scene.world.attach(wire, scene.star.leader).unwrap();
+    let other = scene.world.attach(wire, first).unwrap();
+    scene.run(PERIOD * 12);
+    assert!(!scene.world.events(first).iter().any(|event| matches!(event, Event::MulticastSilent { .. })));
+    scene.hold(move |frame, _| frame.wire == wire);
+    scene.run(PERIOD * 5 + SECOND);
+    let silent: Vec<Link> = scene
+        .world
+        .events(first)
+        .iter()
+        .filter_map(|event| match event {
+            Event::MulticastSilent { link } => Some(*link),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(silent, [other]);
+    scene.all_is_well();
+}
+
 #[test]
 fn a_dead_leader_makes_no_channel_silent() {
     let mut scene = joined(shared(Policy::default()), 2);
