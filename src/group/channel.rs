@@ -226,12 +226,12 @@ impl Channel {
     pub fn hear(&self, frame: &mut [u8]) -> Result<Heard, Refused> {
         let (n, clear, text, tag) = match self.side {
             Side::Leader => {
-                let Boxed { message, clear, text, tag, .. } = MemberFrame::parse(frame).map_err(malformed)?;
+                let Boxed { message, clear, text, tag } = MemberFrame::parse(frame).map_err(malformed)?;
                 self.mine(message.group, message.cid)?;
                 (message.n, clear, text, tag)
             }
             Side::Member => {
-                let Boxed { message, clear, text, tag, .. } = LeaderFrame::parse(frame).map_err(malformed)?;
+                let Boxed { message, clear, text, tag } = LeaderFrame::parse(frame).map_err(malformed)?;
                 self.mine(message.group, message.cid)?;
                 (message.n, clear, text, tag)
             }

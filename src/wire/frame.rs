@@ -153,8 +153,6 @@ pub struct Recoded {
     pub text: Range<usize>,
     /// The tag.
     pub tag: Tag,
-    /// Where the signature stands.
-    pub signature: Range<usize>,
 }
 
 /// A frame taken apart without keys: the clear fields, and where the guarded parts are.
@@ -269,11 +267,9 @@ pub trait Message<'a>: Field<'a> + Copy {
         let message = Self::take(&mut reader)?;
         let clear = reader.position();
         let (text, tag) = take_guard(Self::INFO, &mut reader)?;
-        let (tag, signature) = match Self::INFO.guard {
-            Guard::Signed => (Tag::NONE, tag),
-            _ => (Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?, 0..0),
-        };
-        Ok(Boxed { message, clear, text, tag, signature })
+        let tag = if Self::INFO.guard == Guard::Signed { 0..0 } else { tag };
+        let tag = Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?;
+        Ok(Boxed { message, clear, text, tag })
     }
 
     /// Appends header and clear fields.
@@ -418,17 +414,20 @@ pub struct Boxed<M> {
     pub clear: usize,
     /// Where the text stands; empty if the message has no box.
     pub text: Range<usize>,
-    /// The tag; empty if the message has none.
+    /// The tag; empty if the message has none. (For a signature, see [`Self::signature`].)
     pub tag: Tag,
-    /// Where the signature stands; empty if the message has none.
-    pub signature: Range<usize>,
 }
 
 impl<'a, M: Message<'a>> Boxed<M> {
     /// The clear fields encoded again, beside the places of the rest.
     pub fn recode(&self) -> Recoded {
-        let (text, signature) = (self.text.clone(), self.signature.clone());
-        Recoded { clear: to_vec(&self.message), end: self.clear, text, tag: self.tag, signature }
+        Recoded { clear: to_vec(&self.message), end: self.clear, text: self.text.clone(), tag: self.tag }
+    }
+
+    /// The signature of a signed message that was decoded from `frame`; empty if the message has none.
+    pub fn signature(&self, frame: &[u8]) -> Signature {
+        let place = if M::INFO.guard == Guard::Signed { frame.get(self.clear..) } else { None };
+        place.and_then(|place| Signature::decode(place).ok()).unwrap_or(Signature::NONE)
     }
 }
 

@@ -165,8 +165,7 @@ impl Hearing {
         frame: &'f [u8],
     ) -> Result<Option<Verified<'f>>, Reason> {
         let parsed = Heartbeat::parse(frame).map_err(|_| Reason::Malformed)?;
-        let (heartbeat, bytes) = (parsed.message, frame.get(parsed.signature).unwrap_or_default());
-        let signature = Signature::new(bytes).ok_or(Reason::Malformed)?;
+        let (heartbeat, signature) = (parsed.message, parsed.signature(frame));
         let ear = self.ears.get(&link).ok_or(Reason::Misdirected)?;
         if heartbeat.group != group {
             return Err(Reason::Unknown);
