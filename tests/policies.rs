@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use sodality::event::{Cause, Causes};
 use sodality::policy::{Policy, Protection, Views};
+use sodality::sim::star::StarConfig;
 use sodality::sim::{Chaos, Faults, LinkConfig, Schedule, Stop, World};
 use star::{SECOND, all_hear_all, config, everybody, explain, group, persist, seeds, settled, traffic};
 
 const CHAOS: Duration = Duration::from_secs(30);
 
-/// As in `liveness`.
-const T: Duration = Duration::from_secs(65);
+/// As in `liveness`, and a quarter period in which an answer to a rekey by multicast may wait.
+const T: Duration = Duration::from_secs(65 + 2);
 
 fn all() -> Vec<Policy> {
     let mut all = Vec::new();
@@ -40,8 +41,8 @@ fn all() -> Vec<Policy> {
     all
 }
 
-fn recovers(world: &mut World, policy: &Policy, link: LinkConfig) -> Result<(), Stop> {
-    let star = group(world, config(policy.clone(), link), 3)?;
+fn recovers(world: &mut World, policy: &Policy, link: LinkConfig, multicast: Option<LinkConfig>) -> Result<(), Stop> {
+    let star = group(world, StarConfig { multicast, ..config(policy.clone(), link) }, 3)?;
     persist(world, &star, CHAOS + T)?;
     let nodes = everybody(&star);
     let mut mortal = nodes.clone();
@@ -78,7 +79,11 @@ fn every_policy_recovers_from_faults() {
                 _ => LinkConfig::DATAGRAM.faults(Faults::HARSH),
             };
             let mut world = World::new(seed + 1_000 * number as u64);
-            if let Err(stop) = recovers(&mut world, policy, link.delay(SECOND / 100, SECOND / 100)) {
+            let link = link.delay(SECOND / 100, SECOND / 100);
+            // Every third run has a multicast channel, as bad as a datagram link.
+            let channel = LinkConfig { max_frame: link.max_frame, ..LinkConfig::DATAGRAM.faults(Faults::HARSH) };
+            let multicast = (seed % 3 == 0).then_some(channel);
+            if let Err(stop) = recovers(&mut world, policy, link, multicast) {
                 println!("{policy:?}");
                 explain(&world, &stop);
             }
