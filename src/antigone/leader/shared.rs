@@ -1,6 +1,6 @@
-//! Links that many listen to (RA §4.3, §4.4; report §2.2.5): a rekey goes out there once, with the blocks of all, a frame a poll; and once
-//! a period a signed heartbeat. Whoever does not show the epoch in time gets its block point to point, as always: a flow
-//! on a shared link never is the only one (R47).
+//! Links that many listen to (RA §4.3, §4.4; report §2.2.5): a rekey goes out there once, with the blocks of all, a frame a
+//! poll; and once a period a signed heartbeat. Whoever does not show the epoch in time gets its block point to point, as
+//! always: a flow on a shared link never is the only one (R47).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
