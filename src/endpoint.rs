@@ -142,7 +142,8 @@ pub struct LinkInfo {
     pub reliable: bool,
     /// The peer's address has been shown to be its own (TCP, QUIC, a cookie over UDP).
     pub proven: bool,
-    /// A multicast channel: frames come from anybody who listens there.
+    /// A multicast channel: frames come from anybody who listens there. A leader sends rekeys and heartbeats to all over it,
+    /// and nothing that one member alone needs (RA §4.3, §4.4).
     pub shared: bool,
     /// The wish that this link answers: the ticket of [`Event::LinkWanted`].
     pub answers: Option<LinkTicket>,
@@ -256,6 +257,8 @@ pub enum Due {
     KeyRepeat,
     /// The next poll (heartbeat) is due.
     Poll,
+    /// A heartbeat on shared links goes out, or one is missing.
+    Heartbeat,
     /// Evidence that the key is current is about to be too old.
     Staleness,
     /// The peer has been silent for too long.

@@ -156,6 +156,18 @@ pub enum Event {
         last: Epoch,
     },
 
+    /// (Member) The leader lives, and nothing of what it says on this shared link arrives here (R47). The group goes on
+    /// over the link to the leader alone.
+    MulticastSilent {
+        /// The shared link.
+        link: Link,
+    },
+    /// (Member) The leader is heard again on this shared link.
+    MulticastHeard {
+        /// The shared link.
+        link: Link,
+    },
+
     /// A message to the group.
     Data(Message),
 

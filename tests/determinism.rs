@@ -24,7 +24,7 @@ fn link(faults: Faults) -> LinkConfig {
 
 /// Joins, talk, a leave and a return, over bad links.
 fn session(world: &mut World, suite: Arc<dyn Suite>, faults: Faults) -> Result<Star, Stop> {
-    let mut config = StarConfig { link: link(faults), ..StarConfig::new(suite) };
+    let mut config = StarConfig { link: link(faults), multicast: Some(link(faults)), ..StarConfig::new(suite) };
     config.policy.frame_limit = 4096;
     let star = Star::add(world, config, 4)?;
     star.join_always(world)?;

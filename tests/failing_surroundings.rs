@@ -19,7 +19,7 @@ use sodality::group::Limits;
 use sodality::identity::Name;
 use sodality::sim::check::{EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, ViewsAgree};
 use sodality::sim::star::{self, LEADER, Star, StarConfig};
-use sodality::sim::{Checker, FailingEntropy, Input, Moment, Node, NodeId, Observed, SimRng, Stop, World};
+use sodality::sim::{Checker, FailingEntropy, Input, LinkConfig, Moment, Node, NodeId, Observed, SimRng, Stop, World};
 use sodality::transfer::{ObjectId, Source, SourceError, TransferError, digest_of};
 use sodality::ttp::ThirdParty;
 
@@ -137,10 +137,15 @@ fn build(world: &mut World, suites: &Suites) -> Result<Star, Stop> {
     world.set_address(Peer::ThirdParty, third, config.link);
     world.set_address(Peer::Leader(Name::new(LEADER).unwrap()), leader, config.link);
     config.suite = members.suite();
-    let mut star = Star { config, third_party: third, leader, members: Vec::new() };
+    // Rekeys go to all at once, and there are heartbeats: they fail too.
+    let channel = Some(world.multicast(LinkConfig::DATAGRAM.max_frame(65_536)));
+    let mut star = Star { config, third_party: third, leader, members: Vec::new(), multicast: channel };
+    star.attach(world, leader)?;
     for name in ["m1", "m2", "m3"] {
         let machine = again(|| star::member_machine(&star.config, name));
-        star.members.push(world.add(name, machine)?);
+        let member = world.add(name, machine)?;
+        star.members.push(member);
+        star.attach(world, member)?;
     }
     Ok(star)
 }

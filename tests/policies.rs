@@ -11,6 +11,7 @@ use std::time::Duration;
 use sodality::event::Cause;
 use sodality::policy::Policy;
 use sodality::sim::check::Counts;
+use sodality::sim::star::StarConfig;
 use sodality::sim::{Chaos, Faults, LinkConfig, Schedule, Stop, World};
 use star::{
     SECOND, all_hear_all, bound, config, every_policy, everybody, explain, persist, report, seeds, settled, traffic,
@@ -19,8 +20,13 @@ use star::{
 
 const CHAOS: Duration = Duration::from_secs(30);
 
-fn recovers(world: &mut World, policy: &Policy, link: LinkConfig) -> Result<Counts, Stop> {
-    let config = config(policy.clone(), link);
+fn recovers(
+    world: &mut World,
+    policy: &Policy,
+    link: LinkConfig,
+    multicast: Option<LinkConfig>,
+) -> Result<Counts, Stop> {
+    let config = StarConfig { multicast, ..config(policy.clone(), link) };
     // Without failure detection a lost question is asked again at a falling pace, and nothing else waits longer.
     let time = bound(&config);
     let (star, goals) = watched(world, config, 3)?;
@@ -61,7 +67,11 @@ fn every_policy_recovers_from_faults() {
                 _ => LinkConfig::DATAGRAM.faults(Faults::HARSH),
             };
             let mut world = World::new(seed + 1_000 * number as u64);
-            match recovers(&mut world, policy, link.delay(SECOND / 100, SECOND / 100)) {
+            let link = link.delay(SECOND / 100, SECOND / 100);
+            // Every third run has a multicast channel, as bad as a datagram link.
+            let channel = LinkConfig { max_frame: link.max_frame, ..LinkConfig::DATAGRAM.faults(Faults::HARSH) };
+            let multicast = (seed % 3 == 0).then_some(channel);
+            match recovers(&mut world, policy, link, multicast) {
                 Ok(seen) => counts = counts.and(seen),
                 Err(stop) => {
                     println!("{policy:?}");

@@ -21,7 +21,7 @@ use sodality::antigone::{Access, Leader, Member};
 use sodality::crypto::{Suite, chacha20_poly1305};
 use sodality::endpoint::{Cx, Endpoint, Instant, Link, Wake};
 use sodality::error::Reason;
-use sodality::event::{Causes, EndReason, Event, JoinFailure};
+use sodality::event::{Cause, Causes, EndReason, Event, JoinFailure};
 use sodality::fingerprint::Fingerprint;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::{EjectRequests, OnSilence, Policy, Protection, Views};
@@ -167,6 +167,10 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("RA-D", "M in (None)", "pra"),
     ("RA-D", "M in (None, hidden)", "pra"),
     ("RA-D", "M stale (Both, signed)", "pra"),
+    ("RA-H", "M behind", "pkra"),
+    ("RA-H", "M ending", "pr"),
+    ("RA-H", "M idle", "pr"),
+    ("RA-H", "M in", "pkra"),
     ("RA-J1", "L deciding", "pra"),
     ("RA-J1", "L member", "pra"),
     ("RA-J1", "L offered", "pra"),
@@ -479,6 +483,34 @@ fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
             }
         }
     }
+    // Heartbeats on a shared link: to members that are in, behind, on their way out, and gone.
+    let channel = |config: &mut StarConfig| {
+        config.policy.rekey_on = Causes::of(Cause::Leave);
+        config.policy.views = Views::BestEffort;
+    };
+    play(&catcher, channel, three, |world, star| {
+        join(world, star, 0)?;
+        join(world, star, 1)?;
+        world.run_for(SECOND * 3)?;
+        let wire = world.multicast(LinkConfig::DATAGRAM.max_frame(65_536));
+        world.attach(wire, star.leader)?;
+        world.attach(wire, star.members[0])?;
+        join(world, star, 2)?;
+        world.run_for(SECOND * 6)?;
+        let at = star.members[0].id;
+        world.with(star.leader, |leader, cx| leader.rekey(cx))?.unwrap();
+        world.set_adversary(DropMatching(move |frame: &InTransit, tables: &Tables| {
+            frame.to == at && tables.id(&frame.bytes) == "RA-R"
+        }));
+        world.run_for(SECOND * 11)?;
+        world.set_adversary(DropMatching(move |frame: &InTransit, tables: &Tables| {
+            frame.from == at && tables.id(&frame.bytes) == "RA-CM"
+        }));
+        world.with(star.members[0], |member, cx| member.leave(cx))?.unwrap();
+        world.run_for(SECOND * 6)?;
+        world.retire_adversary();
+        world.run_for(SECOND * 12)
+    });
     // No detection, no rekey on join: other paths of the same.
     let lax = |policy: &mut Policy| {
         *policy = Policy { detection: None, views: Views::WithEachKey, rekey_on: Causes::NONE, ..Policy::default() };

@@ -49,7 +49,10 @@ fn listen(policy: Policy) -> Heard {
     let mut world = World::new(SEED);
     let ears = shared(Recorder::default());
     world.set_adversary(ears.clone());
-    let star = Star::add(&mut world, StarConfig { policy, ..StarConfig::new(record.suite()) }, 3).unwrap();
+    // What goes to all at once is heard too.
+    let multicast = Some(LinkConfig::DATAGRAM.max_frame(65_536));
+    let config = StarConfig { policy, multicast, ..StarConfig::new(record.suite()) };
+    let star = Star::add(&mut world, config, 3).unwrap();
     if let Err(stop) = talk(&mut world, &star) {
         panic!("{stop}\n{}", world.trace().tail(60));
     }
@@ -174,7 +177,9 @@ fn eventful(suite: Arc<dyn Suite>, seed: u64, policy: Policy) -> World {
     let run = || -> Result<(), Stop> {
         let faults = Faults { corrupt: 0, ..Faults::HARSH };
         let link = LinkConfig::DATAGRAM.max_frame(65_536).faults(faults);
-        let star = Star::add(&mut world, StarConfig { link, policy, ..StarConfig::new(suite) }, 3)?;
+        // Every other run has a multicast channel: blocks then go out in frames of many, and again in frames of one.
+        let multicast = seed.is_multiple_of(2).then_some(link);
+        let star = Star::add(&mut world, StarConfig { link, policy, multicast, ..StarConfig::new(suite) }, 3)?;
         let config = star.config.clone();
         for (member, name) in star.members.iter().zip(["m1", "m2", "m3"]) {
             let config = config.clone();

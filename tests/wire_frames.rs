@@ -86,7 +86,7 @@ fn lists_are_the_same_before_and_after_the_wire() {
 }
 
 #[test]
-fn open_and_tagged_messages_parse() {
+fn open_tagged_and_signed_messages_parse() {
     let digest = Digest::new(&[5; 32]).unwrap();
     let common = Common {
         epoch: Epoch(9),
@@ -123,6 +123,23 @@ fn open_and_tagged_messages_parse() {
     assert_eq!((parsed.message, parsed.tag), (join, tag()));
     assert_eq!(&frame[..parsed.clear], covered, "the tag covers header and clear fields, and nothing else");
     assert_eq!(frame.len(), parsed.clear + 2 + 16);
+
+    let (group, view_digest) = (Instance([1; 16]), digest);
+    let heartbeat = Heartbeat { group, beat: 7, epoch: Epoch(3), view: Version(4), view_digest, delta: Delta::Fetch };
+    let mut frame = BytesMut::from(&b"before"[..]);
+    let refused = heartbeat.put_signed(HEADER, &mut frame, |_| Err(Failure::Suite));
+    assert_eq!((refused, &frame[..]), (Err(Failure::Suite), &b"before"[..]), "a failure leaves nothing behind");
+    let mut covered = Vec::new();
+    let put = heartbeat.put_signed(HEADER, &mut frame, |bytes| {
+        covered = bytes.to_vec();
+        Ok::<_, Failure>(Signature::new(&[9; 64]).unwrap())
+    });
+    assert_eq!(put, Ok(()));
+    let frame = &frame[6..];
+    let parsed = Heartbeat::parse(frame).unwrap();
+    assert_eq!((parsed.message, parsed.tag.is_empty()), (heartbeat, true));
+    assert_eq!(&frame[..parsed.clear], covered, "the signature covers header and clear fields");
+    assert_eq!((parsed.signature(frame).as_bytes(), frame.len()), (&[9; 64][..], parsed.clear + 2 + 64));
 }
 
 #[test]

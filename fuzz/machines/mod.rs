@@ -167,7 +167,9 @@ impl<M: Subject> Scene<M> {
         world.trace_mut().keep(0);
         let link = LinkConfig::DATAGRAM.faults(Faults { loss: 50, duplicate: 50, ..Faults::NONE });
         let policy = Policy { frame_limit: 1_200, ..Policy::default() };
-        let star = Star::add(&mut world, StarConfig { policy, link, ..StarConfig::new(yielding()) }, 2)?;
+        let multicast = Some(link);
+        let config = StarConfig { policy, link, multicast, ..StarConfig::new(yielding()) };
+        let star = Star::add(&mut world, config, 2)?;
         let node = M::node(&star);
         let scene = Scene { snapshots: Vec::new(), frames: Vec::new(), links: Vec::new() };
         let witness = shared(Witness { node, scene });

@@ -38,6 +38,14 @@ pub enum Check {
     EjectRight = 14,
     /// A request to eject names the number of its target, and hits no later incarnation of the name (A13).
     EjectTarget = 15,
+    /// A heartbeat on a shared link has a higher number than all before (R47).
+    HeartbeatNumber = 24,
+    /// So many signatures of heartbeats are looked at in a period, and no more (R5).
+    HeartbeatBudget = 25,
+    /// A heartbeat is signed by the leader (A22, X8).
+    HeartbeatSignature = 26,
+    /// A heartbeat moves no clock (A16, A17). Off: it is evidence that the leader lives and that its epoch is current.
+    HeartbeatAdvice = 27,
     // Those that only the goals need are numbered from 32 on: the numbers between are free for checks of rules to come.
     /// The third party's answer opens under the key of this question (A4, R29). Off: it is taken as it stands.
     AnswerBox = 32,
@@ -57,7 +65,7 @@ pub enum Check {
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -81,6 +89,10 @@ impl Check {
         Self::ChannelBox,
         Self::RecordOrder,
         Self::BlockBox,
+        Self::HeartbeatNumber,
+        Self::HeartbeatBudget,
+        Self::HeartbeatSignature,
+        Self::HeartbeatAdvice,
     ];
 
     /// Where the specification demands it.
@@ -108,6 +120,8 @@ impl Check {
             Self::ChannelBox => "RA §4.2, receiver",
             Self::RecordOrder => "RA §4.2 (4)",
             Self::BlockBox => "RA §4.4, A on RA-R (3)",
+            Self::HeartbeatNumber | Self::HeartbeatBudget | Self::HeartbeatSignature => "RA §4.3, A on RA-H",
+            Self::HeartbeatAdvice => "RA §4.3, RA-H",
         }
     }
 }

@@ -42,6 +42,9 @@ pub struct Limits {
     /// Early frames opened in one call of `handle_timeout`.
     pub early_at_once: usize,
 
+    /// Signatures of heartbeats on shared links that a member looks at in a period.
+    pub heartbeat_signatures: u32,
+
     /// Records that wait for acknowledgement on one channel. A member that lets them pile up is taken as failed (R30).
     pub records: usize,
     /// Requests to eject that wait for the application's decision.
@@ -89,6 +92,7 @@ impl Default for Limits {
             early_frames: 64,
             early_bytes: 256 * 1024,
             early_at_once: 8,
+            heartbeat_signatures: 10,
             records: 16,
             ejection_questions: 64,
             decision_time: Duration::from_secs(60),

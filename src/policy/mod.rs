@@ -76,8 +76,7 @@ pub enum Views {
     Hidden,
     /// With each key.
     WithEachKey,
-    /// With each key, and with each heartbeat on shared links. There are no such heartbeats yet: until then it is
-    /// [`Self::WithEachKey`].
+    /// With each key, and with each heartbeat on shared links. Where there is no such link it is [`Self::WithEachKey`].
     BestEffort,
     /// With each key, and no key is installed without it: the roster is exactly those who can hold the key.
     Exact,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::DecodeError;
-use crate::wire::field::Tag;
+use crate::wire::field::{Signature, Tag};
 use crate::wire::frame::{Dissected, HEADER_BYTES};
 use crate::wire::{Field, Guard, MessageInfo, Value};
 
@@ -118,6 +118,14 @@ impl Draft {
         tag(&self.covered()).map(|tag| self.assemble(&[], tag.as_bytes()))
     }
 
+    /// The frame with a signature that `sign` makes of what it covers; the message's label goes in front of that.
+    ///
+    /// # Errors
+    /// That of `sign`.
+    pub fn signed<E>(&self, sign: impl FnOnce(&[u8]) -> Result<Signature, E>) -> Result<Bytes, E> {
+        sign(&self.covered()).map(|signature| self.assemble(&[], signature.as_bytes()))
+    }
+
     /// The frame with its text sealed by `seal`, which gets the associated data and the text to seal in place.
     ///
     /// # Errors
@@ -134,8 +142,10 @@ impl Draft {
             out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
             out.extend_from_slice(text);
         }
-        if let (true, Some(tag)) = (self.info.guard != Guard::Open, Tag::new(tag)) {
-            tag.put(&mut out);
+        match (self.info.guard, Tag::new(tag), Signature::new(tag)) {
+            (Guard::Boxed | Guard::Tagged, Some(tag), _) => tag.put(&mut out),
+            (Guard::Signed, _, Some(signature)) => signature.put(&mut out),
+            _ => {}
         }
         out.freeze()
     }

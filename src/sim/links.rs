@@ -181,6 +181,11 @@ impl World {
         self.links.get(&link).map(|end| end.node)
     }
 
+    /// The wire that a link is an end of.
+    pub fn wire_of(&self, link: Link) -> Option<WireId> {
+        self.links.get(&link).map(|end| end.wire)
+    }
+
     /// Loses (or no longer loses) all that is sent from this end of a datagram link: one direction of it.
     ///
     /// # Errors

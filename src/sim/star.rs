@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::net::LinkConfig;
+use super::net::{LinkConfig, WireId};
 use super::step::{Stop, Why};
-use super::world::{Moment, Node, World};
+use super::world::{Moment, Node, NodeId, World};
 use crate::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret, Suite};
-use crate::endpoint::Cx;
+use crate::endpoint::{Cx, Link};
 use crate::error::CommandError;
 use crate::event::{Event, Peer, Port};
 use crate::group::Limits;
@@ -34,6 +34,8 @@ pub struct StarConfig {
     pub limits: Limits,
     /// What links are like.
     pub link: LinkConfig,
+    /// What the multicast channel is like on which the leader and all members listen, if there is one.
+    pub multicast: Option<LinkConfig>,
 }
 
 impl StarConfig {
@@ -46,6 +48,7 @@ impl StarConfig {
             floor: Floor::none(),
             limits: Limits::default(),
             link: LinkConfig::STREAM,
+            multicast: None,
         }
     }
 }
@@ -61,6 +64,8 @@ pub struct Star {
     pub leader: Node<Leader>,
     /// The members.
     pub members: Vec<Node<Member>>,
+    /// The multicast channel, if there is one.
+    pub multicast: Option<WireId>,
 }
 
 /// The name of the leader.
@@ -158,7 +163,9 @@ impl Star {
         let leader = world.add(LEADER, machine.map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?)?;
         world.set_address(Peer::ThirdParty, third_party, config.link);
         world.set_address(Peer::Leader(name(LEADER)), leader, config.link);
-        let mut star = Self { config, third_party, leader, members: Vec::new() };
+        let multicast = config.multicast.map(|config| world.multicast(config));
+        let mut star = Self { config, third_party, leader, members: Vec::new(), multicast };
+        star.attach(world, leader)?;
         for member in members {
             star.add_member(world, member)?;
         }
@@ -174,7 +181,22 @@ impl Star {
             member_machine(&self.config, member).map_err(|error| world.stop(None, Why::Scenario(error.to_string())))?;
         let node = world.add(member, machine)?;
         self.members.push(node);
+        self.attach(world, node)?;
         Ok(node)
+    }
+
+    /// Lets a node listen on the multicast channel, if there is one. (One that restarts listens again by itself.)
+    ///
+    /// # Errors
+    /// As [`World::attach`].
+    pub fn attach(&self, world: &mut World, node: impl Into<NodeId>) -> Result<Option<Link>, Stop> {
+        self.multicast.map(|wire| world.attach(wire, node)).transpose()
+    }
+
+    /// The link of a node on the multicast channel.
+    pub fn ear(&self, world: &World, node: impl Into<NodeId>) -> Option<Link> {
+        let links = world.links_of(node);
+        links.into_iter().find(|link| world.wire_of(*link) == self.multicast && self.multicast.is_some())
     }
 
     /// Lets everybody ask to join, and again whenever a join or a session comes to nothing.

@@ -1,7 +1,6 @@
 //! The messages of the repaired Antigone (RA §3), declared once each.
 //!
-//! What is specified but has no message here yet: RA-H (signed heartbeat on shared links), and the records `wrap` and
-//! `wrapped`; their codes are kept free.
+//! What is specified but has no message here yet: the records `wrap` and `wrapped`; their codes are kept free.
 
 use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
@@ -102,6 +101,23 @@ messages! {
         common: Nested<'a, Common<'a>, MAX_COMMON>,
         /// The blocks, by rising member number.
         blocks: List<'a, Block, MAX_BLOCKS, true>,
+    }
+
+    /// The leader's heartbeat on shared links, signed with the key that RA-J2 names. It is advice: it moves no clock.
+    0x08 "RA-H" Leader => Members, Signed
+    struct Heartbeat<'a> {
+        /// The group instance.
+        group: Instance,
+        /// Its number in this instance, from 1.
+        beat: u64,
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// The version of the view.
+        view: Version,
+        /// The digest of the view.
+        view_digest: Digest,
+        /// How the view has changed since the epoch began (view class best effort), or that it is fetched.
+        delta: Delta<'a>,
     }
 
     /// A message to the group.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `Open` | nothing | nothing: each part guards itself |
 //! | `Tagged` | a tag | header and clear fields |
+//! | `Signed` | a signature | a label of the message's own, then header and clear fields |
 //! | `Boxed` | text behind a length of four bytes, then a tag | the text; header and clear fields as associated data |
 //!
 //! The header is version, system, edition, suite, message type, a byte each. It is part of what every guard covers, so
@@ -15,7 +16,7 @@ use core::ops::Range;
 use bytes::{BufMut, BytesMut};
 
 use super::WIRE_VERSION;
-use super::field::{Field, Reader, Tag, put_opaque, to_vec};
+use super::field::{Field, Reader, Signature, Tag, put_opaque, to_vec};
 use super::shape::{Shape, Value};
 use crate::crypto::SuiteId;
 use crate::error::DecodeError;
@@ -84,6 +85,8 @@ pub enum Guard {
     Open,
     /// A tag over all before it.
     Tagged,
+    /// A signature over a label of the message's own and all before it.
+    Signed,
     /// A box: text and tag, with all before them as associated data.
     Boxed,
 }
@@ -159,7 +162,7 @@ pub struct Dissected {
     pub clear: Value,
     /// Where the text stands (boxed messages).
     pub text: Range<usize>,
-    /// Where the tag's bytes stand, without their length.
+    /// Where the bytes of the tag, or of the signature, stand, without their length.
     pub tag: Range<usize>,
 }
 
@@ -176,7 +179,7 @@ impl MessageInfo {
         Ok(Dissected { clear, text, tag })
     }
 
-    /// A frame of this type from its parts: clear fields and tag as encoded, text as sealed. The inverse of
+    /// A frame of this type from its parts: clear fields and tag (or signature) as encoded, text as sealed. The inverse of
     /// [`Self::dissect`]. Nothing is checked; what the guard does not have is left out.
     pub fn compose(&self, header: Header, clear: &[u8], text: &[u8], tag: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::with_capacity(HEADER_BYTES + clear.len() + text.len() + tag.len() + 6);
@@ -197,6 +200,7 @@ impl MessageInfo {
         let guard = match self.guard {
             Guard::Open => 0,
             Guard::Tagged => 2 + Tag::MAX,
+            Guard::Signed => 2 + Signature::MAX,
             Guard::Boxed => 4 + self.max_text() + 2 + Tag::MAX,
         };
         HEADER_BYTES + self.clear.max_len() + guard
@@ -230,14 +234,19 @@ fn take_guard(info: &MessageInfo, reader: &mut Reader<'_>) -> Result<(Range<usiz
             let text = reader.payload(info.max_text())?;
             reader.position() - text.len()..reader.position()
         }
-        Guard::Open | Guard::Tagged => end..end,
+        Guard::Open | Guard::Tagged | Guard::Signed => end..end,
     };
-    let tag = match info.guard {
-        Guard::Boxed | Guard::Tagged => {
-            let tag = reader.opaque(0, Tag::MAX)?;
+    let longest = match info.guard {
+        Guard::Boxed | Guard::Tagged => Some(Tag::MAX),
+        Guard::Signed => Some(Signature::MAX),
+        Guard::Open => None,
+    };
+    let tag = match longest {
+        Some(longest) => {
+            let tag = reader.opaque(0, longest)?;
             reader.position() - tag.len()..reader.position()
         }
-        Guard::Open => end..end,
+        None => end..end,
     };
     reader.finish()?;
     Ok((text, tag))
@@ -258,6 +267,7 @@ pub trait Message<'a>: Field<'a> + Copy {
         let message = Self::take(&mut reader)?;
         let clear = reader.position();
         let (text, tag) = take_guard(Self::INFO, &mut reader)?;
+        let tag = if Self::INFO.guard == Guard::Signed { 0..0 } else { tag };
         let tag = Tag::new(frame.get(tag).unwrap_or_default()).ok_or(DecodeError::Length)?;
         Ok(Boxed { message, clear, text, tag })
     }
@@ -289,6 +299,29 @@ pub trait Message<'a>: Field<'a> + Copy {
         self.put_clear(header, out);
         match tag(out.get(start..).unwrap_or_default()) {
             Ok(tag) => tag.put(out),
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::put_tagged`], for a signed message; `sign` puts the message's label in front of what it is given.
+    ///
+    /// # Errors
+    /// That of `sign`.
+    fn put_signed<E>(
+        &self,
+        header: Header,
+        out: &mut BytesMut,
+        sign: impl FnOnce(&[u8]) -> Result<Signature, E>,
+    ) -> Result<(), E> {
+        debug_assert!(Self::INFO.guard == Guard::Signed);
+        let start = out.len();
+        self.put_clear(header, out);
+        match sign(out.get(start..).unwrap_or_default()) {
+            Ok(signature) => signature.put(out),
             Err(error) => {
                 out.truncate(start);
                 return Err(error);
@@ -377,11 +410,11 @@ pub trait Message<'a>: Field<'a> + Copy {
 pub struct Boxed<M> {
     /// The clear fields.
     pub message: M,
-    /// How many bytes the guard covers as associated data (boxed) or at all (tagged): header and clear fields.
+    /// How many bytes the guard covers as associated data (boxed) or at all (tagged, signed): header and clear fields.
     pub clear: usize,
     /// Where the text stands; empty if the message has no box.
     pub text: Range<usize>,
-    /// The tag; empty if the message has none.
+    /// The tag; empty if the message has none. (For a signature, see [`Self::signature`].)
     pub tag: Tag,
 }
 
@@ -389,6 +422,12 @@ impl<'a, M: Message<'a>> Boxed<M> {
     /// The clear fields encoded again, beside the places of the rest.
     pub fn recode(&self) -> Recoded {
         Recoded { clear: to_vec(&self.message), end: self.clear, text: self.text.clone(), tag: self.tag }
+    }
+
+    /// The signature of a signed message that was decoded from `frame`; empty if the message has none.
+    pub fn signature(&self, frame: &[u8]) -> Signature {
+        let place = if M::INFO.guard == Guard::Signed { frame.get(self.clear..) } else { None };
+        place.and_then(|place| Signature::decode(place).ok()).unwrap_or(Signature::NONE)
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::WIRE_VERSION;
+use super::field::Signature;
 use super::frame::{Guard, HEADER_BYTES, Header, MAX_TEXT, MessageInfo};
 use super::mutate::{chosen, part_shape};
 use super::shape::{Content, Shape, Value, VariantShape};
@@ -118,10 +119,12 @@ After the header come the message's clear fields, then what its guard adds:
 | --- | --- | --- |
 | Open | nothing | nothing: the parts guard themselves |
 | Tagged | tag | header and clear fields |
+| Signed | signature | a label of the message's own, then header and clear fields |
 | Boxed | length of the text (4 bytes), the sealed text, tag | the text; header and clear fields as associated data |
 
-*Tag* is a length (2 bytes) from 0 to 32, then that many bytes. The suite says how long tags are. Sealing keeps the
-length of the text. A text has at most {MAX_TEXT} bytes, and at most as many as its longest encoding.
+*Tag* is a length (2 bytes) from 0 to 32, then that many bytes; *signature* the same, up to {}. The suite says how long
+both are. Sealing keeps the length of the text. A text has at most {MAX_TEXT} bytes, and at most as many as its longest
+encoding.
 
 ## Encodings
 
@@ -145,6 +148,7 @@ In the tables a dot goes into a structure, `[]` into the items of a list, and `=
         SuiteId::AES_128_GCM.0,
         SuiteId::AES_256_GCM.0,
         SuiteId::CHACHA20_POLY1305.0,
+        Signature::MAX,
     ));
 }
 
@@ -301,8 +305,9 @@ pub fn dump(info: &MessageInfo, record: &Recorded) -> Result<String, DecodeError
     if info.guard != Guard::Open {
         let start = parts.tag.start;
         let meaning = format!("{} bytes", parts.tag.len());
-        line(start - 2, part(frame, start - 2, start), "length of the tag", &meaning, &mut out);
-        line(start, part(frame, start, parts.tag.end), "tag", "", &mut out);
+        let name = if info.guard == Guard::Signed { "signature" } else { "tag" };
+        line(start - 2, part(frame, start - 2, start), &format!("length of the {name}"), &meaning, &mut out);
+        line(start, part(frame, start, parts.tag.end), name, "", &mut out);
     }
     if let (Some(shape), Some(text)) = (info.body, &record.opened) {
         let value = Value::read("text", shape, text)?;

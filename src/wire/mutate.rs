@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::antigone;
 use super::field::{Field, to_vec};
-use super::frame::{HEADER_BYTES, MessageInfo};
+use super::frame::{Guard, HEADER_BYTES, MessageInfo};
 use super::policy::PolicyForm;
 use super::shape::{Content, Shape, Value, VariantShape};
 use super::shared::Change;
@@ -437,7 +437,11 @@ pub fn exercise_frame(info: &MessageInfo, bytes: &[u8]) -> bool {
     assert_eq!(taken.clear.range, HEADER_BYTES..typed.end, "{}", info.id);
     assert_eq!(Some(&*taken.clear.to_bytes()), clear, "{}: taken apart, but put together otherwise", info.id);
     assert_eq!(typed.text, taken.text, "{}", info.id);
-    assert_eq!(bytes.get(taken.tag), Some(typed.tag.as_bytes()), "{}", info.id);
+    if info.guard == Guard::Signed {
+        assert_eq!((typed.end + 2..bytes.len(), typed.tag.is_empty()), (taken.tag, true), "{}", info.id);
+    } else {
+        assert_eq!(bytes.get(taken.tag), Some(typed.tag.as_bytes()), "{}", info.id);
+    }
     assert!(bytes.len() <= info.max_len(), "{}: longer than its longest", info.id);
     true
 }

@@ -47,6 +47,12 @@ fn tagged<'a, M: Message<'a>>(message: &M) -> Recorded {
     Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
 }
 
+fn signed<'a, M: Message<'a>>(message: &M) -> Recorded {
+    let mut out = BytesMut::new();
+    message.put_signed(HEADER, &mut out, |_| Ok::<_, Failure>(filler!(Signature, 0xb0, 64))).unwrap();
+    Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
+}
+
 fn boxed<'a, 'b, M: Message<'a>>(message: &M, text: &impl Field<'b>) -> Recorded {
     let mut out = BytesMut::new();
     message.put_boxed(HEADER, &mut out, |out| text.put(out), |_, _| Ok::<_, Failure>(tag())).unwrap();
@@ -104,7 +110,15 @@ pub(crate) fn handmade() -> Vec<Recorded> {
     let block = |cid| Block { cid: MemberId(cid), key: filler!(SealedKey, 0x80, 32), tag: tag() };
     let blocks = [block(1), block(3)];
     let rekey = open(&Rekey { group, common: Nested::new(&common).unwrap(), blocks: List::of(&blocks) });
+    let heartbeat = signed(&Heartbeat {
+        group,
+        beat: 9,
+        epoch: Epoch(2),
+        view: Version(3),
+        view_digest: filler!(Digest, 0x60, 32),
+        delta: Delta::Changes(DeltaChanges { from: Version(1), changes: List::of(&changes) }),
+    });
     let content = Content { origin: none(Signature::new), port: 0, payload: Rest(b"hello, all") };
     let data = Data { group, epoch: Epoch(2), cid, counter: 0, kind: Kind::Confidentiality, label: MaybeName(None) };
-    vec![join, ask, answer, accept, leader, member, rekey, boxed(&data, &content)]
+    vec![join, ask, answer, accept, leader, member, rekey, heartbeat, boxed(&data, &content)]
 }

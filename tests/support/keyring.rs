@@ -57,7 +57,7 @@ impl Keyring {
         Arc::new(self.clone())
     }
 
-    /// How many boxes have opened and codes have verified so far.
+    /// How many boxes have opened, and how many codes and signatures have verified, so far.
     pub(crate) fn verified(&self) -> usize {
         self.book().verified
     }
@@ -77,6 +77,7 @@ impl Keyring {
         let tag = draft.tag.clone();
         let by = match draft.info.guard {
             Guard::Tagged => By::Mac(self.book().macs.get(&tag)?.clone()),
+            Guard::Signed => By::Signature(self.book().signatures.get(&tag)?.clone()),
             Guard::Open => By::Blocks,
             Guard::Boxed if tag.is_empty() => By::Nobody,
             Guard::Boxed => {
@@ -111,6 +112,10 @@ impl Keyring {
         match by {
             By::Nobody => Some(draft.frame().to_vec()),
             By::Mac(key) => draft.tagged(|covered| self.inner.mac(&Secret::new(key), &[covered])).ok().map(Vec::from),
+            By::Signature(key) => {
+                let sign = |covered: &[u8]| self.inner.sign(&Secret::new(key), &[HEARTBEAT, covered]);
+                draft.signed(sign).ok().map(Vec::from)
+            }
             By::Blocks => self.close_blocks(draft),
             By::Box(key, number_then) => {
                 let counter = match draft.info.id {
@@ -194,6 +199,9 @@ impl Keyring {
     }
 }
 
+/// The label of the one signed message.
+const HEARTBEAT: &[u8] = b"sodality ra 1 heartbeat";
+
 /// A frame that is open.
 #[derive(Clone)]
 pub(crate) struct Opened {
@@ -205,6 +213,7 @@ pub(crate) struct Opened {
 pub(crate) enum By {
     Nobody,
     Mac(Vec<u8>),
+    Signature(Vec<u8>),
     Blocks,
     Box(Vec<u8>, BoxNumber),
 }
@@ -289,7 +298,7 @@ impl Suite for Keyring {
     }
 
     fn verify(&self, key: &VerifyingKey, parts: &[&[u8]], signature: &Signature) -> Result<(), VerifyError> {
-        self.inner.verify(key, parts, signature)
+        self.checked(self.inner.verify(key, parts, signature))
     }
 
     fn agreement_pair(&self, rng: &mut dyn Entropy) -> Result<(Secret, Share), FreshError> {

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use sodality::crypto::aes_128_gcm;
 use sodality::crypto::null::insecure_null;
 use sodality::endpoint::Instant;
+use sodality::event::Causes;
 use sodality::identity::{MemberId, Name};
+use sodality::policy::{Policy, Views};
 use sodality::sim::star::{Star, StarConfig};
-use sodality::sim::{Recorder, SimRng, World, shared};
+use sodality::sim::{InTransit, LinkConfig, Recorder, SimRng, Tables, World, shared};
 use sodality::transfer::{self, Config, ObjectId, Source, SourceError, Transfer};
 use sodality::wire::antigone::MESSAGES;
 use sodality::wire::frame::HEADER_BYTES;
@@ -58,8 +60,33 @@ pub(crate) fn recorded() -> Vec<Recorded> {
         }
     }
     assert!(wanted.is_empty(), "the run shows no {wanted:?}");
+    shown.extend(over_a_shared_link());
     shown.sort_by_key(|record| MESSAGES.iter().position(|info| info.id == record.id));
     shown
+}
+
+/// What goes over a multicast channel: a rekey of many, and a heartbeat that tells of a newcomer.
+fn over_a_shared_link() -> [Recorded; 2] {
+    let mut world = World::new(SEED);
+    let tape = shared(Recorder::default());
+    world.set_adversary(tape.clone());
+    let policy = Policy { rekey_on: Causes::NONE, views: Views::BestEffort, ..Policy::default() };
+    let multicast = Some(LinkConfig::DATAGRAM.max_frame(65_536));
+    let config = StarConfig { policy, multicast, ..StarConfig::new(insecure_null()) };
+    let mut star = Star::add(&mut world, config, 2).unwrap();
+    star.join_all(&mut world, Duration::from_secs(60)).unwrap();
+    world.run_for(Duration::from_secs(6)).unwrap();
+    world.with(star.leader, |leader, cx| leader.rekey(cx)).unwrap().unwrap();
+    world.run_for(Duration::from_secs(6)).unwrap();
+    star.add_member(&mut world, "m3").unwrap();
+    world.with(star.members[2], |member, cx| member.join(cx)).unwrap().unwrap();
+    world.run_for(Duration::from_secs(6)).unwrap();
+    let (tape, tables) = (tape.borrow(), Tables::default());
+    ["RA-R", "RA-H"].map(|id| {
+        let over = |frame: &&InTransit| Some(frame.wire) == star.multicast && tables.id(&frame.bytes) == id;
+        let frame = tape.frames.iter().rfind(over).expect("the run shows it").bytes.to_vec();
+        Recorded { id, frame, opened: None }
+    })
 }
 
 /// One message of each kind about objects, from a run of two machines: the first chunk is lost, and asked for again.

@@ -6,7 +6,8 @@
 //! **Assumes.** The channel, whose every frame says what its sender has and echoes the highest number it has seen; a
 //! clock that does not run slow and counts suspended time. Without such a clock S8 is void and all else holds.
 //!
-//! **Messages.** None of its own: a member polls with an empty RA-CM that asks for an answer, once a period and after
+//! **Messages.** RA-H on shared links, which is advice only (see [`heartbeat`]). The evidence needs none of its own: a
+//! member polls with an empty RA-CM that asks for an answer, once a period and after
 //! each change; the RA-CL in answer is the leader's heartbeat. A poll whose epoch is behind is the key request.
 //!
 //! **Guarantees (repaired).** What counts is when the echoed number was *sent*
@@ -15,6 +16,8 @@
 //! the rekey and letting heartbeats through does not help either (A17). It needs no leader and no member: a channel on
 //! each side and [`Evidence`] will do, as in the test beside it.
 
+pub mod heartbeat;
 pub mod repaired;
 
+pub use heartbeat::{Beacon, Hearing};
 pub use repaired::{Evidence, Own, Verdict};

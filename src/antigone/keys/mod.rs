@@ -14,6 +14,7 @@
 //! (X12). The facts of an epoch are fixed when its key is drawn, so that no (key, number) pair seals under two
 //! associated data (I-2).
 
+mod many;
 pub mod repaired;
 
 pub(crate) use repaired::open_with;

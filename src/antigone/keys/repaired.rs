@@ -106,6 +106,11 @@ impl Issue {
         self.causes
     }
 
+    /// Bytes of the facts.
+    pub(super) fn facts_len(&self) -> usize {
+        self.common.len()
+    }
+
     /// What the data keys of the epoch derive from.
     pub fn base(&self) -> &Key<role::DataBase> {
         &self.base

@@ -42,6 +42,7 @@ impl Leader {
         self.next_policy = None;
         self.station.erase(&self.me.limits);
         self.issue.erase();
+        self.end_sharing();
         // However many they are: the channels move, and each says its end when it is polled.
         let untold: BTreeSet<MemberId> = self.peers.keys().copied().collect();
         for cid in untold.iter().copied() {

@@ -130,7 +130,7 @@ impl Leader {
     fn hear(&mut self, now: Instant, cid: MemberId, link: Link, heard: &Heard) {
         let limits = &self.me.limits;
         let own_link = self.own_link(link);
-        let (current, version) = (self.issue.epoch(), self.station.view.version());
+        let (current, version) = (self.issue.epoch(), self.view_due());
         let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);

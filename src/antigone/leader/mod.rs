@@ -2,8 +2,9 @@
 //! relay of a star.
 //!
 //! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
-//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs`
-//! who is taken for dead, `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed, `time.rs` what a deadline does.
+//! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs` who is taken for dead,
+//! `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed,
+//! `shared.rs` what goes to all at once, `time.rs` what a deadline does.
 
 mod closing;
 mod ejection;
@@ -15,6 +16,7 @@ mod output;
 mod peer;
 mod policy;
 mod rekey;
+mod shared;
 mod suspicion;
 mod time;
 #[cfg(any(test, feature = "sim"))]
@@ -27,6 +29,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use crate::antigone::data::repaired::DataSealer;
+use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
@@ -45,6 +48,7 @@ use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
 use closing::Closing;
 use peer::Peer;
+use shared::Shared;
 
 /// The most frames that one input queues: a relayed message, a repeated answer, a question to the third party.
 const FRAMES: usize = 2;
@@ -127,11 +131,13 @@ pub struct Leader {
     at: MemberId,
     /// Everybody's link, built anew when a member comes, goes or moves.
     everybody: Arc<[Link]>,
+    /// What goes over shared links.
+    shared: Shared,
 }
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
-    key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out,
+    key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out, shared,
 } skip { me, jitter, links, next_ticket, at, everybody });
 
 /// What never changes.
@@ -179,6 +185,10 @@ enum Timer {
     Closing,
     /// Members that are taken for dead go.
     Condemned,
+    /// The next heartbeat on shared links.
+    Beat,
+    /// Go on with a rekey over shared links.
+    Cast,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -196,6 +206,8 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Ejection => (8, 0),
             Self::Closing => (9, 0),
             Self::Condemned => (10, 0),
+            Self::Beat => (16, 0),
+            Self::Cast => (17, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -221,7 +233,9 @@ impl Leader {
         let mut seed = [0; 8];
         cx.rng.fill(&mut seed).map_err(Failure::from)?;
         let (signing, leader_key) = suite.signing_pair(cx.rng).map_err(Failure::from)?;
-        let origin = policy.origin.then(|| Key::new(signing));
+        let signing = Key::new(signing);
+        let beacon = Beacon::new(signing.clone());
+        let origin = policy.origin.then_some(signing);
         let identity = Identity { group, cid: MemberId::LEADER, name: name.clone(), origin };
         let history = limits.view_history;
         let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
@@ -232,6 +246,7 @@ impl Leader {
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
+        let shared = Shared::new(beacon, station.view.version());
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
         // The view is what its events add up to, here as at a member.
@@ -269,6 +284,7 @@ impl Leader {
             work: BTreeSet::new(),
             at: MemberId::LEADER,
             everybody: Arc::new([]),
+            shared,
         })
     }
 
@@ -430,6 +446,9 @@ impl Endpoint for Leader {
             return Ok(());
         }
         self.links.insert(link, info);
+        if info.shared {
+            self.share(now);
+        }
         if self.wanted.answered(info.answers) {
             self.third_party = Some(link);
             // Questions that waited for the link go out now.
@@ -444,8 +463,10 @@ impl Endpoint for Leader {
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        self.out.tick(cx.now);
-        self.links.remove(&link);
+        let now = self.out.tick(cx.now);
+        if self.links.remove(&link).is_some_and(|info| info.shared) {
+            self.share(now);
+        }
         if self.third_party == Some(link) {
             self.third_party = None;
         }

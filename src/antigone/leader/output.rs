@@ -19,6 +19,9 @@ impl Leader {
 
     /// The next frame that somebody is owed. Goes round, so that nobody waits for ever.
     pub(super) fn produce(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(transmit) = self.cast(now) {
+            return Some(transmit);
+        }
         // Each turn either gives a frame or takes somebody out of the set.
         for _ in 0..self.work.len() {
             let after = self.work.range((Bound::Excluded(self.at), Bound::Unbounded)).next();

@@ -24,7 +24,7 @@ use crate::wire::antigone::{Change, Delta, DeltaChanges};
 use crate::wire::field::{Digest, List};
 
 /// How many bytes of changes `common` has room for.
-const DELTA_BUDGET: usize = 360;
+pub(super) const DELTA_BUDGET: usize = 360;
 
 /// Draws the key of an epoch, with the facts that `step` leads to, under the policy `next` if one is to come.
 pub(super) fn issue(
@@ -317,6 +317,7 @@ impl Leader {
         }
         self.out.burst(changes.iter().map(crate::group::ViewChange::to_event));
         let (current, shows_views) = (self.issue.epoch(), self.station.policy.views != Views::Hidden);
+        let cast = rekeyed.then(|| self.begin_cast(now)).flatten();
         for (cid, peer) in &mut self.peers {
             let comes = (rekeyed && peer.waits()) || newcomer == Some(*cid);
             if comes {
@@ -328,13 +329,18 @@ impl Leader {
             }
             if (rekeyed || comes) && !peer.waits() {
                 peer.behind_since = peer.behind_since.or(Some(now));
-                peer.block = true;
-                peer.repeat = Some(Backoff::start(self.me.limits.retry, now, &mut self.jitter));
-                self.work.insert(*cid);
+                // Over shared links all together; a newcomer, who has shown no epoch yet, point to point (RA §3).
+                let together = cast.filter(|_| !comes && peer.shown.epoch.0 > 0);
+                peer.block = together.is_none();
+                peer.repeat = Some(Backoff::start(self.me.limits.retry, together.unwrap_or(now), &mut self.jitter));
+                if peer.block {
+                    self.work.insert(*cid);
+                }
             }
         }
         self.reconnect();
         if self.station.policy.detection != detection {
+            self.share(now);
             let members: Vec<MemberId> = self.peers.keys().copied().collect();
             members.into_iter().for_each(|cid| self.arm(now, cid));
         }

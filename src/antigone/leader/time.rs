@@ -13,7 +13,7 @@ const AT_ONCE: usize = 256;
 impl Leader {
     /// The earliest deadline and its reason.
     pub(super) fn next_wake(&self) -> Wake {
-        if !self.out.is_empty() || !self.work.is_empty() {
+        if !self.out.is_empty() || !self.work.is_empty() || self.shared.has_work() {
             return Wake::Now(Due::Output);
         }
         let Some((at, timer)) = self.timers.next() else { return Wake::OnInput };
@@ -24,6 +24,8 @@ impl Leader {
             Timer::Silence(_) => Due::Silence,
             Timer::Linger(_) => Due::Farewell,
             Timer::Rekey => Due::Rekey,
+            Timer::Beat => Due::Heartbeat,
+            Timer::Cast => Due::KeyRepeat,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
             Timer::KeyAge => Due::Rekey,
             Timer::Condemned => Due::Silence,
@@ -52,6 +54,8 @@ impl Leader {
                 Timer::Repeat(cid) => self.repeat(now, cid),
                 Timer::Silence(cid) => self.suspect(now, cid),
                 Timer::Linger(cid) => self.repeat_end(now, cid),
+                Timer::Beat => self.beat(now),
+                Timer::Cast => self.resume_cast(),
                 Timer::Rekey => {
                     if let Err(failure) = self.rekey_now(cx, now) {
                         self.out.event(Event::Hindered(failure));
@@ -102,7 +106,7 @@ impl Leader {
 
     /// Repeats the outstanding record, or the key block of somebody who does not show the epoch.
     fn repeat(&mut self, now: Instant, cid: MemberId) {
-        let (current, version) = (self.issue.epoch(), self.station.view.version());
+        let (current, version) = (self.issue.epoch(), self.view_due());
         let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.channel.repeat_at().is_some_and(|at| at <= now) {

@@ -10,7 +10,7 @@ use super::ejection::{asked_about, take_answer};
 use super::policy::{Announced, Named, take_policy};
 use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
-use crate::antigone::failure::Evidence;
+use crate::antigone::failure::{Evidence, Hearing};
 use crate::antigone::join::asking::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::leave::member_end;
@@ -28,8 +28,8 @@ use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
 use crate::wire::antigone::{
-    Common, Data, Delta, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, Rekey,
-    ViewPage,
+    Common, Data, Delta, Heartbeat, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord,
+    Rekey, ViewPage,
 };
 use crate::wire::field::{Digest, VerifyingKey};
 
@@ -49,7 +49,8 @@ impl Member {
         match code {
             code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
             code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
-            code if code == Rekey::INFO.code => self.on_rekey(now, frame),
+            code if code == Rekey::INFO.code => self.on_rekey_over(now, link, frame),
+            code if code == Heartbeat::INFO.code => self.on_heartbeat(now, link, &frame),
             code if code == Data::INFO.code => self.on_data(now, link, frame, true),
             _ => Err(Reason::Misdirected),
         }
@@ -123,6 +124,7 @@ impl Member {
         channel.queue(hello.freeze());
         channel.advance(me.limits.retry, now, &mut self.jitter);
         let poll_at = station.policy.detection.map(|detection| now + self.jitter.spread(detection.period, 10, 0));
+        let shared = self.links.iter().filter(|(_, info)| info.shared).map(|(link, _)| *link);
         let mut session = Session {
             station,
             channel,
@@ -136,6 +138,7 @@ impl Member {
             next_policy: None,
             watched_since: now,
             evidence: Evidence::new(now),
+            hearing: Hearing::new(now, shared),
             behind: false,
             stale: false,
             owed: None,
@@ -291,7 +294,7 @@ impl Member {
     }
 
     /// RA §4.4, "A on RA-R".
-    fn on_rekey(&mut self, now: Instant, frame: BytesMut) -> Result<(), Reason> {
+    pub(super) fn on_rekey(&mut self, now: Instant, frame: BytesMut) -> Result<(), Reason> {
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
         let station = &session.station;
         let installed = match &session.held {
@@ -378,7 +381,7 @@ impl Member {
         Ok(())
     }
 
-    fn commit_view(&mut self, step: ViewStep) {
+    pub(super) fn commit_view(&mut self, step: ViewStep) {
         let Phase::In(session) = &mut self.phase else { return };
         let changes = session.station.view.commit(step);
         for change in &changes {
@@ -390,7 +393,7 @@ impl Member {
     }
 
     /// Judges the evidence again and tells what has changed by it.
-    fn settle_evidence(&mut self, now: Instant) {
+    pub(super) fn settle_evidence(&mut self, now: Instant) {
         let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return };
         let (was_behind, was_current) = (session.behind, session.current());

@@ -7,8 +7,9 @@
 //!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
 //! ```
 //!
-//! `frames.rs` holds what an input frame does, `policy.rs` how a policy follows another, `session.rs` what a member knows in a group, `time.rs` what a deadline
-//! does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
+//! `frames.rs` holds what an input frame does, `shared.rs` what comes over links that many listen to, `policy.rs` how a policy
+//! follows another, `ejection.rs` how a member asks for an ejection, `session.rs` what a member knows in a group, `time.rs`
+//! what a deadline does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod ejection;
 mod frames;
@@ -16,6 +17,7 @@ mod frames;
 mod label;
 mod policy;
 mod session;
+mod shared;
 mod time;
 #[cfg(any(test, feature = "sim"))]
 mod watch;
@@ -423,6 +425,7 @@ impl Endpoint for Member {
         }
         self.links.insert(link, info);
         if info.shared || !info.proven {
+            self.listen(now, link, info);
             return Ok(());
         }
         // Any link to the leader will do.
@@ -435,6 +438,7 @@ impl Endpoint for Member {
         let now = self.out.tick(cx.now);
         self.links.remove(&link);
         self.unlink(link);
+        self.unlisten(link);
         match self.usable_link() {
             Some(other) => self.relink(now, other),
             // Without room for the wish now, the next timeout tells it.

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::antigone::failure::{Evidence, Own};
+use crate::antigone::failure::{Evidence, Hearing, Own};
 use crate::antigone::keys::KeyBlock;
 use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) evidence: Evidence,
     /// Since when the detection of failures is what it is: the leader is not lost by a measure that did not hold yet.
     pub(super) watched_since: Instant,
+    /// What is heard on shared links.
+    pub(super) hearing: Hearing,
     pub(super) behind: bool,
     pub(super) stale: bool,
     /// When a frame is owed to the leader, and whether it asks for an answer.
@@ -63,6 +65,7 @@ fingerprint!(Session {
     next_policy,
     watched_since,
     evidence,
+    hearing,
     behind,
     stale,
     owed,

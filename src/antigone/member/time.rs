@@ -40,6 +40,7 @@ impl Member {
                 if !session.joined {
                     wake = wake.earlier(Wake::At(session.join_until(self.me.limits.join_time), Due::JoinExpiry));
                 }
+                wake = wake.earlier(Wake::at(session.next_silent().map(|(at, _)| at), Due::Heartbeat));
                 if let Some((at, due)) = session.station.ring.next_deadline() {
                     wake = wake.earlier(Wake::At(at, due));
                 }
@@ -121,6 +122,7 @@ impl Member {
             let period = session.station.policy.detection.map(|detection| detection.period);
             session.poll_at = period.map(|period| now + self.jitter.spread(period, 10, 0));
         }
+        self.note_silence(now);
         self.open_early(now);
     }
 
