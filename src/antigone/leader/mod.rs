@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
+use crate::antigone::data::claims::claims;
 use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
@@ -419,8 +420,9 @@ impl Endpoint for Leader {
             self.out.overrun();
             return Ok(());
         }
+        let claims = claims(self.station.header, self.station.group, &frame);
         if let Err(why) = self.take_frame(cx, now, link, frame) {
-            self.out.reject(link, why);
+            self.out.reject_data(link, why, claims);
         }
         Ok(())
     }
