@@ -39,7 +39,8 @@ fn render() -> String {
         write!(out, "\n## {}\n\n{}\n\n", group.name, group.told).unwrap();
         out.push_str("| code | class | what happened | what to do |\n|---|---|---|---|\n");
         for reason in group.all {
-            writeln!(out, "| `{}` | {} | {} | {} |", reason.code, reason.class, reason.happened, reason.advice).unwrap();
+            writeln!(out, "| `{}` | {} | {} | {} |", reason.code, reason.class, reason.happened, reason.advice)
+                .unwrap();
         }
     }
     out

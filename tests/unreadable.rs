@@ -183,11 +183,8 @@ fn what_comes_before_its_key_waits_overflows_or_is_given_up() {
     let before = scene.world.events(member).len();
     scene.rekey();
     scene.run(SECOND);
-    let given_up = Event::Rejected {
-        link: frame.to_link,
-        why: Reason::EarlyEpoch,
-        claims: claims(2, Epoch(now.0 + 7)),
-    };
+    let given_up =
+        Event::Rejected { link: frame.to_link, why: Reason::EarlyEpoch, claims: claims(2, Epoch(now.0 + 7)) };
     let told = scene.world.events(member)[before..].iter().filter(|event| **event == given_up).count();
     assert_eq!(told as u64, most, "given up at the install, each with its claim");
     // The leader makes the keys: to it no key is early.
@@ -266,10 +263,9 @@ fn a_flood_of_claims_is_counted_and_its_events_are_bounded() {
     let (mut member, mut leader) = (scene.member(0).clone(), scene.leader().clone());
     let limits = scene.star.config.limits;
     let mut rng = SimRng::new(46);
-    for (machine, copy, link) in [
-        (&mut member as &mut dyn Endpoint, &frame, frame.to_link),
-        (&mut leader, &at_leader, link),
-    ] {
+    for (machine, copy, link) in
+        [(&mut member as &mut dyn Endpoint, &frame, frame.to_link), (&mut leader, &at_leader, link)]
+    {
         // What the world has not drained yet is none of the flood's.
         while machine.poll_event().is_some() {}
         let before = machine.stats().rejections() + machine.stats().overruns;

@@ -58,8 +58,10 @@ impl Class {
         match self {
             Self::Expected => "It follows from how groups work, or somebody decided it. Nothing is wrong.",
             Self::Network => "The network, or strangers on it. Harmless; worth a look if there is much of it.",
-            Self::Fault => "A fault or an attack. Correct peers over a network that neither damages nor repeats frames \
-                            never cause it.",
+            Self::Fault => {
+                "A fault or an attack. Correct peers over a network that neither damages nor repeats frames \
+                            never cause it."
+            }
             Self::Own => "The own side: the caller, its configuration, or the machine that it runs on.",
         }
     }

@@ -162,7 +162,10 @@ fn silence_for_whoever_is_no_leader() {
     let question = desk.question(2, &join);
     let none = Records { leader: None, member: None };
     let (reply, events) = desk.ask(&question.frame, &none);
-    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Unknown, claims: None }]));
+    assert_eq!(
+        (reply, events),
+        (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Unknown, claims: None }])
+    );
     // Another's tag.
     let mut wrong = desk.records(Some((5, false)));
     wrong.leader = Some(LeaderRecord { key: key(&*desk.suite, 8) });
@@ -197,8 +200,14 @@ fn look_ups_are_bounded_and_expire() {
     for i1 in 0..4 {
         assert!(matches!(desk.feed(&desk.question(i1, &join).frame)[..], [Event::LookupWanted { .. }]));
     }
-    assert_eq!(desk.feed(&desk.question(3, &join).frame)[..], [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]);
-    assert_eq!(desk.feed(&desk.question(9, &join).frame)[..], [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]);
+    assert_eq!(
+        desk.feed(&desk.question(3, &join).frame)[..],
+        [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]
+    );
+    assert_eq!(
+        desk.feed(&desk.question(9, &join).frame)[..],
+        [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]
+    );
     assert_eq!(desk.third_party.open_lookups(), 4);
     desk.now = desk.now + core::time::Duration::from_secs(11);
     let mut rng = NoEntropy;

@@ -275,6 +275,7 @@ fn a_group_of_four_processes() {
     assert_eq!(bob.ends(), (Some(0), String::new()));
     let removed = lea.sees("member-removed", "\"name\":\"bob\"");
     assert_eq!(field(&removed, "cause"), "leave");
+    assert_eq!(field(&removed, "code"), "cause.leave");
     let mut bob = scratch.join("bob", &at, &[]);
     bob.sees("joined", "");
 
@@ -286,7 +287,7 @@ fn a_group_of_four_processes() {
     assert!(complaint(said.as_bytes()).contains("joined under this name"), "{said}");
     lea.kill();
     let killed = Instant::now();
-    ada.sees("ended", "LeaderLost");
+    ada.sees("ended", "\"code\":\"ended.leader-lost\"");
     assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
     let (status, said) = ada.ends();
     assert_eq!(status, Some(4));
@@ -371,7 +372,11 @@ fn who_may_join_is_the_leaders_and_the_registrys_choice() {
     // A list.
     let mut lea = scratch.lead(&ttp_at, &["--allow", "ada,nobody"]);
     let at = lea.address();
-    scratch.bad(&Scratch::join_args("bob", "bob.key", &at, &[]), 3, &["lea refuses", "does not admit"]);
+    scratch.bad(
+        &Scratch::join_args("bob", "bob.key", &at, &[]),
+        3,
+        &["lea refuses", "does not admit", "[refuse.denied]"],
+    );
     let mut ada = scratch.join("ada", &at, &[]);
     ada.sees("joined", "");
 

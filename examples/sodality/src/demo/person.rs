@@ -8,6 +8,7 @@ use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
 use sodality::event::{Ending, Event, Message, Port, Sender, Stats};
+use sodality::explain::Explained;
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::party::{Account, Arrival, Common, Ended, Part, SECRET, hex, late_text, text};
+use crate::codes::of_causes;
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{Teller, bytes, cause_text, causes_text};
 
@@ -155,8 +157,12 @@ impl<M: Leave + 'static> Person<M> {
                 self.joined = true;
                 self.gathered().await?;
             }
-            Event::JoinRefused(why) => return Err(format!("{} may not join: {why:?}", self.account.name)),
-            Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
+            Event::JoinRefused(why) => {
+                return Err(format!("{} may not join: {why:?} [{}]", self.account.name, why.code()));
+            }
+            Event::JoinFailed(why) => {
+                return Err(format!("{} could not join: {why:?} [{}]", self.account.name, why.code()));
+            }
             Event::MemberAdded { cid, name, view } => {
                 self.names.insert(cid, name.as_str().to_owned());
                 let others = cid != MemberId::LEADER;
@@ -174,8 +180,9 @@ impl<M: Leave + 'static> Person<M> {
                     ("cid", cid.0.into()),
                     ("cause", format!("{cause:?}").into()),
                     ("view", view.0.into()),
+                    ("code", cause.code().into()),
                 ];
-                let said = format!("sees {name} go ({}): view {view}", cause_text(cause));
+                let said = format!("sees {name} go ({}): view {view} [{}]", cause_text(cause), cause.code());
                 self.tell.tell("removed", said, fields).await;
                 if matches!(self.part, Part::Leads) && self.met && self.names.keys().all(|cid| *cid == MemberId::LEADER)
                 {
@@ -184,10 +191,10 @@ impl<M: Leave + 'static> Person<M> {
             }
             Event::Installed { epoch, causes } => {
                 self.epoch(epoch);
-                let fields = vec![("epoch", epoch.0.into()), ("causes", causes_text(causes).into())];
-                self.tell
-                    .tell("installed", format!("has the key of epoch {epoch} ({})", causes_text(causes)), fields)
-                    .await;
+                let (said, code) = (causes_text(causes), of_causes(causes));
+                let text = format!("has the key of epoch {epoch} ({said}) [{code}]");
+                let fields = vec![("epoch", epoch.0.into()), ("causes", said.into()), ("code", code.into())];
+                self.tell.tell("installed", text, fields).await;
                 if causes.evict() && !self.late {
                     self.after_the_leave().await?;
                 }
@@ -198,13 +205,16 @@ impl<M: Leave + 'static> Person<M> {
                 self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
                 return Ok(Go::Out);
             }
-            Event::Ended(ending) => return Err(format!("the group ended for {}: {ending:?}", self.account.name)),
-            Event::Stale => self.tell.tell("stale", "has heard nothing fresh for too long", Vec::new()).await,
-            Event::Suspected { cid, .. } => {
-                let name = self.name_of(cid);
-                self.tell.tell("suspected", format!("suspects that {name} has failed"), Vec::new()).await;
+            Event::Ended(ending) => {
+                return Err(format!("the group ended for {}: {ending:?} [{}]", self.account.name, ending.code()));
             }
-            Event::Hindered(failure) => return Err(format!("{}: {failure}", self.account.name)),
+            Event::Stale => self.tell.tell("stale", "has heard nothing fresh for too long", Vec::new()).await,
+            Event::Suspected { cid, why } => {
+                let (name, code) = (self.name_of(cid), why.code());
+                let text = format!("suspects that {name} has failed [{code}]");
+                self.tell.tell("suspected", text, vec![("code", code.into())]).await;
+            }
+            Event::Hindered(failure) => return Err(format!("{}: {failure} [{}]", self.account.name, failure.code())),
             _ => {}
         }
         Ok(Go::On)

@@ -1,5 +1,7 @@
 //! A participant at work: what its user types, and what happens in the group.
 
+mod reasons;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +17,12 @@ use sodality_transports::objects::{Objects, Report, Reports};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::reasons::Refusals;
 use super::input::{HELP, Typed};
 use super::over::Over;
 use super::refusal_text;
 use super::role::Role;
+use crate::codes::with_code;
 use crate::demo::party::hex;
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
@@ -71,6 +75,9 @@ pub(super) struct Room<M> {
     /// Attempts to join again so far, and when the next is.
     attempts: u32,
     again: Option<Instant>,
+    /// The codes of what is being told.
+    code: Option<String>,
+    refusals: Refusals,
 }
 
 /// Whether it goes on.
@@ -98,6 +105,8 @@ impl<M: Role + 'static> Room<M> {
             unreached: None,
             attempts: 0,
             again: None,
+            code: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -120,7 +129,7 @@ impl<M: Role + 'static> Room<M> {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Ok(Go::Out),
                 report = reports.recv() => match report {
                     None => Err(Failed::Group("the driver ended; please report it".into())),
-                    Some(Report::Group(event)) => self.event(event).await,
+                    Some(Report::Group(event)) => self.coded(event).await,
                     Some(report) => self.object(report).await,
                 },
                 Some((peer, why)) = self.notes.recv() => {
@@ -143,6 +152,7 @@ impl<M: Role + 'static> Room<M> {
     }
 
     async fn say(&self, kind: &'static str, text: impl Into<String>, fields: Fields) {
+        let (text, fields) = with_code(self.code.as_deref(), text.into(), fields);
         self.tell.tell(kind, text, fields).await;
     }
 
@@ -193,7 +203,7 @@ impl<M: Role + 'static> Room<M> {
             // Not in any.
             Err(CommandError::Misuse(_)) => Ok(Go::Out),
             Err(error) => {
-                self.wrong(format!("cannot leave now: {error}; try again")).await;
+                self.wrong_by("cannot leave now", &error).await;
                 Ok(Go::On)
             }
         }
@@ -288,7 +298,7 @@ impl<M: Role + 'static> Room<M> {
                 let text = format!("the key of epoch {epoch} is the leader's");
                 self.say("current", text, vec![("epoch", epoch.0.into())]).await;
             }
-            Event::Behind { epoch, lacks } => {
+            Event::Behind { epoch, .. } => {
                 let text = format!("waits for the key of epoch {epoch}");
                 self.say("behind", text, vec![("epoch", epoch.0.into())]).await;
             }
@@ -372,7 +382,7 @@ impl<M: Role + 'static> Room<M> {
             Typed::Rekey if !M::LEADS => self.wrong("only the leader changes the key").await,
             Typed::Rekey => {
                 if let Err(error) = self.call(|machine, cx| machine.rekey(cx)).await? {
-                    self.wrong(format!("no new key: {error}")).await;
+                    self.wrong_by("no new key", &error).await;
                 }
             }
             Typed::Admit(number, admit) => {
@@ -381,7 +391,7 @@ impl<M: Role + 'static> Room<M> {
                     return Ok(Go::On);
                 };
                 if let Err(error) = self.call(move |machine, cx| machine.admit(cx, ticket, admit)).await? {
-                    self.wrong(format!("{name} has given up or cannot be answered now: {error}")).await;
+                    self.wrong_by(&format!("{name} has given up or cannot be answered now"), &error).await;
                 } else {
                     let (kind, text) = if admit { ("admits", "admits") } else { ("denies", "does not admit") };
                     self.say(kind, format!("{text} {name}"), vec![("name", name.as_str().into())]).await;
@@ -407,7 +417,7 @@ impl<M: Role + 'static> Room<M> {
                     return Ok(());
                 }
                 Err(error) => {
-                    self.wrong(format!("not said: {error}")).await;
+                    self.wrong_by("not said", &error).await;
                     return Ok(());
                 }
             }
