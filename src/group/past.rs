@@ -1,6 +1,8 @@
 //! Which epochs a participant has had, to say why it cannot read what belongs to another (RA §5, "What cannot be read").
 //! Bounded: the first epoch, and the last few gaps.
 
+use alloc::collections::VecDeque;
+
 use crate::error::Reason;
 use crate::identity::Epoch;
 
@@ -12,14 +14,14 @@ pub const GAPS: usize = 8;
 pub struct Past {
     /// The first epoch installed; 0 for none.
     first: Epoch,
-    /// Epochs that were jumped over, from and to, the newest first.
-    gaps: [Option<(Epoch, Epoch)>; GAPS],
+    /// Epochs that were jumped over, from and to, the newest last: at most [`GAPS`].
+    gaps: VecDeque<(Epoch, Epoch)>,
 }
 
 impl Past {
     /// Nothing has been installed yet.
     pub const fn new() -> Self {
-        Self { first: Epoch(0), gaps: [None; GAPS] }
+        Self { first: Epoch(0), gaps: VecDeque::new() }
     }
 
     /// The epochs that an install of `epoch` jumps over, after `before` was the last. Before the first one there are none
@@ -35,10 +37,10 @@ impl Past {
             self.first = epoch;
         }
         if let Some(gap) = Self::gap(before, epoch) {
-            self.gaps.rotate_right(1);
-            if let Some(newest) = self.gaps.first_mut() {
-                *newest = Some(gap);
+            if self.gaps.len() >= GAPS {
+                self.gaps.pop_front();
             }
+            self.gaps.push_back(gap);
         }
     }
 
@@ -50,7 +52,7 @@ impl Past {
             Reason::NoSuchEpoch
         } else if epoch < self.first {
             Reason::BeforeJoin
-        } else if self.gaps.iter().flatten().any(|(first, last)| (*first..=*last).contains(&epoch)) {
+        } else if self.gaps.iter().any(|(first, last)| (*first..=*last).contains(&epoch)) {
             Reason::MissedEpoch
         } else if epoch < floor {
             Reason::EvictedEpoch
