@@ -7,14 +7,16 @@ mod scene;
 
 use bytes::{Bytes, BytesMut};
 use scene::{SECOND, SOON, Scene, T_MAX, config, draft, number, strangers_link};
+use sodality::crypto::faulty::Faulty;
+use sodality::crypto::symbolic::symbolic;
 use sodality::endpoint::{Cx, Endpoint, Link};
-use sodality::error::Reason;
+use sodality::error::{Failure, Reason};
 use sodality::event::{Claims, Event, Lacking};
 use sodality::explain::{Class, Explained};
 use sodality::group::Checks;
 use sodality::identity::{Epoch, MemberId};
 use sodality::policy::Policy;
-use sodality::sim::star::Star;
+use sodality::sim::star::{Star, StarConfig};
 use sodality::sim::{InTransit, NodeId, SimRng};
 
 /// What was told of the newest refusal.
@@ -279,9 +281,44 @@ fn a_flood_of_claims_is_counted_and_its_events_are_bounded() {
         }
         let refused = machine.stats().rejections() + machine.stats().overruns - before;
         assert!(refused >= 5_000 - limits.early_frames as u64, "{refused} of 5,000 were refused and counted");
-        let told = std::iter::from_fn(|| machine.poll_event()).count();
-        assert!(told > 0 && told <= limits.out_events, "{told} events");
+        let told: Vec<_> = std::iter::from_fn(|| machine.poll_event()).collect();
+        assert!(!told.is_empty() && told.len() <= limits.out_events, "{} events", told.len());
+        assert!(told.iter().all(|event| matches!(event, Event::Rejected { .. })), "strangers cause no other event");
         assert!(machine.poll_transmit(&mut Cx::new(now, &mut rng)).is_none(), "silence on the wire (R4)");
     }
     assert_eq!(Star::heard(&scene.world, scene.star.members[0], b"something true"), 1);
+}
+
+/// A suite that fails while the key is installed: the member says so, tries again, and is current in the end.
+#[test]
+fn a_member_whose_suite_fails_says_that_the_cause_is_its_own() {
+    let faulty = Faulty::new(symbolic().silent());
+    let config = StarConfig { suite: faulty.suite(), ..config(Policy::default(), Checks::ALL) };
+    let mut scene = Scene::open(config, &["m1", "m2"]);
+    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
+    scene.run(SECOND * 6);
+    let member = scene.star.members[0];
+    scene.hold(move |frame, id| frame.to == member.id && id == "RA-R");
+    scene.rekey();
+    scene.run(SECOND * 6);
+    let key = scene.last("RA-R", member);
+    let shown = scene.leader().epoch();
+    assert!(scene.told(member, &Event::Behind { epoch: shown, lacks: Lacking::Key }));
+    let (now, mut rng) = (scene.world.now(), SimRng::new(9));
+    let mut told = 0;
+    for k in 1..20 {
+        let mut copy = scene.member(0).clone();
+        faulty.fail_at(k);
+        copy.handle_frame(&mut Cx::new(now, &mut rng), key.to_link, BytesMut::from(&*key.bytes)).unwrap();
+        faulty.disarm();
+        let events: Vec<_> = std::iter::from_fn(|| copy.poll_event()).collect();
+        let lacks = Event::Behind { epoch: shown, lacks: Lacking::Suite };
+        assert_eq!(events.contains(&lacks), events.contains(&Event::Hindered(Failure::Suite)), "{k}: {events:?}");
+        told += usize::from(events.contains(&lacks));
+    }
+    assert!(told > 0, "no call failed between the key and its install");
+    assert_eq!(Lacking::Suite.class(), Class::Own);
+    scene.release();
+    scene.run(SECOND * 8);
+    scene.all_is_well();
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sodality::endpoint::Cx;
 use sodality::error::{CommandError, Misuse};
 use sodality::event::{EndReason, Ending, Event, Message, Peer, Port, Sender, Ticket};
+use sodality::explain::Explained;
 use sodality::identity::{MemberId, Name};
 use sodality::transfer::{Manifest, ObjectId, Outcome};
 use sodality_transports::driver::Handle;
@@ -306,6 +307,10 @@ impl<M: Role + 'static> Room<M> {
                 let name = self.name_of(cid);
                 self.say("suspected", format!("hears nothing of {name}"), vec![("name", name.into())]).await;
             }
+            Event::Missed { first, last } => {
+                let text = format!("cannot read what was said in the epochs {first} to {last}: those keys never came");
+                self.say("missed", text, vec![("first", first.0.into()), ("last", last.0.into())]).await;
+            }
             Event::Hindered(why) => self.wrong(format!("{why}; it is tried again")).await,
             _ => {}
         }
@@ -537,8 +542,8 @@ impl<M: Role + 'static> Room<M> {
             }
             Report::OfferEnded { object, why } => {
                 let name = self.offered.remove(&object).unwrap_or_default();
-                let text = format!("{name} is no longer on offer ({why:?})");
-                self.say("offer-ended", text, vec![("file", name.into())]).await;
+                let text = format!("{name} is no longer on offer ({why:?}) [{}]", why.code());
+                self.say("offer-ended", text, vec![("file", name.into()), ("code", why.code().into())]).await;
             }
             _ => {}
         }

@@ -60,27 +60,33 @@ impl<M: Role + 'static> Room<M> {
 
     async fn refused(&mut self, why: Reason, claims: Option<Claims>) {
         let Some(count) = self.refusals.count(why, claims) else { return };
-        let (class, happened) = (why.class(), why.explanation().happened);
-        let mut fields: Fields =
-            vec![("class", class.name().into()), ("count", count.into()), ("why", happened.into())];
-        let whose = claims.map(|claims| {
-            let name = self.name_of(claims.sender);
+        let name = claims.map(|claims| self.name_of(claims.sender));
+        let (kind, text, fields) = line(why, claims.zip(name), count);
+        self.say(kind, text, fields).await;
+    }
+}
+
+/// What is told of a refusal, the `count`-th of its reason.
+fn line(why: Reason, claims: Option<(Claims, String)>, count: u64) -> (&'static str, String, Fields) {
+    let (class, happened) = (why.class(), why.explanation().happened);
+    let mut fields: Fields = vec![("class", class.name().into()), ("count", count.into()), ("why", happened.into())];
+    let (kind, what) = match claims {
+        None => ("refuses", "a frame".to_owned()),
+        Some((claims, name)) => {
             // Nothing of it is proven.
             fields.push(("claimed_from", (&*name).into()));
             fields.push(("claimed_epoch", claims.epoch.0.into()));
-            format!(" that claims to be of {name}, epoch {}", claims.epoch)
-        });
-        let (kind, what) = if claims.is_some() { ("unreadable", "a message") } else { ("refused", "a frame") };
-        let whose = whose.unwrap_or_default();
-        let judged = match class {
-            Class::Expected => "this is to be expected",
-            Class::Fault => "A FAULT OR AN ATTACK",
-            Class::Own => "this side is at fault",
-            _ => "the network, or strangers",
-        };
-        let times = if count > 1 { format!(" (for the {count}th time)") } else { String::new() };
-        self.say(kind, format!("cannot take {what}{whose}{times}: {judged}. {happened}"), fields).await;
-    }
+            ("unreadable", format!("a message that claims to be of {name}, epoch {}", claims.epoch))
+        }
+    };
+    let judged = match class {
+        Class::Expected => "this is to be expected",
+        Class::Fault => "A FAULT OR AN ATTACK",
+        Class::Own => "this side is at fault",
+        _ => "the network, or strangers",
+    };
+    let times = if count > 1 { format!(" ({count} times now)") } else { String::new() };
+    (kind, format!("cannot take {what}{times}: {judged}. {happened}"), fields)
 }
 
 #[cfg(test)]
@@ -96,5 +102,20 @@ mod tests {
         assert_eq!(told, [1, 10, 100, 1_000, 10_000]);
         assert_eq!(refusals.count(Reason::BeforeJoin, claims), Some(1), "each reason is counted by itself");
         assert_eq!(refusals.count(Reason::Malformed, None), None, "noise is only counted by the machine");
+    }
+
+    #[test]
+    fn what_is_expected_reads_otherwise_than_a_fault() {
+        let claims = Claims { sender: MemberId(3), epoch: Epoch(7) };
+        let (kind, text, fields) = line(Reason::BeforeJoin, Some((claims, "ada".into())), 1);
+        assert_eq!(kind, "unreadable");
+        assert!(text.starts_with("cannot take a message that claims to be of ada, epoch 7: this is to be expected."));
+        assert_eq!(
+            fields.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["class", "count", "why", "claimed_from", "claimed_epoch"]
+        );
+        let (kind, text, _) = line(Reason::Forged, None, 100);
+        assert_eq!(kind, "refuses");
+        assert!(text.starts_with("cannot take a frame (100 times now): A FAULT OR AN ATTACK."), "{text}");
     }
 }
