@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(erased, [Epoch(1)]);
         let old = carl.open(&mut ring, sealed(&mut ada, b"under the old key")?, now).map(|_| ());
         println!("  under the old key: {}", verdict(&old));
-        assert_eq!(old, Err(Reason::OldEpoch));
+        assert_eq!(old, Err(Reason::EvictedEpoch));
     }
     Ok(())
 }

@@ -79,12 +79,33 @@ pub enum Reason {
     /// The number has been used up: a replay, or an overtaken frame.
     #[error("a number that was used already")]
     Replayed,
-    /// A key that is no longer accepted.
-    #[error("sealed under a key that is no longer accepted")]
+    /// A key that was held here and whose grace is over.
+    #[error("sealed under a key whose grace is over")]
     OldEpoch,
-    /// A key that is not here yet, and no room to wait for it.
+    /// A key from before the latest eviction: it ended at once, for everybody (RA §4.4, floor).
+    #[error("sealed under a key that ended with an eviction")]
+    EvictedEpoch,
+    /// A key from before the first one that came here.
+    #[error("sealed under a key from before the own join")]
+    BeforeJoin,
+    /// A key that never came here: its epoch was jumped over (R23).
+    #[error("sealed under a key that was missed")]
+    MissedEpoch,
+    /// A key that is not here yet. The frame has waited for it once, or it was not worth waiting.
     #[error("sealed under a key that is not here yet")]
     EarlyEpoch,
+    /// A key that is not here yet, and no room to wait for it (RA §4.4, early frames).
+    #[error("sealed under a key that is not here yet, and no room to wait for it")]
+    EarlyOverflow,
+    /// An epoch that does not exist: 0, or one that the leader itself never made.
+    #[error("of an epoch that was never made")]
+    NoSuchEpoch,
+    /// Data of another instance of a group.
+    #[error("data of another group instance")]
+    OtherGroup,
+    /// Data, while in no group.
+    #[error("data, while in no group")]
+    NotJoined,
     /// Own traffic that came back.
     #[error("own traffic that came back")]
     Echo,
@@ -106,8 +127,8 @@ pub enum Reason {
     /// A longer frame than this link or policy allows.
     #[error("longer than the link allows")]
     Oversize,
-    /// The receiver's evidence that its key is current is too old, or it has no key: it delivers nothing.
-    #[error("no current key here")]
+    /// The receiver's evidence that its key is current is too old: it is stale and delivers nothing (S8).
+    #[error("no fresh evidence here that the own key is current")]
     NotCurrent,
     /// The group ended here.
     #[error("the group has ended here")]

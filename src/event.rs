@@ -104,10 +104,13 @@ pub enum Event {
         /// The epoch.
         epoch: Epoch,
     },
-    /// (Member) The leader has a newer key than the one here: sending stops until it is installed.
+    /// (Member) The leader has a newer key than the one here: sending stops until it is installed. It comes again when
+    /// something else is lacking.
     Behind {
         /// The leader's epoch.
         epoch: Epoch,
+        /// What the install waits for.
+        lacks: Lacking,
     },
     /// (Member) The key here is the leader's again.
     Current {
@@ -174,12 +177,15 @@ pub enum Event {
     /// The group has ended here, and why. Keys are wiped.
     Ended(Ending),
 
-    /// An input was refused. It changed nothing but counters.
+    /// An input was refused. It changed nothing but counters. What the reason means, and whether it is expected, says
+    /// `explain`.
     Rejected {
         /// Where it came from.
         link: Link,
         /// Why.
         why: Reason,
+        /// Data of this group that cannot be read: whose and of when it claims to be. Nothing of it is proven.
+        claims: Option<Claims>,
     },
     /// Work that no caller waits for failed in the surroundings; it is tried again.
     Hindered(Failure),
@@ -453,6 +459,29 @@ pub enum EjectVerdict {
     Denied = 3,
     /// The leader has no room for the question now.
     Busy = 4,
+}
+
+/// What an install waits for, at a member that is behind (RA §4.4 (4)).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Lacking {
+    /// The key has not come.
+    Key,
+    /// It has come, and the policy that it names has not.
+    Policy,
+    /// It has come, and the view that it names has not (class exact).
+    View,
+    /// All is here, and the suite failed while the key was derived. It is tried again.
+    Suite,
+}
+
+/// What data that cannot be read say of themselves, in clear: a claim, for logs, and no proof of anything.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Claims {
+    /// The member that is named as the sender.
+    pub sender: MemberId,
+    /// The epoch of the key.
+    pub epoch: Epoch,
 }
 
 /// How the group ended here.

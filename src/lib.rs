@@ -108,6 +108,7 @@
 //! |---|---|
 //! | [`endpoint`] | the contract between a machine and its driver |
 //! | [`event`], [`error`] | what happened; what was refused, and why |
+//! | [`explain`] | a stable code for each reason, whether it is expected, and what to do |
 //! | [`identity`] | names, group instances, member numbers, epochs, versions |
 //! | [`policy`] | what a leader chooses, and what a member insists on |
 //! | [`antigone`] | leader and member, and each micro-protocol on its own |
@@ -141,6 +142,7 @@ pub mod crypto;
 pub mod endpoint;
 pub mod error;
 pub mod event;
+pub mod explain;
 pub mod group;
 pub mod identity;
 pub mod policy;

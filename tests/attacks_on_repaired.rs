@@ -62,7 +62,7 @@ fn a15_who_left_opens_and_says_nothing_more() {
     scene.run(SOON);
     let held = scene.release();
     // The evicting rekey ends the old key at once: grace is for plain ones.
-    scene.refuses_again(&held[0], Reason::OldEpoch);
+    scene.refuses_again(&held[0], Reason::EvictedEpoch);
 }
 
 /// X12, R21: a member that missed an epoch holds the next block until it has the view; what comes under that key waits, and

@@ -1,5 +1,5 @@
 //! R1, R25: whatever arrives, nothing panics; and a frame that is refused changes nothing but counters, in every state of
-//! every role, byte for byte of the state digest.
+//! every role, byte for byte of the state digest. R4, R46: nor does it show on the wire, then or later, whatever the reason.
 //!
 //! Sessions run in the simulator, and at each (message, state of its receiver) the frame and a copy of the machine are
 //! kept. Then mutants of the frame are given to copies of the machine: bytes turned, cut, added and spliced; and one
@@ -19,7 +19,7 @@ use bytes::BytesMut;
 use keyring::{Keyring, Opened, number};
 use sodality::antigone::{Access, Leader, Member};
 use sodality::crypto::{Suite, chacha20_poly1305};
-use sodality::endpoint::{Cx, Endpoint, Instant, Link, Wake};
+use sodality::endpoint::{Cx, Endpoint, Instant, Link, Transmit, Wake};
 use sodality::error::Reason;
 use sodality::event::{Cause, Causes, EndReason, Event, JoinFailure};
 use sodality::fingerprint::Fingerprint;
@@ -191,6 +191,27 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("RA-T2", "L deciding", "pr"),
     ("RA-T2", "L unasked", "pr"),
     ("RA-T2", "L waiting", "pkra"),
+];
+
+/// Reasons that must be met, so that what is said of the wire holds whatever the reason.
+const REASONS: &[Reason] = &[
+    Reason::Malformed,
+    Reason::Mismatch,
+    Reason::Misdirected,
+    Reason::Unknown,
+    Reason::Forged,
+    Reason::Replayed,
+    Reason::OldEpoch,
+    Reason::BeforeJoin,
+    Reason::NoSuchEpoch,
+    Reason::OtherGroup,
+    Reason::Echo,
+    Reason::Protection,
+    Reason::NotMember,
+    Reason::Violation,
+    Reason::Budget,
+    Reason::NotCurrent,
+    Reason::Ended,
 ];
 
 type Cell = (&'static str, String);
@@ -602,14 +623,15 @@ struct Count {
 }
 
 /// Takes all output, and says what it was.
-fn drain(machine: &mut Machine, now: Instant, rng: &mut SimRng) -> (usize, Vec<Event>) {
-    let (mut frames, mut events) = (0, Vec::new());
+fn drain(machine: &mut Machine, now: Instant, rng: &mut SimRng) -> (Vec<Transmit>, Vec<Event>) {
+    let (mut frames, mut events) = (Vec::new(), Vec::new());
     let end = machine.end();
     loop {
         let mut more = false;
-        while end.poll_transmit(&mut Cx::new(now, rng)).is_some() {
-            (frames, more) = (frames + 1, true);
-            assert!(frames < 10_000, "output without end");
+        while let Some(frame) = end.poll_transmit(&mut Cx::new(now, rng)) {
+            frames.push(frame);
+            more = true;
+            assert!(frames.len() < 10_000, "output without end");
         }
         while let Some(event) = end.poll_event() {
             events.push(event);
@@ -621,9 +643,17 @@ fn drain(machine: &mut Machine, now: Instant, rng: &mut SimRng) -> (usize, Vec<E
     }
 }
 
+/// A machine that has said what it had to say, its digest, and what it goes on to send if nothing is refused meanwhile.
+struct Ready {
+    machine: Machine,
+    digest: Vec<u8>,
+    undisturbed: Vec<(Instant, Transmit)>,
+}
+
 /// Gives a mutant to a copy of the machine, and holds what happens against the rules.
-fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: &Tables, count: &mut Count) {
-    let (now, mut rng) = (sample.at, SimRng::new(SEED));
+fn feed(sample: &Sample, ready: &Ready, mutant: &[u8], tables: &Tables, count: &mut Count) {
+    let (now, mut rng, mut unchanged) = (sample.at, SimRng::new(SEED), false);
+    let Ready { machine: ready, digest, undisturbed } = ready;
     let mut machine = ready.clone();
     let state = machine.state(mutant, tables);
     let rejections = machine.end().stats().rejections();
@@ -672,7 +702,7 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
             count.rejected += 1;
             count.rejected_authentic += usize::from(authentic);
             count.why.insert(*why);
-            if machine.digest(now) != digest {
+            if machine.digest(now) != *digest {
                 assert!(authentic, "a refused frame that nobody sealed has changed the state: {}", tell());
                 assert!(
                     ends(&state, *why, &machine, mutant, tables),
@@ -682,7 +712,8 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
                 count.ended += 1;
             } else {
                 let (frames, later) = drain(&mut machine, now, &mut rng);
-                assert_eq!((frames, later), (0, Vec::new()), "a refused frame is answered: {}", tell());
+                assert_eq!((frames, later), (Vec::new(), Vec::new()), "a refused frame is answered: {}", tell());
+                unchanged = true;
             }
         }
         None => {
@@ -699,7 +730,16 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
             assert!(authentic || unproven, "accepted without a proof: {}", tell());
         }
     }
-    // Life goes on, for a while and with the true frame.
+    let sent = outlive(&mut machine, sample, tell);
+    if unchanged {
+        // R4, R46: whatever the reason, and whether there was a frame to refuse at all.
+        assert_eq!(&sent, undisturbed, "a refusal shows on the wire later on: {}", tell());
+    }
+}
+
+/// Life goes on, for a while and with the true frame. What is sent meanwhile, and when.
+fn outlive(machine: &mut Machine, sample: &Sample, tell: impl Fn() -> String) -> Vec<(Instant, Transmit)> {
+    let (now, mut rng, mut sent) = (sample.at, SimRng::new(SEED), Vec::new());
     let mut at = now;
     for wait in [0, 1_000, 600_000, 20_000_000] {
         at = at + Duration::from_micros(wait);
@@ -710,15 +750,16 @@ fn feed(sample: &Sample, ready: &Machine, digest: &[u8], mutant: &[u8], tables: 
                 .unwrap();
         }
         machine.end().handle_timeout(&mut Cx::new(at, &mut rng)).unwrap();
-        drain(&mut machine, at, &mut rng);
+        sent.extend(drain(machine, at, &mut rng).0.into_iter().map(|frame| (at, frame)));
         let mut wakes = 0;
         while matches!(machine.end().poll_timeout(), Wake::Now(_)) {
             machine.end().handle_timeout(&mut Cx::new(at, &mut rng)).unwrap();
-            drain(&mut machine, at, &mut rng);
+            sent.extend(drain(machine, at, &mut rng).0.into_iter().map(|frame| (at, frame)));
             wakes += 1;
             assert!(wakes < 1000, "it wakes again and again: {}", tell());
         }
     }
+    sent
 }
 
 /// The refusals of authentic frames that end something, and what they end.
@@ -743,20 +784,23 @@ fn a_refused_frame_changes_nothing_but_counters() {
     println!("seed {SEED:#x}");
     let tables = Tables::default();
     let samples = sessions();
-    let mut rng = SEED;
+    let (mut rng, mut sent) = (SEED, 0);
     let mut table: BTreeMap<&Cell, Count> = BTreeMap::new();
     let examples: BTreeMap<&str, &Sample> = samples.iter().map(|((id, _), kept)| (*id, &kept[0])).collect();
     for (cell, kept) in &samples {
         let count = table.entry(cell).or_default();
         for sample in kept {
-            let mut ready = sample.machine.clone();
-            drain(&mut ready, sample.at, &mut SimRng::new(SEED));
-            let digest = ready.digest(sample.at);
-            assert_eq!(digest, ready.clone().digest(sample.at), "a copy is the same");
+            let mut machine = sample.machine.clone();
+            drain(&mut machine, sample.at, &mut SimRng::new(SEED));
+            let digest = machine.digest(sample.at);
+            assert_eq!(digest, machine.clone().digest(sample.at), "a copy is the same");
+            let undisturbed = outlive(&mut machine.clone(), sample, || "undisturbed".into());
+            sent += undisturbed.len();
+            let ready = Ready { machine, digest, undisturbed };
             let other = &examples[["RA-CL", "RA-D", "RA-R", "RA-J1"][(mix(&mut rng) % 4) as usize]].frame;
             for mutant in mutants(sample, other, &tables, &mut rng) {
                 if mutant != sample.frame {
-                    feed(sample, &ready, &digest, &mutant, &tables, count);
+                    feed(sample, &ready, &mutant, &tables, count);
                 }
             }
             // Well-formed messages of every type, and true ones of other sessions.
@@ -766,12 +810,12 @@ fn a_refused_frame_changes_nothing_but_counters() {
                 let clear = mutate::arbitrary_value(info.name, info.clear, &mut random).unwrap();
                 let header = Header { system: info.system, edition: info.edition, suite };
                 let frame = info.compose(header, &clear.to_bytes(), &[7; 40], &[9; 16]);
-                feed(sample, &ready, &digest, &frame, &tables, &mut Count::default());
+                feed(sample, &ready, &frame, &tables, &mut Count::default());
             }
             for example in examples.values().filter(|example| !std::ptr::eq(**example, sample)) {
-                feed(sample, &ready, &digest, &example.frame, &tables, &mut Count::default());
+                feed(sample, &ready, &example.frame, &tables, &mut Count::default());
             }
-            assert_eq!(ready.digest(sample.at), digest, "copies share nothing that changes");
+            assert_eq!(ready.machine.digest(sample.at), ready.digest, "copies share nothing that changes");
         }
     }
     println!(
@@ -784,6 +828,9 @@ fn a_refused_frame_changes_nothing_but_counters() {
             c.mutants, c.parsed, c.authentic, c.rejected, c.rejected_authentic, c.accepted, c.ended, c.why
         );
     }
+    let reasons: BTreeSet<Reason> = table.values().flat_map(|count| count.why.iter().copied()).collect();
+    println!("{} reasons: {reasons:?}; {sent} frames sent by machines that were left alone", reasons.len());
+    assert!(sent > 0 && REASONS.iter().all(|why| reasons.contains(why)), "reasons met: {reasons:?}");
     let mut wrong = Vec::new();
     for (id, state, wanted) in REACHED {
         let count = table.get(&(*id, state.to_string())).cloned().unwrap_or_default();

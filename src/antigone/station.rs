@@ -5,13 +5,14 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::antigone::data::claims::claims;
 use crate::antigone::data::repaired::{Checked, DataSealer, Members, Receiving, Sending};
 use crate::antigone::keys::Issue;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Instant, Link};
 use crate::error::{CommandError, Failure, Misuse, Reason};
-use crate::event::{Message, Port};
+use crate::event::{Claims, Message, Port};
 use crate::group::channel::Standing;
 use crate::group::keyring::Rules;
 use crate::group::sealer::SealLimits;
@@ -249,7 +250,7 @@ impl Station {
     /// Keeps a frame whose key is not here yet, within its bounds.
     pub fn keep_early(&mut self, link: Link, frame: BytesMut) -> Result<(), Reason> {
         if self.early.len() >= self.most_early || self.early_bytes + frame.len() > self.most_early_bytes {
-            return Err(Reason::EarlyEpoch);
+            return Err(Reason::EarlyOverflow);
         }
         self.early_bytes += frame.len();
         // A copy of its own: a slice would hold the whole block that a driver reads into (R2).
@@ -270,15 +271,16 @@ impl Station {
     }
 
     /// After an install: gives up the frames whose key is still not here, so that forged ones do not hold the room of
-    /// those to come. Tells the links that they came over.
-    pub fn drop_unripe(&mut self) -> alloc::vec::Vec<Link> {
+    /// those to come. Tells the links that they came over, and what they claimed.
+    pub fn drop_unripe(&mut self) -> alloc::vec::Vec<(Link, Option<Claims>)> {
+        let (header, group) = (self.header, self.group);
         let (installed, mut freed) = (self.ring.installed(), 0);
         let mut dropped = alloc::vec::Vec::new();
         self.early.retain(|(link, frame)| {
             let waits = Data::parse(frame).is_ok_and(|data| data.message.epoch > installed);
             if waits {
                 freed += frame.len();
-                dropped.push(*link);
+                dropped.push((*link, claims(header, group, frame)));
             }
             !waits
         });

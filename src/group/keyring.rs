@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::checks::{Check, Checks};
+use super::past::Past;
 use super::sealer::{Sealer, Slot};
 use super::window::Window;
 use crate::crypto::keys::role;
@@ -163,16 +164,19 @@ pub struct KeyRing {
     installed: Epoch,
     /// The highest floor ever seen.
     floor: Epoch,
+    /// It decides what a refusal is called, and nothing else.
+    past: Past,
     senders: usize,
     checks: Checks,
 }
 
-fingerprint!(KeyRing { current, old, installed, floor, senders } skip { checks });
+fingerprint!(KeyRing { current, old, installed, floor, senders } skip { past, checks });
 
 impl KeyRing {
     /// No key. `senders` bounds the openers of one epoch ([`Limits::senders`](super::Limits::senders)).
     pub const fn new(senders: usize) -> Self {
-        Self { current: None, old: None, installed: Epoch(0), floor: Epoch(0), senders, checks: Checks::ALL }
+        let (installed, floor) = (Epoch(0), Epoch(0));
+        Self { current: None, old: None, installed, floor, past: Past::new(), senders, checks: Checks::ALL }
     }
 
     /// With these checks: all of them, but in a simulation.
@@ -216,6 +220,7 @@ impl KeyRing {
                 self.old = Some(Old { keys: current, until: now + grace, settle });
             }
         }
+        self.past.install(self.installed, keys.epoch);
         self.installed = keys.epoch;
         self.current = Some(keys);
         Installed { current: true, erased }
@@ -244,6 +249,12 @@ impl KeyRing {
     /// The newest epoch ever installed, 0 for none, also if its key has been wiped since.
     pub fn installed(&self) -> Epoch {
         self.installed
+    }
+
+    /// The epochs, from and to, that an install of `epoch` jumps over: what was said under their keys cannot be read here
+    /// (R23).
+    pub fn missed_by(&self, epoch: Epoch) -> Option<(Epoch, Epoch)> {
+        Past::gap(self.installed, epoch)
     }
 
     /// The current epoch, if its key is held.
@@ -301,14 +312,14 @@ impl KeyRing {
     /// The keys that open `epoch` now.
     ///
     /// # Errors
-    /// [`Reason::EarlyEpoch`] if it is newer than what was installed last; [`Reason::OldEpoch`] if it is not held any
-    /// more.
+    /// [`Reason::EarlyEpoch`] if it is newer than what was installed last; otherwise why it is not held, or not any more:
+    /// [`Past::reason`].
     pub fn opening(&self, epoch: Epoch, now: Instant) -> Result<&EpochKeys, Reason> {
         match (&self.current, &self.old) {
             (Some(keys), _) if keys.epoch == epoch => Ok(keys),
             (_, Some(old)) if old.keys.epoch == epoch && now < old.until => Ok(&old.keys),
-            _ if epoch <= self.installed => Err(Reason::OldEpoch),
-            _ => Err(Reason::EarlyEpoch),
+            _ if epoch > self.installed => Err(Reason::EarlyEpoch),
+            _ => Err(self.past.reason(epoch, self.floor)),
         }
     }
 

@@ -92,7 +92,8 @@ fn below_the_floor_nothing_stays() {
     // Epoch 2 evicted somebody and was missed; epoch 3 is a plain one.
     let installed = put(&mut ring, 3, 2, at(10));
     assert_eq!((installed.current, erased(installed.erased)), (true, [1].to_vec()));
-    assert_eq!(ring.opening(Epoch(1), at(10)).unwrap_err(), Reason::OldEpoch);
+    assert_eq!(ring.opening(Epoch(1), at(10)).unwrap_err(), Reason::EvictedEpoch);
+    assert_eq!(ring.opening(Epoch(2), at(10)).unwrap_err(), Reason::MissedEpoch);
     assert_eq!(taken.ready(at(10), 0), Err(Misuse::NotCurrent), "the sealer outside ends too");
 }
 
@@ -129,7 +130,8 @@ fn early_and_old_are_told_apart() {
     let mut ring = ring();
     assert_eq!(ring.opening(Epoch(1), at(0)).unwrap_err(), Reason::EarlyEpoch);
     put(&mut ring, 5, 1, at(0));
-    assert_eq!(ring.opening(Epoch(4), at(0)).unwrap_err(), Reason::OldEpoch);
+    assert_eq!(ring.opening(Epoch(4), at(0)).unwrap_err(), Reason::BeforeJoin);
+    assert_eq!(ring.opening(Epoch(0), at(0)).unwrap_err(), Reason::NoSuchEpoch);
     assert_eq!(ring.opening(Epoch(6), at(0)).unwrap_err(), Reason::EarlyEpoch);
     assert!(ring.opening(Epoch(5), at(0)).is_ok());
 }
@@ -208,7 +210,7 @@ proptest! {
     fn invariants_hold(steps in prop::collection::vec((0u8..4, 1u64..40, 0u64..40, 0u64..8), 1..120)) {
         let mut ring = KeyRing::new(8);
         let (mut now, mut floor, mut last) = (0, 0, 0);
-        let (mut held, mut gone) = (Vec::new(), Vec::new());
+        let (mut held, mut gone, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for (what, epoch, below, wait) in steps {
             now += wait;
             let wiped = match what {
@@ -219,6 +221,7 @@ proptest! {
                     if installed.current {
                         last = epoch;
                         held.push(epoch);
+                        all.push(epoch);
                     }
                     installed.erased
                 }
@@ -244,7 +247,16 @@ proptest! {
                 let opens = ring.opening(Epoch(epoch), at(now));
                 prop_assert!(opens.is_err() || held.contains(&epoch));
                 if let Err(why) = opens {
-                    prop_assert_eq!(why, if epoch > last { Reason::EarlyEpoch } else { Reason::OldEpoch });
+                    prop_assert_eq!(why == Reason::EarlyEpoch, epoch > last, "epoch {}: {}", epoch, why);
+                    let before = all.first().is_some_and(|first| (1..*first).contains(&epoch));
+                    prop_assert_eq!(why == Reason::BeforeJoin, before, "epoch {}: {}", epoch, why);
+                    let had = all.contains(&epoch);
+                    if why == Reason::MissedEpoch {
+                        prop_assert!(!had, "epoch {} came here", epoch);
+                    } else if had {
+                        let reason = if epoch < floor { Reason::EvictedEpoch } else { Reason::OldEpoch };
+                        prop_assert_eq!(why, reason, "epoch {}", epoch);
+                    }
                 }
             }
             if let Some(keys) = ring.sending(at(now)) {

@@ -5,6 +5,7 @@
 //! | [`channel`] | numbered frames, records and evidence between a leader and one member (RA §4.2) |
 //! | [`keyring`] | the group keys held now: at most two epochs (I-5), with grace, settling and the floor (RA §4.4) |
 //! | [`key_use`] | how old a key is and how much it has sealed: when it is to be changed for that (RA §4.4) |
+//! | [`past`] | which epochs came here: why what belongs to another cannot be read |
 //! | [`sealer`] | the one sealer of the own number in one epoch: a counter that stops, limits, a lease, a revoke flag |
 //! | [`window`] | the replay window of one sender in one epoch (R13) |
 //! | [`view`] | who is in the group, as a chain of changes with a digest (RA §4.5, R27) |
@@ -26,6 +27,7 @@ pub mod key_use;
 pub mod keyring;
 pub mod limits;
 pub mod outbox;
+pub mod past;
 pub mod retry;
 pub mod roles;
 pub mod sealer;

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::limits::Limits;
 use crate::endpoint::{Instant, Link, Transmit};
 use crate::error::Reason;
-use crate::event::{Event, Stats};
+use crate::event::{Claims, Event, Stats};
 
 /// Bytes of a block of the pool.
 pub const BLOCK: usize = 64 * 1024;
@@ -146,9 +146,15 @@ impl Outbox {
     /// Counts a refused input and tells the application. Under a flood that nobody drains it only counts, so that what
     /// strangers cost stays bounded (R46).
     pub fn reject(&mut self, link: Link, why: Reason) {
+        self.reject_data(link, why, None);
+    }
+
+    /// The same for data that cannot be read, with what they claim (R46). A claim is of fixed size, and nothing of it is
+    /// kept but in the event.
+    pub fn reject_data(&mut self, link: Link, why: Reason, claims: Option<Claims>) {
         *self.stats.rejected.entry(why).or_default() += 1;
         if self.room(0, 1) {
-            self.events.push_back(Event::Rejected { link, why });
+            self.events.push_back(Event::Rejected { link, why, claims });
         }
     }
 

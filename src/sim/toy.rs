@@ -116,7 +116,7 @@ impl Endpoint for Echo {
                 }
             }
             Some(([ECHO, token @ ..], [])) => self.echoed(link, *token),
-            _ => self.events.push_back(Event::Rejected { link, why: Reason::Malformed }),
+            _ => self.events.push_back(Event::Rejected { link, why: Reason::Malformed, claims: None }),
         }
         Ok(())
     }

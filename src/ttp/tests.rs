@@ -162,12 +162,15 @@ fn silence_for_whoever_is_no_leader() {
     let question = desk.question(2, &join);
     let none = Records { leader: None, member: None };
     let (reply, events) = desk.ask(&question.frame, &none);
-    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Unknown }]));
+    assert_eq!(
+        (reply, events),
+        (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Unknown, claims: None }])
+    );
     // Another's tag.
     let mut wrong = desk.records(Some((5, false)));
     wrong.leader = Some(LeaderRecord { key: key(&*desk.suite, 8) });
     let (reply, events) = desk.ask(&question.frame, &wrong);
-    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Forged }]));
+    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Forged, claims: None }]));
 }
 
 #[test]
@@ -183,7 +186,7 @@ fn a_swapped_name_is_found() {
         .put_tagged(desk.header(), &mut swapped, |_| Ok::<_, CommandError>(tag))
         .unwrap();
     let (reply, events) = desk.ask(&swapped, &desk.records(Some((6, false))));
-    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Forged }]));
+    assert_eq!((reply, events), (None, alloc::vec![Event::Rejected { link: LINK, why: Reason::Forged, claims: None }]));
     let foreign = desk.question(2, &other);
     let (reply, _) = desk.ask(&foreign.frame, &desk.records(Some((6, false))));
     assert_eq!(desk.read(&question, &reply.unwrap()).unwrap_err(), Reason::Forged);
@@ -197,8 +200,14 @@ fn look_ups_are_bounded_and_expire() {
     for i1 in 0..4 {
         assert!(matches!(desk.feed(&desk.question(i1, &join).frame)[..], [Event::LookupWanted { .. }]));
     }
-    assert_eq!(desk.feed(&desk.question(3, &join).frame)[..], [Event::Rejected { link: LINK, why: Reason::Budget }]);
-    assert_eq!(desk.feed(&desk.question(9, &join).frame)[..], [Event::Rejected { link: LINK, why: Reason::Budget }]);
+    assert_eq!(
+        desk.feed(&desk.question(3, &join).frame)[..],
+        [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]
+    );
+    assert_eq!(
+        desk.feed(&desk.question(9, &join).frame)[..],
+        [Event::Rejected { link: LINK, why: Reason::Budget, claims: None }]
+    );
     assert_eq!(desk.third_party.open_lookups(), 4);
     desk.now = desk.now + core::time::Duration::from_secs(11);
     let mut rng = NoEntropy;
@@ -229,7 +238,7 @@ fn a_frame_longer_than_its_link_allows_is_refused() {
     let mut rng = NoEntropy;
     let info = LinkInfo::stream(question.len() - 1);
     desk.third_party.handle_link_opened(&mut Cx::new(desk.now, &mut rng), LINK, info).unwrap();
-    assert_eq!(desk.feed(&question), [Event::Rejected { link: LINK, why: Reason::Oversize }]);
+    assert_eq!(desk.feed(&question), [Event::Rejected { link: LINK, why: Reason::Oversize, claims: None }]);
 }
 
 #[test]
@@ -269,7 +278,7 @@ fn nonsense_is_refused_with_its_reason() {
         (desk.question(2, &selfish).frame.to_vec(), Reason::Violation),
     ];
     for (frame, why) in cases {
-        assert_eq!(desk.feed(&frame)[..], [Event::Rejected { link: LINK, why }], "{why:?}");
+        assert_eq!(desk.feed(&frame)[..], [Event::Rejected { link: LINK, why, claims: None }], "{why:?}");
     }
     assert_eq!(desk.third_party.open_lookups(), 0);
 }

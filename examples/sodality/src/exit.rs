@@ -41,6 +41,20 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// The same, with the code of the reason behind it.
+    pub(crate) fn coded(self, code: &str) -> Self {
+        let with = |text: String| format!("{text} [{code}]");
+        match self {
+            Self::Group(text) => Self::Group(with(text)),
+            Self::Usage(text) => Self::Usage(with(text)),
+            Self::Refused(text) => Self::Refused(with(text)),
+            Self::Unreachable(text) => Self::Unreachable(with(text)),
+            Self::Input(text) => Self::Input(with(text)),
+            Self::Output(text) => Self::Output(with(text)),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+
     /// The exit status, as `--help` says.
     pub(crate) fn code(&self) -> u8 {
         match self {

@@ -1,6 +1,7 @@
 //! The program `sodality`: secure groups from the command line.
 #![forbid(unsafe_code)]
 
+mod codes;
 mod demo;
 mod exit;
 mod files;
@@ -40,6 +41,8 @@ enum Command {
     Lead(verbs::LeadArgs),
     #[command(after_help = EXIT_CODES)]
     Join(verbs::JoinArgs),
+    #[command(after_help = EXIT_CODES)]
+    Explain(verbs::ExplainArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Ttp(args) => verbs::ttp(args),
         Command::Lead(args) => verbs::lead(args),
         Command::Join(args) => verbs::join(args),
+        Command::Explain(args) => verbs::explain(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

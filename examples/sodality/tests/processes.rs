@@ -108,6 +108,7 @@ fn a_group_of_four_processes() {
     assert_eq!(bob.ends(), (Some(0), String::new()));
     let removed = lea.sees("member-removed", "\"name\":\"bob\"");
     assert_eq!(field(&removed, "cause"), "leave");
+    assert_eq!(field(&removed, "code"), "cause.leave");
     let mut bob = scratch.join("bob", &at, &[]);
     bob.sees("joined", "");
 
@@ -120,7 +121,7 @@ fn a_group_of_four_processes() {
     lea.kill();
     let killed = Instant::now();
     ada.sees("stale", "");
-    ada.sees("ended", "LeaderLost");
+    ada.sees("ended", "\"code\":\"ended.leader-lost\"");
     assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
     let (status, said) = ada.ends();
     assert_eq!(status, Some(4));

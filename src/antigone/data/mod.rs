@@ -27,6 +27,7 @@
 //!
 //! The parts need no leader and no member: see the example `data_alone`.
 
+pub mod claims;
 pub mod repaired;
 
 pub use super::schedule::base;

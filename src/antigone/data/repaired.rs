@@ -262,9 +262,8 @@ impl Receiving<'_> {
     /// [`Checked::deliver`] besides.
     ///
     /// # Errors
-    /// [`Reason::Mismatch`], [`Reason::Misdirected`], [`Reason::Malformed`], [`Reason::Unknown`] (another group);
-    /// (0) [`Reason::Echo`]; (1) [`Reason::NotCurrent`], [`Reason::EarlyEpoch`], [`Reason::OldEpoch`],
-    /// [`Reason::Protection`]; (2) [`Reason::NotMember`]; (3) [`Reason::Replayed`]; (4) [`Reason::Forged`],
+    /// [`Reason::Mismatch`], [`Reason::Misdirected`], [`Reason::Malformed`], [`Reason::OtherGroup`];
+    /// (0) [`Reason::Echo`]; (1) [`Reason::NotCurrent`], what [`KeyRing::opening`] says, [`Reason::Protection`]; (2) [`Reason::NotMember`]; (3) [`Reason::Replayed`]; (4) [`Reason::Forged`],
     /// [`Reason::Budget`], [`Reason::Suite`].
     pub fn check(&self, ring: &KeyRing, mut frame: BytesMut, now: Instant) -> Result<Checked, Reason> {
         match self.header.code_of(&frame) {
@@ -278,7 +277,7 @@ impl Receiving<'_> {
         let labelled = label.0.is_some();
         let (clear, text, tag) = (parsed.clear, parsed.text, parsed.tag);
         if group != self.group {
-            return Err(Reason::Unknown);
+            return Err(Reason::OtherGroup);
         }
         if cid == self.own {
             return Err(Reason::Echo);

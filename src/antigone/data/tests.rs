@@ -211,9 +211,9 @@ fn the_order_of_the_checks() {
     assert_eq!(refused(stale, &mut ring, frame(2, 9)), Reason::Echo);
     assert_eq!(refused(stale, &mut ring, frame(1, 9)), Reason::NotCurrent);
     assert_eq!(refused(here, &mut ring, frame(1, 3)), Reason::EarlyEpoch);
-    assert_eq!(refused(here, &mut ring, frame(1, 1)), Reason::OldEpoch);
+    assert_eq!(refused(here, &mut ring, frame(1, 1)), Reason::BeforeJoin);
     let other = Receiving { group: Instance([4; 16]), ..here };
-    assert_eq!(refused(other, &mut ring, frame(1, 2)), Reason::Unknown);
+    assert_eq!(refused(other, &mut ring, frame(1, 2)), Reason::OtherGroup);
     let other = Receiving { header: header(SuiteId::AES_128_GCM), ..here };
     assert_eq!(refused(other, &mut ring, frame(1, 2)), Reason::Mismatch);
     let none = View::new(10, 0);

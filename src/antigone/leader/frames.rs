@@ -330,7 +330,11 @@ impl Leader {
         } else {
             Bytes::new()
         };
-        let checked = self.station.check(now, frame, true)?;
+        let checked = self.station.check(now, frame, true).map_err(|why| match why {
+            // Whoever makes the keys has them first.
+            Reason::EarlyEpoch => Reason::NoSuchEpoch,
+            why => why,
+        })?;
         let from = checked.cid();
         // Without protection, the link is all there is: only that member's own, at a limited rate (RA §5).
         let clear = checked.is_clear();

@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
+use crate::antigone::data::claims::claims;
 use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
@@ -494,8 +495,9 @@ impl Endpoint for Leader {
             self.out.overrun();
             return Ok(());
         }
+        let claims = claims(self.station.header, self.station.group, &frame);
         if let Err(why) = self.take_frame(cx, now, link, frame) {
-            self.out.reject(link, why);
+            self.out.reject_data(link, why, claims);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::antigone::station::{Identity, Station};
 use crate::crypto::Key;
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
-use crate::event::{EndReason, Ending, Event, JoinFailure};
+use crate::event::{EndReason, Ending, Event, JoinFailure, Lacking};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
 use crate::group::{Backoff, ChangeRecord, Check, Probes, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
@@ -145,6 +145,8 @@ impl Member {
             poll_at,
             awaiting: None,
             early: false,
+            lacks: Lacking::Key,
+            told: None,
         };
         session.ask(now);
         Ok(session)
@@ -280,6 +282,7 @@ impl Member {
         let installed = self.install_held(now);
         let at = now + self.me.limits.retry.first;
         if let (Err(_), Phase::In(session)) = (installed, &mut self.phase) {
+            session.lacks = Lacking::Suite;
             session.owed = Some(Owed { at, ask: true });
             self.out.event(Event::Hindered(Failure::Suite));
         }
@@ -336,12 +339,18 @@ impl Member {
         let policy = match (&named, &session.next_policy) {
             (Named::Next, Some(next)) => &next.policy,
             (Named::InForce, _) => &station.policy,
-            _ => return Ok(()),
+            _ => {
+                session.lacks = Lacking::Policy;
+                return Ok(());
+            }
         };
         let step = match follow_view(station, &facts) {
             Ok(step) => step,
             Err(Follow::Suite) => return Err(Reason::Suite),
-            Err(Follow::Missing) if station.policy.views == Views::Exact => return Ok(()),
+            Err(Follow::Missing) if station.policy.views == Views::Exact => {
+                session.lacks = Lacking::View;
+                return Ok(());
+            }
             Err(Follow::Missing) => None,
         };
         let (epoch, floor, causes) = (facts.epoch, facts.floor, facts.causes);
@@ -359,6 +368,7 @@ impl Member {
         let floor = if stale { epoch } else { floor };
         let keys = station.prepare(policy, epoch, held.base(&*station.suite, station.group)?, lease)?;
         // Nothing can fail from here on.
+        let missed = station.ring.missed_by(epoch);
         session.held = None;
         if matches!(named, Named::Next) {
             self.rule(now);
@@ -369,14 +379,17 @@ impl Member {
         session.early = session.station.has_early();
         session.ask(now);
         self.out.event(Event::Installed { epoch, causes });
+        if let Some((first, last)) = missed {
+            self.out.event(Event::Missed { first, last });
+        }
         for epoch in erased.iter() {
             self.out.event(Event::Erased { epoch });
         }
         if let Some(step) = step {
             self.commit_view(step);
         }
-        for link in given_up {
-            self.out.reject(link, Reason::EarlyEpoch);
+        for (link, claims) in given_up {
+            self.out.reject_data(link, Reason::EarlyEpoch, claims);
         }
         Ok(())
     }
@@ -396,7 +409,7 @@ impl Member {
     pub(super) fn settle_evidence(&mut self, now: Instant) {
         let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return };
-        let (was_behind, was_current) = (session.behind, session.current());
+        let was_current = session.current();
         if session.judge()
             && let (Some(since), Some(bound)) = (session.evidence.current_as_of, session.staleness(rto))
         {
@@ -412,9 +425,9 @@ impl Member {
             session.early = session.station.has_early();
         }
         let epoch = session.station.ring.installed();
-        if session.behind && !was_behind {
+        if let Some(lacks) = session.newly_lacks() {
             let epoch = session.evidence.newest.map_or(epoch, |newest| newest.epoch);
-            self.out.event(Event::Behind { epoch });
+            self.out.event(Event::Behind { epoch, lacks });
         }
         if session.current() && !session.joined {
             session.joined = true;
@@ -428,7 +441,11 @@ impl Member {
     /// RA §5, receiver. With `keeps`, what came before its key waits for it.
     pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
         let rto = self.me.limits.retry.first;
-        let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
+        let session = match &mut self.phase {
+            Phase::In(session) => session,
+            Phase::Ending(_) => return Err(Reason::Ended),
+            Phase::Idle | Phase::Asking(_) => return Err(Reason::NotJoined),
+        };
         // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
         // behind still delivers what opens. The timer may be late, after a suspension above all: the time decides.
         let stale = session.stale || session.outdated(rto, now);

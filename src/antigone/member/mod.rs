@@ -27,6 +27,7 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::antigone::data::claims::claims;
 use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::asking::{Attempt, Parties};
 use crate::antigone::leave::Farewell;
@@ -45,7 +46,7 @@ use session::Session;
 /// The most frames that one input queues.
 const FRAMES: usize = 1;
 /// The most events that one input queues, apart from the changes of a view.
-const EVENTS: usize = 8;
+const EVENTS: usize = 9;
 
 /// Who a member is, and what it insists on.
 #[derive(Debug, Clone)]
@@ -455,8 +456,12 @@ impl Endpoint for Member {
             self.out.overrun();
             return Ok(());
         }
+        let claims = match &self.phase {
+            Phase::In(session) => claims(session.station.header, session.station.group, &frame),
+            _ => None,
+        };
         if let Err(why) = self.take_frame(cx, now, link, frame) {
-            self.out.reject(link, why);
+            self.out.reject_data(link, why, claims);
         }
         Ok(())
     }

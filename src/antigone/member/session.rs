@@ -9,7 +9,7 @@ use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
 use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Instant, Link};
-use crate::event::{EndReason, Ending};
+use crate::event::{EndReason, Ending, Lacking};
 use crate::group::channel::Channel;
 use crate::group::{Backoff, Check};
 use crate::identity::MemberId;
@@ -50,6 +50,10 @@ pub(super) struct Session {
     pub(super) awaiting: Option<Backoff>,
     /// Frames that came before their key may open now.
     pub(super) early: bool,
+    /// What the held block waits for. Means nothing while there is none.
+    pub(super) lacks: Lacking,
+    /// What was last told to be lacking, while behind.
+    pub(super) told: Option<Lacking>,
 }
 
 fingerprint!(Session {
@@ -72,6 +76,10 @@ fingerprint!(Session {
     poll_at,
     awaiting,
     early,
+} skip {
+    // They decide what is told, and nothing else.
+    lacks,
+    told,
 });
 
 /// A frame that is owed to the leader.
@@ -128,6 +136,14 @@ impl Session {
         let verdict = self.evidence.judge(own);
         self.behind = verdict.behind;
         verdict.moved
+    }
+
+    /// What a member that is behind lacks, if that has not been told.
+    pub(super) fn newly_lacks(&mut self) -> Option<Lacking> {
+        let lacks = self.behind.then_some(if self.held.is_some() { self.lacks } else { Lacking::Key });
+        let new = lacks.filter(|_| self.told != lacks);
+        self.told = lacks;
+        new
     }
 
     /// A frame that asks for an answer is owed from `now` on.

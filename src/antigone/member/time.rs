@@ -1,6 +1,7 @@
 //! What a deadline does to a member.
 
 use super::{Member, Phase};
+use crate::antigone::data::claims::claims;
 use crate::endpoint::{Due, Instant, Wake};
 use crate::event::{Ending, Event, JoinFailure};
 use crate::group::Backoff;
@@ -143,8 +144,9 @@ impl Member {
             };
             let kept = session.station.has_early();
             session.early = kept;
+            let claims = claims(session.station.header, session.station.group, &frame);
             if let Err(why) = self.on_data(now, link, frame, false) {
-                self.out.reject(link, why);
+                self.out.reject_data(link, why, claims);
             }
         }
     }

@@ -140,7 +140,7 @@ impl Checker for RefusalsChangeNothing {
     fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
         let Some(before) = self.before.take() else { return Ok(()) };
         let Input::Frame(frame) = step.input else { return Ok(()) };
-        let [Event::Rejected { link, why }] = step.events else { return Ok(()) };
+        let [Event::Rejected { link, why, .. }] = step.events else { return Ok(()) };
         if *link != frame.to_link || *why == Reason::Violation {
             return Ok(());
         }

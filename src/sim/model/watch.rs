@@ -67,7 +67,7 @@ impl Model {
                     self.wrong(format!("{} has another view at epoch {epoch} than the leader (S5)", Self::name(n)));
                 }
             }
-            Event::Behind { epoch } => {
+            Event::Behind { epoch, .. } => {
                 if let Some(shown) = self.past.shown.get_mut(n) {
                     *shown = (*shown).max(*epoch);
                 }

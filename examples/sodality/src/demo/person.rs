@@ -8,6 +8,7 @@ use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
 use sodality::event::{Cause, EndReason, Ending, Event, Message, Port, Sender, Stats};
+use sodality::explain::Explained;
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
@@ -20,6 +21,7 @@ use tokio::time::sleep;
 
 use super::EJECTED;
 use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
+use crate::codes::of_causes;
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{Teller, bytes, cause_text, causes_text};
 
@@ -170,8 +172,12 @@ impl<M: Acts + 'static> Person<M> {
                 self.joined = true;
                 self.gathered().await?;
             }
-            Event::JoinRefused(why) => return Err(format!("{} may not join: {why:?}", self.account.name)),
-            Event::JoinFailed(why) => return Err(format!("{} could not join: {why:?}", self.account.name)),
+            Event::JoinRefused(why) => {
+                return Err(format!("{} may not join: {why:?} [{}]", self.account.name, why.code()));
+            }
+            Event::JoinFailed(why) => {
+                return Err(format!("{} could not join: {why:?} [{}]", self.account.name, why.code()));
+            }
             Event::MemberAdded { cid, name, view } => {
                 self.names.insert(cid, name.as_str().to_owned());
                 if cid != MemberId::LEADER && matches!(self.part, Part::Leads) {
@@ -187,16 +193,17 @@ impl<M: Acts + 'static> Person<M> {
                     ("cid", cid.0.into()),
                     ("cause", format!("{cause:?}").into()),
                     ("view", view.0.into()),
+                    ("code", cause.code().into()),
                 ];
-                let said = format!("sees {name} go ({}): view {view}", cause_text(cause));
+                let said = format!("sees {name} go ({}): view {view} [{}]", cause_text(cause), cause.code());
                 self.tell.tell("removed", said, fields).await;
             }
             Event::Installed { epoch, causes } => {
                 self.epoch(epoch);
-                let fields = vec![("epoch", epoch.0.into()), ("causes", causes_text(causes).into())];
-                self.tell
-                    .tell("installed", format!("has the key of epoch {epoch} ({})", causes_text(causes)), fields)
-                    .await;
+                let (said, code) = (causes_text(causes), of_causes(causes));
+                let text = format!("has the key of epoch {epoch} ({said}) [{code}]");
+                let fields = vec![("epoch", epoch.0.into()), ("causes", said.into()), ("code", code.into())];
+                self.tell.tell("installed", text, fields).await;
                 if causes.contains(Cause::Leave) && !self.late {
                     self.after_the_leave().await?;
                 }
@@ -218,18 +225,21 @@ impl<M: Acts + 'static> Person<M> {
                 self.lost().await;
                 return Ok(Go::Out);
             }
-            Event::Ended(ending) => return Err(format!("the group ended for {}: {ending:?}", self.account.name)),
+            Event::Ended(ending) => {
+                return Err(format!("the group ended for {}: {ending:?} [{}]", self.account.name, ending.code()));
+            }
             Event::Stale => {
                 self.stale = Some(tokio::time::Instant::now());
                 let text = "has heard nothing fresh of the leader for too long: sends and shows nothing";
                 self.tell.tell("stale", text, Vec::new()).await;
             }
             Event::Current { .. } => self.stale = None,
-            Event::Suspected { cid, .. } => {
-                let name = self.name_of(cid);
-                self.tell.tell("suspected", format!("suspects that {name} has failed"), Vec::new()).await;
+            Event::Suspected { cid, why } => {
+                let (name, code) = (self.name_of(cid), why.code());
+                let text = format!("suspects that {name} has failed [{code}]");
+                self.tell.tell("suspected", text, vec![("code", code.into())]).await;
             }
-            Event::Hindered(failure) => return Err(format!("{}: {failure}", self.account.name)),
+            Event::Hindered(failure) => return Err(format!("{}: {failure} [{}]", self.account.name, failure.code())),
             _ => {}
         }
         Ok(Go::On)

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
 use sodality::event::Event;
+use sodality::explain::Explained;
 use sodality_transports::clock::Clock;
 
 use super::party::{Account, Noticed};
@@ -33,6 +34,7 @@ struct Tried {
     frames: u64,
     opened: u64,
     why: String,
+    code: &'static str,
 }
 
 /// Hands recorded frames to the machine of who left, as if it still listened on the wire.
@@ -50,7 +52,7 @@ fn try_keyless(machine: &mut Member, frames: &[Vec<u8>]) -> Tried {
         while let Some(event) = machine.poll_event() {
             match event {
                 Event::Data(_) => tried.opened += 1,
-                Event::Rejected { why, .. } => tried.why = why.to_string(),
+                Event::Rejected { why, .. } => (tried.why, tried.code) = (why.to_string(), why.code()),
                 _ => {}
             }
         }
@@ -259,8 +261,8 @@ fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String>
     let latest = finale.seen.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
     let tried = account.gone.as_mut().map(|machine| try_keyless(machine, &finale.seen.latest)).unwrap_or_default();
     let text = format!(
-        "  {who}: its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({})",
-        tried.frames, tried.opened, tried.why
+        "  {who}: its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({}) [{}]",
+        tried.frames, tried.opened, tried.why, tried.code
     );
     let fields = vec![
         ("name", who.into()),
@@ -269,6 +271,7 @@ fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String>
         ("frames", tried.frames.into()),
         ("opened", tried.opened.into()),
         ("why", tried.why.clone().into()),
+        ("code", tried.code.into()),
     ];
     printer.closing("keyless", &text, &fields);
     let mut wrong = Vec::new();

@@ -1,6 +1,7 @@
 //! What it means for the user that the group, or an attempt to join it, is over.
 
 use sodality::event::{EndReason, Ending, JoinFailure, Refusal, Shortfall};
+use sodality::explain::Explained;
 use sodality::identity::Name;
 
 use super::refusal_text;
@@ -45,14 +46,14 @@ impl Over {
             }
             other => (Failed::Group(format!("the group ended: {other:?}")), false),
         };
-        Self { failed, again }
+        Self { failed: failed.coded(ending.code()), again }
     }
 
     /// After a refused join.
     pub(super) fn of_refusal(leader: &Name, why: Refusal) -> Self {
         let text = refusal_text(why);
         Self {
-            failed: Failed::Refused(format!("{leader} refuses: {text}; ask whoever leads the group")),
+            failed: Failed::Refused(format!("{leader} refuses: {text}; ask whoever leads the group")).coded(why.code()),
             again: why == Refusal::Busy,
         }
     }
@@ -92,6 +93,6 @@ impl Over {
             }
             (other, _) => (Failed::Group(format!("the join failed: {other:?}")), false),
         };
-        Self { failed, again }
+        Self { failed: failed.coded(why.code()), again }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sodality::crypto::Key;
 use sodality::event::{Event, Ticket};
+use sodality::explain::Explained;
 use sodality::group::Limits;
 use sodality::identity::Name;
 use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
@@ -77,9 +78,9 @@ async fn serve(registry: Registry, listen: String, tell: Teller) -> Result<(), F
                 tell.tell("vouched", format!("vouches for {member} towards {leader}"), fields).await;
             }
             Some(Event::NotVouched { name, why }) => {
-                let why = refusal_text(why);
-                let fields = vec![("name", name.as_str().into()), ("why", why.into())];
-                tell.tell("not-vouched", format!("does not vouch for {name}: {why}"), fields).await;
+                let (why, code) = (refusal_text(why), why.code());
+                let fields = vec![("name", name.as_str().into()), ("why", why.into()), ("code", code.into())];
+                tell.tell("not-vouched", format!("does not vouch for {name}: {why} [{code}]"), fields).await;
             }
             Some(_) => {}
         }

@@ -44,7 +44,7 @@ impl<M: Role + 'static> Room<M> {
             Typed::Rekey if !M::LEADS => self.wrong("only the leader changes the key").await,
             Typed::Rekey => {
                 if let Err(error) = self.call(|machine, cx| machine.rekey(cx)).await? {
-                    self.wrong(format!("no new key: {error}")).await;
+                    self.wrong_by("no new key", &error).await;
                 }
             }
             Typed::Eject(name) => self.eject(name).await?,
@@ -64,7 +64,7 @@ impl<M: Role + 'static> Room<M> {
             return Ok(());
         }
         if let Err(error) = self.call(move |machine, cx| machine.put_out(cx, cid)).await? {
-            self.wrong(format!("{name} is not ejected: {error}")).await;
+            self.wrong_by(&format!("{name} is not ejected"), &error).await;
             return Ok(());
         }
         let fields = vec![("name", (&*name).into()), ("cid", cid.0.into())];
@@ -100,7 +100,7 @@ impl<M: Role + 'static> Room<M> {
         };
         match answered {
             Ok(()) => self.say(kind, format!("{text} {name}"), vec![("name", (&*name).into())]).await,
-            Err(error) => self.wrong(format!("the question about {name} cannot be answered now: {error}")).await,
+            Err(error) => self.wrong_by(&format!("the question about {name} cannot be answered now"), &error).await,
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl<M: Role + 'static> Room<M> {
                     return Ok(());
                 }
                 Err(error) => {
-                    self.wrong(format!("not said: {error}")).await;
+                    self.wrong_by("not said", &error).await;
                     return Ok(());
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sodality::explain::Explained as _;
 use sodality::identity::MemberId;
 use sodality::transfer::{Manifest, ObjectId, Outcome};
 use sodality_transports::objects::Report;
@@ -95,8 +96,8 @@ impl<M: Role + 'static> Room<M> {
             }
             Report::OfferEnded { object, why } => {
                 let name = self.offered.remove(&object).unwrap_or_default();
-                let text = format!("{name} is no longer on offer ({why:?})");
-                self.say("offer-ended", text, vec![("file", name.into())]).await;
+                let text = format!("{name} is no longer on offer ({why:?}) [{}]", why.code());
+                self.say("offer-ended", text, vec![("file", name.into()), ("code", why.code().into())]).await;
             }
             _ => {}
         }

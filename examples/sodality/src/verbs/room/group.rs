@@ -102,7 +102,7 @@ impl<M: Role + 'static> Room<M> {
                 let text = format!("the key of epoch {epoch} is the leader's");
                 self.say("current", text, vec![("epoch", epoch.0.into())]).await;
             }
-            Event::Behind { epoch } => {
+            Event::Behind { epoch, .. } => {
                 let text = format!("waits for the key of epoch {epoch}");
                 self.say("behind", text, vec![("epoch", epoch.0.into())]).await;
             }

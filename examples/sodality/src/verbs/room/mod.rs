@@ -3,6 +3,7 @@
 mod commands;
 mod files;
 mod group;
+mod reasons;
 mod status;
 
 use std::collections::BTreeMap;
@@ -22,10 +23,12 @@ use tokio::time::{Instant, sleep_until};
 use super::input::Typed;
 use super::over::Over;
 use super::role::Role;
+use crate::codes::with_code;
 use crate::exit::Failed;
 use crate::files::Folder;
 use crate::timeline::{Fields, Teller};
 use files::Awaited;
+use reasons::Refusals;
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
 const SAY_ATTEMPTS: u32 = 100;
@@ -81,6 +84,9 @@ pub(super) struct Room<M> {
     /// Attempts to join again so far, and when the next is.
     attempts: u32,
     again: Option<Instant>,
+    /// The codes of what is being told.
+    code: Option<String>,
+    refusals: Refusals,
 }
 
 /// What the user is asked, about whom.
@@ -117,6 +123,8 @@ impl<M: Role + 'static> Room<M> {
             unreached: None,
             attempts: 0,
             again: None,
+            code: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -139,7 +147,7 @@ impl<M: Role + 'static> Room<M> {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.late().await,
                 report = reports.recv() => match report {
                     None => Err(Failed::Group("the driver ended; please report it".into())),
-                    Some(Report::Group(event)) => self.event(event).await,
+                    Some(Report::Group(event)) => self.coded(event).await,
                     Some(report) => self.object(report).await,
                 },
                 Some((peer, why)) = self.notes.recv() => {
@@ -162,6 +170,7 @@ impl<M: Role + 'static> Room<M> {
     }
 
     async fn say(&self, kind: &'static str, text: impl Into<String>, fields: Fields) {
+        let (text, fields) = with_code(self.code.as_deref(), text.into(), fields);
         self.tell.tell(kind, text, fields).await;
     }
 
@@ -222,7 +231,7 @@ impl<M: Role + 'static> Room<M> {
             // Not in any.
             Err(CommandError::Misuse(_)) => Ok(Go::Out),
             Err(error) => {
-                self.wrong(format!("cannot leave now: {error}; try again")).await;
+                self.wrong_by("cannot leave now", &error).await;
                 Ok(Go::On)
             }
         }
