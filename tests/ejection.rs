@@ -81,7 +81,7 @@ fn whom_the_leader_ejects_is_told_and_reads_no_more() {
     // Its machine is given the frame all the same.
     let frame = scene.last("RA-D", scene.star.members[2]);
     let to_first = scene.frames("RA-CL", scene.star.members[0]).pop().unwrap().to_link;
-    assert_eq!(scene.inject(to_first, frame.bytes), Some(Reason::Unknown));
+    assert_eq!(scene.inject(to_first, frame.bytes), Some(Reason::NotJoined));
     assert_eq!(eject(&mut scene, target), Err(Misuse::NoMember.into()));
     assert_eq!(eject(&mut scene, MemberId::LEADER), Err(Misuse::NoMember.into()));
 }
