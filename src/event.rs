@@ -302,6 +302,14 @@ pub enum Shortfall {
     FailureDetection,
     /// No rekey when somebody leaves.
     RekeyOnLeave,
+    /// Evidence may get older than the floor allows.
+    Staleness,
+    /// Keys may get older than the floor allows.
+    KeyLifetime,
+    /// The roster is not exact.
+    Views,
+    /// Any member may throw out any other.
+    FreeEjection,
 }
 
 /// Why an epoch or a removal came to be.

@@ -139,6 +139,14 @@ explained! {
             "Ask for a better policy, or lower your floor if you trust this group.";
         RekeyOnLeave "rekey-on-leave" Expected "The key does not change when somebody goes: who is out could read on."
             "Ask for a better policy, or lower your floor if you trust this group.";
+        Staleness "staleness" Expected "Evidence that the key is current may get older than this member allows."
+            "Ask for a shorter period of detection, or lower your floor.";
+        KeyLifetime "key-lifetime" Expected "Keys may get older than this member allows."
+            "Ask for a key lifetime, or lower your floor.";
+        Views "views" Expected "The roster that members see is not exactly those who can hold the key."
+            "Ask for exact views, or lower your floor.";
+        FreeEjection "free-ejection" Expected "Any member may throw out any other."
+            "Ask that the leader's application decides, or lower your floor.";
     }
 
     EndReason "end" "Inside `Ended(ByLeader)` and `JoinFailed`: the leader has ended the session and says why. It is authentic." {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Contradiction, Detection, Policy, Protection, Views};
+use super::{Contradiction, Detection, EjectRequests, Floor, OnSilence, Policy, Protection, Views};
 use crate::event::{Cause, Causes};
 
 /// The presets, by name.
@@ -58,6 +58,9 @@ struct Rekey {
     on: Option<Spanned<Vec<Trigger>>>,
     grace_ms: Option<Spanned<u32>>,
     settle_ms: Option<Spanned<u32>>,
+    period_ms: Option<Spanned<u32>>,
+    messages: Option<Spanned<u64>>,
+    bytes: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +74,7 @@ struct Data {
 #[serde(deny_unknown_fields)]
 struct Members {
     views: Option<Spanned<ViewsWord>>,
+    eject_requests: Option<EjectWord>,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +83,7 @@ struct Watch {
     enabled: Option<bool>,
     period_ms: Option<Spanned<u32>>,
     misses: Option<Spanned<u8>>,
+    on_silence: Option<SilenceWord>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +93,7 @@ struct Link {
     hint: Option<Spanned<String>>,
 }
 
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum Trigger {
     Join,
@@ -96,7 +101,46 @@ enum Trigger {
     Eject,
     Failure,
     Takeover,
+    Policy,
+    Period,
+    Messages,
+    Bytes,
     Command,
+}
+
+impl Trigger {
+    /// Each with its word and its cause.
+    const ALL: [(Self, &str, Cause); 10] = [
+        (Self::Join, "join", Cause::Join),
+        (Self::Leave, "leave", Cause::Leave),
+        (Self::Eject, "eject", Cause::Eject),
+        (Self::Failure, "failure", Cause::Failure),
+        (Self::Takeover, "takeover", Cause::Takeover),
+        (Self::Policy, "policy", Cause::Policy),
+        (Self::Period, "period", Cause::Period),
+        (Self::Messages, "messages", Cause::Messages),
+        (Self::Bytes, "bytes", Cause::Bytes),
+        (Self::Command, "command", Cause::Command),
+    ];
+
+    fn cause(self) -> Cause {
+        Self::ALL.iter().find(|(trigger, ..)| *trigger == self).map_or(Cause::Command, |(_, _, cause)| *cause)
+    }
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum EjectWord {
+    Refused,
+    Asked,
+    Granted,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum SilenceWord {
+    Report,
+    Remove,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -123,6 +167,8 @@ struct Places {
     on: Range<usize>,
     grace: Range<usize>,
     settle: Range<usize>,
+    period: Range<usize>,
+    measure: Range<usize>,
     origin: Range<usize>,
     views: Range<usize>,
     detection: Range<usize>,
@@ -137,10 +183,10 @@ impl Places {
             Contradiction::SettleOutlastsGrace | Contradiction::TooLong | Contradiction::GraceWithoutDetection => {
                 first([&self.settle, &self.grace])
             }
-            Contradiction::ExactWithoutRekey
-            | Contradiction::TriggerWithoutMeasure
-            | Contradiction::MeasureWithoutTrigger
-            | Contradiction::Lifetime => first([&self.on, &self.views]),
+            Contradiction::ExactWithoutRekey => first([&self.on, &self.views]),
+            Contradiction::TriggerWithoutMeasure => first([&self.on, &self.measure]),
+            Contradiction::MeasureWithoutTrigger => first([&self.measure, &self.on]),
+            Contradiction::Lifetime => first([&self.period, &self.grace]),
             Contradiction::OriginWithoutViews => first([&self.origin, &self.views]),
             Contradiction::OriginWithoutProtection => first([&self.origin, &self.origin]),
             Contradiction::FramesTooShort | Contradiction::FramesTooLong => {
@@ -151,6 +197,20 @@ impl Places {
         }
         .unwrap_or_default()
     }
+}
+
+/// A text as a basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&alloc::format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn error(text: &str, at: usize, what: impl fmt::Display) -> FileError {
@@ -180,16 +240,20 @@ impl Policy {
             let span = |millis: &Spanned<u32>| Duration::from_millis(u64::from(*millis.get_ref()));
             if let Some(on) = rekey.on {
                 places.on = on.span();
-                policy.rekey_on = on.get_ref().iter().fold(Causes::of(Cause::Open), |causes, trigger| {
-                    causes.with(match trigger {
-                        Trigger::Join => Cause::Join,
-                        Trigger::Leave => Cause::Leave,
-                        Trigger::Eject => Cause::Eject,
-                        Trigger::Failure => Cause::Failure,
-                        Trigger::Takeover => Cause::Takeover,
-                        Trigger::Command => Cause::Command,
-                    })
-                });
+                policy.rekey_on =
+                    on.get_ref().iter().fold(Causes::of(Cause::Open), |causes, trigger| causes.with(trigger.cause()));
+            }
+            if let Some(period) = rekey.period_ms {
+                (places.period, places.measure) = (period.span(), period.span());
+                policy.key_lifetime = Some(span(&period));
+            }
+            if let Some(messages) = rekey.messages {
+                places.measure = messages.span();
+                policy.key_messages = Some(*messages.get_ref());
+            }
+            if let Some(bytes) = rekey.bytes {
+                places.measure = bytes.span();
+                policy.key_bytes = Some(*bytes.get_ref());
             }
             if let Some(grace) = rekey.grace_ms {
                 places.grace = grace.span();
@@ -215,7 +279,16 @@ impl Policy {
                 policy.origin = *origin.get_ref();
             }
         }
-        if let Some(views) = file.members.and_then(|members| members.views) {
+        let (views, eject_requests) =
+            file.members.map_or((None, None), |members| (members.views, members.eject_requests));
+        if let Some(word) = eject_requests {
+            policy.eject_requests = match word {
+                EjectWord::Refused => EjectRequests::Refused,
+                EjectWord::Asked => EjectRequests::Asked,
+                EjectWord::Granted => EjectRequests::Granted,
+            };
+        }
+        if let Some(views) = views {
             places.views = views.span();
             policy.views = match views.get_ref() {
                 ViewsWord::Hidden => Views::Hidden,
@@ -235,6 +308,12 @@ impl Policy {
                 detection.period = Duration::from_millis(u64::from(*period.get_ref()));
             }
             policy.detection = watch.enabled.unwrap_or(true).then_some(detection);
+            if let Some(word) = watch.on_silence {
+                policy.on_silence = match word {
+                    SilenceWord::Report => OnSilence::Report,
+                    SilenceWord::Remove => OnSilence::Remove,
+                };
+            }
         }
         if let Some(link) = file.link {
             if let Some(frame_limit) = link.frame_limit {
@@ -250,10 +329,120 @@ impl Policy {
         Ok(policy)
     }
 
+    /// The policy as TOML, whole: [`Self::from_toml`] reads it back, but for parts of a millisecond and hints that are no
+    /// text.
+    pub fn to_toml(&self) -> String {
+        let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        let on: Vec<String> = Trigger::ALL
+            .iter()
+            .filter(|(_, _, cause)| self.rekey_on.contains(*cause))
+            .map(|(_, word, _)| alloc::format!("\"{word}\""))
+            .collect();
+        let mut out = alloc::format!(
+            "[join]\nephemeral = {}\ntakeover = {}\n\n[rekey]\non = [{}]\ngrace_ms = {}\nsettle_ms = {}\n",
+            self.ephemeral,
+            self.takeover,
+            on.join(", "),
+            millis(self.grace),
+            millis(self.settle),
+        );
+        let measures = [
+            ("period_ms", self.key_lifetime.map(|lifetime| u64::from(millis(lifetime)))),
+            ("messages", self.key_messages),
+            ("bytes", self.key_bytes),
+        ];
+        for (key, value) in measures {
+            out.extend(value.map(|value| alloc::format!("{key} = {value}\n")));
+        }
+        let protection = match self.protection {
+            Protection::None => "none",
+            Protection::Integrity => "integrity",
+            Protection::Confidentiality => "confidentiality",
+            Protection::Both => "both",
+        };
+        let views = match self.views {
+            Views::Hidden => "hidden",
+            Views::WithEachKey => "with-each-key",
+            Views::BestEffort => "best-effort",
+            Views::Exact => "exact",
+        };
+        let eject_requests = match self.eject_requests {
+            EjectRequests::Refused => "refused",
+            EjectRequests::Asked => "asked",
+            EjectRequests::Granted => "granted",
+        };
+        let on_silence = if self.on_silence == OnSilence::Remove { "remove" } else { "report" };
+        out.push_str(&alloc::format!(
+            "\n[data]\nprotection = \"{protection}\"\norigin = {}\n\n[members]\nviews = \"{views}\"\neject_requests = \
+             \"{eject_requests}\"\n\n[detection]\nenabled = {}\n",
+            self.origin,
+            self.detection.is_some(),
+        ));
+        if let Some(Detection { period, misses }) = self.detection {
+            out.push_str(&alloc::format!("period_ms = {}\nmisses = {misses}\n", millis(period)));
+        }
+        out.push_str(&alloc::format!("on_silence = \"{on_silence}\"\n\n[link]\nframe_limit = {}\n", self.frame_limit));
+        if let Ok(hint) = core::str::from_utf8(&self.hint)
+            && !hint.is_empty()
+        {
+            out.push_str(&alloc::format!("hint = {}\n", quoted(hint)));
+        }
+        out
+    }
+
     /// One of the [`PRESETS`], by name.
     pub fn preset(name: &str) -> Option<Self> {
         let (_, text) = PRESETS.iter().find(|(preset, _)| *preset == name)?;
         Self::from_toml(text).ok()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorFile {
+    floor: FloorTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloorTable {
+    ephemeral: Option<bool>,
+    protection: Option<ProtectionWord>,
+    origin: Option<bool>,
+    detection: Option<bool>,
+    staleness_ms: Option<u32>,
+    rekey_on_leave: Option<bool>,
+    key_lifetime_ms: Option<u32>,
+    exact_views: Option<bool>,
+    no_free_ejection: Option<bool>,
+}
+
+impl Floor {
+    /// Reads a floor from TOML: a table `[floor]`. What it leaves out is as in [`Floor::default`].
+    ///
+    /// # Errors
+    /// [`FileError`]: not TOML, a key that is not known, or a value of another kind.
+    pub fn from_toml(text: &str) -> Result<Self, FileError> {
+        let FloorFile { floor: file } = toml::from_str(text)
+            .map_err(|problem| error(text, problem.span().map_or(0, |span| span.start), problem.message()))?;
+        let usual = Self::default();
+        let span = |millis: u32| Duration::from_millis(u64::from(millis));
+        Ok(Self {
+            ephemeral: file.ephemeral.unwrap_or(usual.ephemeral),
+            protection: file.protection.map_or(usual.protection, |word| match word {
+                ProtectionWord::None => Protection::None,
+                ProtectionWord::Integrity => Protection::Integrity,
+                ProtectionWord::Confidentiality => Protection::Confidentiality,
+                ProtectionWord::Both => Protection::Both,
+            }),
+            origin: file.origin.unwrap_or(usual.origin),
+            detection: file.detection.unwrap_or(usual.detection),
+            staleness: file.staleness_ms.map(span).or(usual.staleness),
+            rekey_on_leave: file.rekey_on_leave.unwrap_or(usual.rekey_on_leave),
+            key_lifetime: file.key_lifetime_ms.map(span).or(usual.key_lifetime),
+            exact_views: file.exact_views.unwrap_or(usual.exact_views),
+            no_free_ejection: file.no_free_ejection.unwrap_or(usual.no_free_ejection),
+        })
     }
 }
 
@@ -299,6 +488,15 @@ mod tests {
         assert!(what.contains("settle"), "{what}");
         let (line, _, what) = fails("[rekey]\non = [\"join\"]\n");
         assert_eq!(line, 2, "{what}");
+        let (line, column, what) = fails("[rekey]\non = [\"period\"]\n");
+        assert_eq!((line, column), (2, 6), "{what}");
+        let (line, column, what) = fails("[rekey]\nbytes = 5\n");
+        assert_eq!((line, column), (2, 9), "{what}");
+        let (line, _, what) =
+            fails("[rekey]\non = [\"period\"]\nperiod_ms = 10\n[members]\nviews = \"with-each-key\"\n");
+        assert_eq!((line, what.contains("grace")), (3, true), "{what}");
+        let (line, column, what) = fails("[members]\neject_requests = \"everybody\"\n");
+        assert_eq!((line, column), (2, 18), "{what}");
         let (line, _, what) = fails("[link]\nframe_limit = 100\n");
         assert_eq!((line, what.contains("1200")), (2, true), "{what}");
         let (line, _, what) = fails("[members]\nviews = \"hidden\"\n");
@@ -306,10 +504,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_reads_back() {
+        for (name, text) in PRESETS {
+            let policy = Policy::from_toml(text).unwrap();
+            assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy), "{name}");
+        }
+        assert_eq!(Policy::from_toml(&Policy::default().to_toml()), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn a_floor_is_a_table_of_its_own() {
+        assert_eq!(Floor::from_toml("[floor]\n"), Ok(Floor::default()));
+        let text = "[floor]\nephemeral = false\nprotection = \"integrity\"\norigin = true\ndetection = false\nstaleness_ms = \
+                    9\nrekey_on_leave = false\nkey_lifetime_ms = 8\nexact_views = true\nno_free_ejection = true\n";
+        let floor = Floor {
+            ephemeral: false,
+            protection: Protection::Integrity,
+            origin: true,
+            detection: false,
+            staleness: Some(Duration::from_millis(9)),
+            rekey_on_leave: false,
+            key_lifetime: Some(Duration::from_millis(8)),
+            exact_views: true,
+            no_free_ejection: true,
+        };
+        assert_eq!(Floor::from_toml(text), Ok(floor));
+        let found = Floor::from_toml("[floor]\nsuite = 1\n").unwrap_err();
+        assert_eq!((found.line, found.column), (2, 1));
+    }
+
+    #[test]
     fn every_key_has_its_effect() {
-        let text = "[join]\nephemeral = false\ntakeover = false\n[rekey]\non = [\"join\", \"command\"]\ngrace_ms = 7\n\
-                    settle_ms = 3\n[data]\nprotection = \"integrity\"\norigin = false\n[members]\nviews = \
-                    \"best-effort\"\n[detection]\nperiod_ms = 20\nmisses = 9\n[link]\nframe_limit = 1500\nhint = \"h\"\n";
+        let text = "[join]\nephemeral = false\ntakeover = false\n[rekey]\non = [\"join\", \"period\", \"messages\", \"bytes\", \"command\"]\ngrace_ms = 7\n\
+                    settle_ms = 3\nperiod_ms = 50\nmessages = 11\nbytes = 12\n[data]\nprotection = \"integrity\"\norigin = false\n[members]\nviews = \
+                    \"best-effort\"\neject_requests = \"asked\"\n[detection]\nperiod_ms = 20\nmisses = 9\non_silence = \"report\"\n[link]\nframe_limit = 1500\nhint = \"h\\u0007 \\\"\\\\\"\n";
         let policy = Policy::from_toml(text).unwrap();
         let millis = Duration::from_millis;
         assert_eq!(
@@ -317,7 +545,14 @@ mod tests {
             Policy {
                 ephemeral: false,
                 takeover: false,
-                rekey_on: Causes::of(Cause::Open).with(Cause::Join).with(Cause::Command),
+                rekey_on: [Cause::Join, Cause::Period, Cause::Messages, Cause::Bytes, Cause::Command]
+                    .into_iter()
+                    .fold(Causes::of(Cause::Open), Causes::with),
+                key_lifetime: Some(millis(50)),
+                key_messages: Some(11),
+                key_bytes: Some(12),
+                eject_requests: EjectRequests::Asked,
+                on_silence: OnSilence::Report,
                 grace: millis(7),
                 settle: millis(3),
                 protection: Protection::Integrity,
@@ -325,10 +560,10 @@ mod tests {
                 views: Views::BestEffort,
                 detection: Some(Detection { period: millis(20), misses: 9 }),
                 frame_limit: 1500,
-                hint: Bytes::from_static(b"h"),
-                ..Policy::default()
+                hint: Bytes::from_static(b"h\x07 \"\\"),
             }
         );
+        assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy));
         assert_eq!(Policy::from_toml("[detection]\nenabled = false\n").unwrap().detection, None);
     }
 }

@@ -3,6 +3,7 @@
 //! A [`Policy`] travels authenticated in the join and its digest is bound into every epoch; a member has a [`Floor`]
 //! below which it refuses. Nothing is negotiated (R38).
 
+mod builder;
 #[cfg(feature = "toml")]
 pub mod file;
 
@@ -16,6 +17,8 @@ use crate::wire::antigone::MAX_POLICY;
 use crate::wire::field::{Blob, Field};
 use crate::wire::policy::{EjectForm, PolicyForm, ViewForm};
 use crate::wire::shared::Kind;
+
+pub use builder::PolicyBuilder;
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
 pub const MIN_FRAME: usize = 1_200;
@@ -388,20 +391,45 @@ pub struct Floor {
     pub origin: bool,
     /// Failures must be noticed, so that staleness is bounded. Default: yes.
     pub detection: bool,
+    /// The longest `misses · period` of detection that is good enough, so that evidence gets no older than that and an RTO
+    /// (T_max, S8); `None`: any. Default: any.
+    pub staleness: Option<Duration>,
     /// The key must change whenever somebody goes. Default: yes.
     pub rekey_on_leave: bool,
+    /// How old a key may get at most; `None`: any age. Default: any age.
+    pub key_lifetime: Option<Duration>,
+    /// The roster must be exactly those who can hold the key. Default: no.
+    pub exact_views: bool,
+    /// It must not be that any member can throw out any other. Default: it may be.
+    pub no_free_ejection: bool,
 }
 
 impl Default for Floor {
     fn default() -> Self {
-        Self { ephemeral: true, protection: Protection::Both, origin: false, detection: true, rekey_on_leave: true }
+        Self {
+            ephemeral: true,
+            protection: Protection::Both,
+            origin: false,
+            detection: true,
+            staleness: None,
+            rekey_on_leave: true,
+            key_lifetime: None,
+            exact_views: false,
+            no_free_ejection: false,
+        }
     }
 }
 
 impl Floor {
     /// A floor that every policy passes, for groups that protect nothing on purpose.
     pub fn none() -> Self {
-        Self { ephemeral: false, protection: Protection::None, origin: false, detection: false, rekey_on_leave: false }
+        Self {
+            ephemeral: false,
+            protection: Protection::None,
+            detection: false,
+            rekey_on_leave: false,
+            ..Self::default()
+        }
     }
 
     /// Whether `policy` is good enough.
@@ -424,6 +452,19 @@ impl Floor {
         }
         if self.rekey_on_leave && !evicting.into_iter().all(|cause| policy.rekey_on.contains(cause)) {
             return Err(Shortfall::RekeyOnLeave);
+        }
+        let staleness = policy.detection.map(|detection| detection.staleness(Duration::ZERO));
+        if self.staleness.is_some_and(|most| staleness.is_none_or(|bound| bound > most)) {
+            return Err(Shortfall::Staleness);
+        }
+        if self.key_lifetime.is_some_and(|most| policy.key_lifetime.is_none_or(|lifetime| lifetime > most)) {
+            return Err(Shortfall::KeyLifetime);
+        }
+        if self.exact_views && policy.views != Views::Exact {
+            return Err(Shortfall::Views);
+        }
+        if self.no_free_ejection && policy.eject_requests == EjectRequests::Granted {
+            return Err(Shortfall::FreeEjection);
         }
         Ok(())
     }
@@ -487,6 +528,20 @@ mod tests {
         assert_eq!(short(|p| p.origin = false), Shortfall::Origin);
         assert_eq!(short(|p| p.detection = None), Shortfall::FailureDetection);
         assert_eq!(short(|p| p.rekey_on = Causes::of(Cause::Join)), Shortfall::RekeyOnLeave);
+        let strict = |change: fn(&mut Floor)| {
+            let mut floor = Floor::none();
+            change(&mut floor);
+            floor.admits(&Policy {
+                views: Views::WithEachKey,
+                eject_requests: EjectRequests::Granted,
+                ..Policy::default()
+            })
+        };
+        assert_eq!(strict(|f| f.staleness = Some(Duration::from_secs(14))), Err(Shortfall::Staleness));
+        assert_eq!(strict(|f| f.staleness = Some(Duration::from_secs(15))), Ok(()));
+        assert_eq!(strict(|f| f.key_lifetime = Some(HOUR)), Err(Shortfall::KeyLifetime));
+        assert_eq!(strict(|f| f.exact_views = true), Err(Shortfall::Views));
+        assert_eq!(strict(|f| f.no_free_ejection = true), Err(Shortfall::FreeEjection));
         Floor::none().admits(&Policy { ephemeral: false, ..Policy::default() }).unwrap();
     }
 }

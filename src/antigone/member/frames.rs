@@ -243,7 +243,7 @@ impl Member {
         match policy {
             Some(Announced::Kept(next)) => {
                 session.reply(now);
-                session.next_policy = Some(next.into());
+                session.next_policy = Some(next);
             }
             Some(Announced::Below(shortfall)) => {
                 self.refuse_policy(now, shortfall);

@@ -46,7 +46,7 @@ use session::Session;
 /// The most frames that one input queues.
 const FRAMES: usize = 1;
 /// The most events that one input queues, apart from the changes of a view.
-const EVENTS: usize = 9;
+const EVENTS: usize = 12;
 
 /// Who a member is, and what it insists on.
 #[derive(Debug, Clone)]

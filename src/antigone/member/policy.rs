@@ -14,7 +14,7 @@ use crate::wire::antigone::{Common, PolicyChange};
 /// What a policy record comes to.
 pub(super) enum Announced {
     /// It is kept until an epoch names it.
-    Kept(Ruling),
+    Kept(alloc::boxed::Box<Ruling>),
     /// It is below the own floor.
     Below(Shortfall),
 }
@@ -35,7 +35,7 @@ pub(super) fn take_policy(me: &Me, session: &Session, change: &PolicyChange<'_>)
     {
         return Ok(Announced::Below(shortfall));
     }
-    Ok(Announced::Kept(Ruling::new(&*station.suite, policy, change.version)?))
+    Ok(Announced::Kept(Ruling::new(&*station.suite, policy, change.version)?.into()))
 }
 
 /// The policy that the facts of an epoch name, if its text is here: the one in force, or the one to come.

@@ -108,6 +108,9 @@ pub(crate) struct JoinArgs {
         value_parser = ["none", "integrity", "confidentiality", "both", "forward-secrecy", "origin", "detection", "rekey-on-leave"]
     )]
     floor: Vec<String>,
+    /// The file (TOML, table [floor]) that says what the leader's policy must have, instead of --floor
+    #[arg(long, value_name = "FILE", conflicts_with = "floor")]
+    floor_file: Option<PathBuf>,
     /// How long to try to join
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     wait: u64,
@@ -186,7 +189,19 @@ fn floor(words: &[String]) -> Floor {
         origin: has("origin"),
         detection: has("detection"),
         rekey_on_leave: has("rekey-on-leave"),
+        ..Floor::none()
     }
+}
+
+/// What the user insists on: the file, or the words.
+fn insisted(args: &JoinArgs) -> Result<Floor, Failed> {
+    let Some(path) = &args.floor_file else { return Ok(floor(&args.floor)) };
+    let shown = path.display();
+    let text =
+        read_text(path).map_err(|error| Failed::Input(format!("{shown}: the floor cannot be read ({error})")))?;
+    Floor::from_toml(&text).map_err(|error| {
+        Failed::Input(format!("{shown}:{}:{}: {}; mend the floor there", error.line, error.column, error.what))
+    })
 }
 
 /// The observer of a driver: whom it cannot reach goes to the room, if that has time for it.
@@ -251,6 +266,7 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     if args.leader == args.common.name {
         return Err(Failed::Usage("a member and its leader need different names".into()));
     }
+    insisted(&args)?;
     let ready = ready(&args.common)?;
     let who = ready.name.as_str().to_owned();
     super::run(style(args.common.json), &who, |tell| joining(args, ready, leader, tell))
@@ -267,7 +283,7 @@ async fn joining(args: JoinArgs, ready: Ready, leader: Name, tell: Teller) -> Re
         leader: leader.clone(),
         name,
         key,
-        floor: floor(&args.floor),
+        floor: insisted(&args)?,
         limits: Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() },
     })
     .map_err(|error| Failed::Group(error.to_string()))?;

@@ -68,6 +68,10 @@ impl Over {
                     Shortfall::Origin => "has no signed origin (origin)",
                     Shortfall::FailureDetection => "does not detect failures (detection)",
                     Shortfall::RekeyOnLeave => "keeps the key when somebody goes (rekey-on-leave)",
+                    Shortfall::Staleness => "notices failures later (staleness_ms)",
+                    Shortfall::KeyLifetime => "lets keys get older (key_lifetime_ms)",
+                    Shortfall::Views => "has no exact roster (exact_views)",
+                    Shortfall::FreeEjection => "lets any member throw out any other (no_free_ejection)",
                     _ => "falls short",
                 };
                 let text = format!("{leader}'s policy {what} than --floor demands; lower that if you trust it");
