@@ -6,17 +6,16 @@
 #[path = "scene/mod.rs"]
 mod scene;
 
-use bytes::Bytes;
 use sodality::antigone::{Access, Member, MemberConfig};
 use sodality::error::Reason;
 use sodality::event::{Cause, Causes, Event, JoinFailure, Refusal, Shortfall};
 use sodality::group::{Check, Checks, Limits};
 use sodality::policy::{Floor, Policy, Protection, Views};
 use sodality::sim::star::{APP, LEADER, Star, StarConfig, long_term_key};
-use sodality::sim::{InTransit, NodeId, SimRng};
+use sodality::sim::{NodeId, SimRng};
 use sodality::wire::shape::Content;
 
-use scene::{SECOND, SOON, Scene, config, draft, name, strangers_link};
+use scene::{SECOND, SOON, Scene, config, draft, made_up, name, strangers_link};
 
 #[test]
 fn a4_a_swapped_name_is_refused_and_the_blame_is_sealed() {
@@ -205,19 +204,6 @@ fn who_is_not_vouched_for_meets_silence() {
         assert!(scene.tap.borrow().frames.iter().all(|frame| frame.to != node), "silence to {who}");
     }
     assert_eq!(scene.leader().view().members().len(), 1);
-}
-
-/// RA-J1 of that name, with nonce and tag made up.
-fn made_up(honest: &InTransit, who: &str, rng: &mut SimRng) -> Bytes {
-    let mut made = draft(honest);
-    let mut lettered = vec![who.len() as u8];
-    lettered.extend_from_slice(who.as_bytes());
-    made.clear.find_mut("member").unwrap().content = Content::Leaf(lettered);
-    if let Content::Leaf(bytes) = &mut made.clear.find_mut("i0").unwrap().content {
-        let length = bytes.len();
-        bytes[length - 8..].copy_from_slice(&rng.draw().to_be_bytes());
-    }
-    made.frame()
 }
 
 #[test]

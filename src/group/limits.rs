@@ -15,7 +15,7 @@ pub struct Limits {
     /// Links open at once. A further link is ignored.
     pub links: usize,
 
-    /// Pending joins in all: each costs a stranger's name, one RA-J1 and one RA-J2 (about 3 KiB).
+    /// Pending joins in all: each costs at most [`Self::PENDING_BYTES`].
     pub pending_joins: usize,
     /// Pending joins on one link.
     pub pending_joins_per_link: usize,
@@ -72,6 +72,16 @@ pub struct Limits {
 
     /// The checks that are made: all of them. Only the test kit can leave one out.
     pub checks: Checks,
+}
+
+impl Limits {
+    /// Bytes that an open link costs a machine at most, beside what comes over it. A flood test measures it.
+    pub const LINK_BYTES: usize = 128;
+    /// Bytes that a pending join costs a leader at most: its name, RA-J1, RA-T1 and RA-J2 as they are sent, deadlines and
+    /// places in tables. So joins of strangers cost `LINK_BYTES · links + PENDING_BYTES · pending_joins` in all (R2).
+    pub const PENDING_BYTES: usize = 4 * 1024;
+    /// Bytes that an open look-up costs a third party at most.
+    pub const LOOKUP_BYTES: usize = 2 * 1024;
 }
 
 impl Default for Limits {

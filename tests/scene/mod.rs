@@ -19,7 +19,7 @@ use sodality::policy::Policy;
 use sodality::sim::check::Goals;
 use sodality::sim::shared;
 use sodality::sim::star::{Star, StarConfig, member_machine};
-use sodality::sim::{Adversary, Draft, InTransit, LinkConfig, Mixer, Net, NodeId, Tables, Verdict, World};
+use sodality::sim::{Adversary, Draft, InTransit, LinkConfig, Mixer, Net, NodeId, SimRng, Tables, Verdict, World};
 use sodality::wire::shape::{Content, Value};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -211,4 +211,17 @@ pub(crate) fn strangers_link(scene: &mut Scene) -> Link {
 pub(crate) fn number_in(value: &mut Value, field: &str, change: impl Fn(u64) -> u64) {
     let Content::Leaf(bytes) = &mut value.find_mut(field).unwrap().content else { panic!("{field} is a number") };
     *bytes = change(u64::from_be_bytes(bytes.as_slice().try_into().unwrap())).to_be_bytes().to_vec();
+}
+
+/// RA-J1 of that name, with nonce and tag made up.
+pub(crate) fn made_up(honest: &InTransit, who: &str, rng: &mut SimRng) -> Bytes {
+    let mut made = draft(honest);
+    let mut lettered = vec![who.len() as u8];
+    lettered.extend_from_slice(who.as_bytes());
+    made.clear.find_mut("member").unwrap().content = Content::Leaf(lettered);
+    if let Content::Leaf(bytes) = &mut made.clear.find_mut("i0").unwrap().content {
+        let length = bytes.len();
+        bytes[length - 8..].copy_from_slice(&rng.draw().to_be_bytes());
+    }
+    made.frame()
 }

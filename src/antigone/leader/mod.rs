@@ -401,6 +401,11 @@ impl Leader {
         self.peers.get(&cid).map(|peer| peer.alive_as_of)
     }
 
+    /// How many members have been given a key, the leader not counted: also where the policy shows no view.
+    pub fn member_count(&self) -> usize {
+        self.peers.values().filter(|peer| !peer.waits()).count()
+    }
+
     /// The own name.
     pub fn name(&self) -> &Name {
         &self.me.name
