@@ -141,7 +141,7 @@ fn all_go_over_to_another_policy_together() {
     // It is the new pace that finds out who is silent.
     scene.world.crash(scene.star.members[2]).unwrap();
     scene.run(SECOND * 9);
-    assert!(!scene.leader().view().find_name(&scene::name("m3")).is_some());
+    assert!(scene.leader().view().find_name(&scene::name("m3")).is_none());
 }
 
 /// Within grace of the last rekey the new policy waits; a newer one takes its place, and is the only one that ever rules.
