@@ -5,13 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sodality::antigone::Member;
 use sodality::crypto::chacha20_poly1305;
 use sodality::event::Port;
 use sodality::policy::{Detection, OnSilence, Policy, Views};
 use sodality::sim::{LinkConfig, Star, StarConfig, World};
+
+/// Here time is measured, to be printed.
+#[allow(clippy::disallowed_types)]
+type Wall = std::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,7 +29,7 @@ fn peak() -> u64 {
 struct Large {
     world: World,
     star: Star,
-    begun: Instant,
+    begun: Wall,
     sent: u64,
     since: sodality::endpoint::Instant,
     epoch: u64,
@@ -48,7 +52,7 @@ impl Large {
         config.limits.out_events = 4096;
         let star = Star::add(&mut world, config, members).unwrap();
         let since = world.now();
-        Self { world, star, begun: Instant::now(), sent: 0, since, epoch: 1 }
+        Self { world, star, begun: Wall::now(), sent: 0, since, epoch: 1 }
     }
 
     /// Prints what a step took, and gives the epochs that it made.
@@ -62,7 +66,7 @@ impl Large {
             sent - self.sent,
             peak(),
         );
-        (self.begun, self.sent, self.since, self.epoch) = (Instant::now(), sent, self.world.now(), epoch);
+        (self.begun, self.sent, self.since, self.epoch) = (Wall::now(), sent, self.world.now(), epoch);
         epochs
     }
 
@@ -85,7 +89,8 @@ impl Large {
     }
 
     fn leave(&mut self, members: std::ops::Range<usize>) {
-        for member in self.star.members[members].to_vec() {
+        for member in members {
+            let member = self.star.members[member];
             self.world.command(member, "leave", |member, cx| member.leave(cx)).unwrap().unwrap();
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sodality::antigone::{Leader, Member};
 use sodality::event::Port;
+use sodality::identity::MemberId;
+use sodality::policy::EjectRequests;
 use sodality::sim::star::Star;
 use sodality::sim::{Node, SimRng, Stop, World};
 
@@ -22,7 +24,12 @@ pub(crate) enum Deed {
     Rekey,
     /// A member's machine is replaced by a new one under the same name, at once.
     CrashAndRestart,
-    // Here: eject, close, change_policy. What checkers want to know of goes into the words of the command: `eject N`.
+    /// The leader ejects a member. What checkers want to know of goes into the words of the command: `eject N`.
+    Eject,
+    /// A member asks that another be ejected: whoever has the lowest number, or the next if that is itself.
+    AskToEject,
+    /// The leader goes over to a policy that differs in its grace, and in whether requests to eject are granted.
+    ChangePolicy,
 }
 
 /// What people do, and how often among a thousand deeds; the rest is [`Deed::Say`].
@@ -32,8 +39,16 @@ pub(crate) type Habits = &'static [(u16, Deed)];
 pub(crate) const TALK: Habits = &[(200, Deed::LeaderSays)];
 
 /// They talk, come and go.
-pub(crate) const COME_AND_GO: Habits =
-    &[(200, Deed::LeaderSays), (35, Deed::Leave), (10, Deed::Rejoin), (25, Deed::Rekey), (5, Deed::CrashAndRestart)];
+pub(crate) const COME_AND_GO: Habits = &[
+    (200, Deed::LeaderSays),
+    (35, Deed::Leave),
+    (10, Deed::Rejoin),
+    (25, Deed::Rekey),
+    (5, Deed::CrashAndRestart),
+    (15, Deed::Eject),
+    (15, Deed::AskToEject),
+    (15, Deed::ChangePolicy),
+];
 
 fn pick(habits: Habits, rng: &mut SimRng) -> Deed {
     let mut at = rng.below(1000);
@@ -74,6 +89,34 @@ pub(crate) fn act(
         Deed::Rekey if leads => drop(world.command(leader, "rekey", |leader, cx| {
             let _ = leader.rekey(cx);
         })?),
+        Deed::Eject if leads && lives => {
+            if let Some(cid) = world.get(member).and_then(Member::cid) {
+                world.command(leader, &format!("eject {cid}"), |leader, cx| {
+                    let _ = leader.eject(cx, cid);
+                })?;
+            }
+        }
+        Deed::AskToEject if lives => {
+            let asker = world.get(member);
+            let own = asker.and_then(Member::cid);
+            let others = asker.and_then(Member::view).into_iter().flat_map(|view| view.members().keys().copied());
+            let target = others.filter(|cid| *cid != MemberId::LEADER && Some(*cid) != own).min();
+            if let Some(cid) = target {
+                world.command(member, &format!("eject {cid}"), |member, cx| {
+                    let _ = member.request_ejection(cx, cid);
+                })?;
+            }
+        }
+        Deed::ChangePolicy if leads => {
+            world.command(leader, "change the policy", |leader, cx| {
+                let mut next = leader.policy().clone();
+                let granted = next.eject_requests == EjectRequests::Granted;
+                next.eject_requests = if granted { EjectRequests::Refused } else { EjectRequests::Granted };
+                // Never longer than at first, so that the bound of liveness holds.
+                next.grace = if granted { next.grace * 5 / 4 } else { next.grace * 4 / 5 };
+                let _ = leader.change_policy(cx, next);
+            })?;
+        }
         Deed::CrashAndRestart if lives => {
             world.crash(member)?;
             world.restart(member)?;
