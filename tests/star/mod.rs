@@ -151,7 +151,12 @@ pub(crate) fn settled(world: &World, star: &Star) -> bool {
 
 /// People talk for so long, and, with `comes_and_goes`, they also leave, come back, crash and change the key.
 pub(crate) fn traffic(world: &mut World, star: &Star, span: Duration, comes_and_goes: bool) {
-    deeds::live(world, star, span, if comes_and_goes { deeds::COME_AND_GO } else { deeds::TALK });
+    let habits = match (comes_and_goes, star.config.policy.detection) {
+        (false, _) => deeds::TALK,
+        (true, Some(_)) => deeds::COME_AND_GO,
+        (true, None) => deeds::COME_AND_GO_UNWATCHED,
+    };
+    deeds::live(world, star, span, habits);
 }
 
 /// Everybody says something, and everybody else hears it once.
