@@ -52,13 +52,8 @@ pub(crate) const COME_AND_GO: Habits = &[
 
 /// The same where nothing detects failures: there, whom the leader has put out and who does not hear it stays where it is for
 /// ever, as with a leader that restarts.
-pub(crate) const COME_AND_GO_UNWATCHED: Habits = &[
-    (200, Deed::LeaderSays),
-    (35, Deed::Leave),
-    (10, Deed::Rejoin),
-    (25, Deed::Rekey),
-    (5, Deed::CrashAndRestart),
-];
+pub(crate) const COME_AND_GO_UNWATCHED: Habits =
+    &[(200, Deed::LeaderSays), (35, Deed::Leave), (10, Deed::Rejoin), (25, Deed::Rekey), (5, Deed::CrashAndRestart)];
 
 fn pick(habits: Habits, rng: &mut SimRng) -> Deed {
     let mut at = rng.below(1000);
