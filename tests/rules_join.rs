@@ -248,7 +248,7 @@ fn the_question_is_repeated_as_the_same_bytes() {
 /// RA §4.1 expiry: a pending join is forgotten after T_pend, with everything that was sent for it.
 #[test]
 fn a_pending_join_expires() {
-    let (mut scene, request) = waiting();
+    let (mut scene, _) = waiting();
     let began = scene.world.now();
     scene.run(SECOND * 20 - MS * 2);
     assert_eq!(scene.leader().pending_joins(), 1);
@@ -256,7 +256,6 @@ fn a_pending_join_expires() {
     assert_eq!(scene.leader().pending_joins(), 0, "{began:?}");
     let answer = scene.release().into_iter().find(|frame| frame.to == NodeId::from(scene.star.leader)).unwrap();
     scene.refuses_again(&answer, Reason::Unknown);
-    let _ = request;
 }
 
 /// RA §4.1 L on RA-T2 (4): the application is asked once for a name, its verdict serves every pending join of that name
@@ -287,7 +286,6 @@ fn a_verdict_serves_every_join_of_its_name() {
         scene.run(SOON);
         assert_eq!(asked(&scene), questions);
     }
-    let _ = request;
 }
 
 /// RA §4.1 L on RA-T2 (4): no verdict means refuse, at three quarters of T_join after RA-J1 came, while A still waits.
