@@ -174,8 +174,7 @@ fn a_policy_that_is_none_ends_the_join() {
         scene.run(SOON);
         let answer = scene.release().remove(0);
         let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-        let forged =
-            forge.forge(&answer, |_, body| set(body, "policy", &[&length[..], &bytes].concat()));
+        let forged = forge.forge(&answer, |_, body| set(body, "policy", &[&length[..], &bytes].concat()));
         assert_eq!(scene.inject(answer.to_link, forged), None);
         let failed = Event::JoinFailed(JoinFailure::Ended(EndReason::Protocol));
         assert!(scene.told(scene.star.members[0], &failed), "{:?}", scene.world.events(scene.star.members[0]));
@@ -227,7 +226,8 @@ fn a_join_that_is_not_complete_in_time_fails_and_wipes() {
 #[test]
 fn joined_needs_a_key_and_evidence() {
     for withheld in ["RA-R", "RA-CL"] {
-        let mut scene = Scene::open(config(Policy { views: Views::WithEachKey, ..Policy::default() }, Checks::ALL), &["m1"]);
+        let mut scene =
+            Scene::open(config(Policy { views: Views::WithEachKey, ..Policy::default() }, Checks::ALL), &["m1"]);
         let member = scene.star.members[0];
         let to = NodeId::from(member);
         let joined = |event: &Event| matches!(event, Event::Joined { .. });
@@ -329,7 +329,8 @@ fn of_two_joins_of_a_name_the_newer_one_stays() {
         let first = scene.member(0).cid().unwrap();
         assert_eq!(scene.inject(newer.to_link, newer.bytes), None);
         let events = scene.world.events(scene.star.leader);
-        let takeover = |event: &Event| matches!(event, Event::MemberRemoved { cid, cause: Cause::Takeover, .. } if *cid == first);
+        let takeover =
+            |event: &Event| matches!(event, Event::MemberRemoved { cid, cause: Cause::Takeover, .. } if *cid == first);
         assert!(events.iter().any(takeover));
         let evicts = |event: &Event| matches!(event, Event::Installed { causes, .. } if causes.contains(Cause::Takeover) && causes.evict());
         assert!(events.iter().any(evicts), "at once, whatever grace says");

@@ -226,7 +226,8 @@ fn an_end_is_repeated_until_it_is_answered_or_for_t_end() {
         assert_eq!(scene.say(0, b"x"), Err(Misuse::NotJoined.into()));
         scene.run(SECOND * 3);
         let from = |frame: &InTransit| frame.from == to;
-        let ends: Vec<_> = scene.frames("RA-CM", scene.star.leader).split_off(before).into_iter().filter(from).collect();
+        let ends: Vec<_> =
+            scene.frames("RA-CM", scene.star.leader).split_off(before).into_iter().filter(from).collect();
         assert!(ends.len() >= 3);
         for (frame, next) in ends.iter().zip(&ends[1..]) {
             let body = forge.body(frame);

@@ -36,11 +36,15 @@ impl Forge {
 
     /// As [`Self::joined`], with nobody who looks on: for runs in which somebody breaks the protocol.
     pub(crate) fn unwatched(&self, policy: Policy, members: &[&str]) -> Scene {
+        Self::unwatched_in(self.config(policy), members)
+    }
+
+    pub(crate) fn unwatched_in(config: StarConfig, members: &[&str]) -> Scene {
         let mut world = World::new(11);
         let tap = shared(Tap::default());
         world.set_adversary(tap.clone());
         let names: Vec<String> = members.iter().map(|name| (*name).to_owned()).collect();
-        let star = Star::with_names(&mut world, self.config(policy), &names).unwrap();
+        let star = Star::with_names(&mut world, config, &names).unwrap();
         let mut scene = Scene { world, star, tap };
         scene.star.join_all(&mut scene.world, crate::scene::SECOND * 60).unwrap();
         scene.run(crate::scene::SECOND * 6);
