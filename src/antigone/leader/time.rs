@@ -57,6 +57,14 @@ impl Leader {
                 Timer::Beat => self.beat(now),
                 Timer::Cast => self.resume_cast(),
                 Timer::Rekey => {
+                    // Whoever is to go now goes with it: what falls due together is one epoch (RA §4.4).
+                    if self.timers.get(Timer::Condemned).is_some_and(|at| at <= now) {
+                        self.timers.set(Timer::Condemned, None);
+                        self.remove_condemned(cx, now);
+                    }
+                    if self.rekey_at.is_none() {
+                        continue;
+                    }
                     if let Err(failure) = self.rekey_now(cx, now) {
                         self.out.event(Event::Hindered(failure));
                         let again = now + self.me.limits.retry.first;
