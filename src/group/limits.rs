@@ -77,9 +77,9 @@ pub struct Limits {
 impl Limits {
     /// Bytes that an open link costs a machine at most, beside what comes over it. A flood test measures it.
     pub const LINK_BYTES: usize = 128;
-    /// Bytes that a pending join costs a leader at most: its name, RA-J1, RA-T1 and RA-J2 as they are sent, deadlines and
-    /// places in tables. So joins of strangers cost `LINK_BYTES · links + PENDING_BYTES · pending_joins` in all (R2).
-    pub const PENDING_BYTES: usize = 4 * 1024;
+    /// Bytes that a pending join costs a leader at most: its name, RA-J1, RA-T1 and RA-J2 as they are sent, two prepared
+    /// channel keys once it is offered a place, deadlines and places in tables. So joins of strangers cost `LINK_BYTES · links + PENDING_BYTES · pending_joins` in all (R2).
+    pub const PENDING_BYTES: usize = 6 * 1024;
     /// Bytes that an open look-up costs a third party at most.
     pub const LOOKUP_BYTES: usize = 2 * 1024;
 }

@@ -337,7 +337,8 @@ impl Pendings {
         self.table.is_empty()
     }
 
-    /// Bytes that they hold: what strangers can make a leader keep (R2).
+    /// Bytes of their frames and records, without prepared keys and without what tables and spare room cost: for the whole
+    /// see [`Limits::PENDING_BYTES`] (R2).
     pub fn bytes(&self) -> usize {
         let of = |pending: &Pending| {
             let answer = match &pending.stage {

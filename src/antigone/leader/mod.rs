@@ -411,7 +411,9 @@ impl Leader {
         &self.me.name
     }
 
-    /// Bytes held for joins that are not confirmed (R2).
+    /// Bytes of the frames and records of joins that are not confirmed. Without the prepared keys of those that are offered
+    /// a place, and without what tables and spare room cost: for the whole see
+    /// [`Limits::PENDING_BYTES`] (R2).
     pub fn pending_bytes(&self) -> usize {
         self.pendings.bytes()
     }
