@@ -110,6 +110,45 @@ fn strangers_and_replays_use_no_key_up() {
     assert_eq!(scene.leader().epoch(), before);
 }
 
+/// RA §4.4: what is clear uses up no key, whoever says it.
+#[test]
+fn messages_in_clear_use_no_key_up() {
+    for (protection, changes) in [(Protection::None, false), (Protection::Integrity, true)] {
+        let rekey_on = Policy::default().rekey_on.with(Cause::Messages);
+        let policy = Policy { rekey_on, key_messages: Some(3), protection, origin: false, ..Policy::default() };
+        for speaker in [0, NAMES.len()] {
+            let mut scene = group(policy.clone(), Checks::ALL, Floor::none());
+            scene.run(SECOND * 6);
+            let before = scene.leader().epoch();
+            for n in 0..3 {
+                scene.say(speaker, &[n; 5]).unwrap();
+                scene.run(SECOND);
+            }
+            scene.run(SECOND * 6);
+            assert_eq!(scene.leader().epoch() > before, changes, "{protection:?}, {speaker}");
+        }
+    }
+}
+
+/// RA §4.4: while sending stays with the key before, what the leader says uses up that one.
+#[test]
+fn what_the_leader_seals_under_the_key_before_does_not_count() {
+    let rekey_on = Policy::default().rekey_on.with(Cause::Messages);
+    let policy = Policy { rekey_on, key_messages: Some(3), ..Policy::default() };
+    for (pause, changes) in [(SECOND / 10, false), (SECOND * 2, true)] {
+        let mut scene = group(policy.clone(), Checks::ALL, Floor::none());
+        scene.run(SECOND * 6);
+        scene.rekey();
+        scene.run(pause);
+        let before = scene.leader().epoch();
+        for n in 0..3 {
+            scene.say(NAMES.len(), &[n; 5]).unwrap();
+        }
+        scene.run(SECOND * 8);
+        assert_eq!(scene.leader().epoch() > before, changes, "{pause:?} after the install");
+    }
+}
+
 /// RA §4.4: the policy of an epoch is the one that its facts name; everybody goes over with that epoch. Its text may get
 /// lost as often as it likes.
 #[test]
@@ -260,6 +299,9 @@ fn some_changes_are_refused() {
     assert_eq!(change(&mut scene, Policy { origin: false, ..usual.clone() }), fixed);
     assert_eq!(change(&mut scene, Policy { frame_limit: 1200, ..usual.clone() }), fixed);
     assert_eq!(change(&mut scene, Policy { settle: SECOND * 9, ..usual.clone() }), Err(Misuse::Policy.into()));
+    // Members would read another policy than this, and here one that contradicts itself.
+    let (grace, settle) = (SECOND + SECOND / 10_000 * 7, SECOND + SECOND / 10_000 * 2);
+    assert_eq!(change(&mut scene, Policy { grace, settle, ..usual.clone() }), Err(Misuse::Policy.into()));
     scene.run(SECOND * 10);
     assert_eq!(scene.leader().policy(), &usual);
 }

@@ -19,7 +19,7 @@ use crate::group::sealer::SealLimits;
 use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Policy, Views};
-use crate::wire::antigone::Data;
+use crate::wire::antigone::{Data, Kind};
 use crate::wire::field::{Digest, VerifyingKey};
 use crate::wire::{Header, Message as _};
 
@@ -205,6 +205,13 @@ impl Station {
         let reserve = payload.len() + self.sending.overhead(sealer.kind());
         let sending = &self.sending;
         pool.compose(reserve, |out| sending.seal(sealer, now, port, payload, out))
+    }
+
+    /// Whether a message that is sealed now uses up the newest key: it would be neither under the one before nor in clear
+    /// (RA §4.4).
+    pub fn seals_with_newest(&mut self, now: Instant) -> bool {
+        let newest = self.ring.installed();
+        self.ring.sealer(now).is_ok_and(|sealer| sealer.epoch() == newest && sealer.kind() != Kind::Clear)
     }
 
     /// Moves the sealer of the epoch that seals now out of the machine, with all it needs.

@@ -281,6 +281,8 @@ explained! {
             "Choose one in between.";
         HintTooLong "hint-too-long" Own "The hint has more than 64 bytes." "Shorten it.";
         TooLong "too-long" Own "`grace` or `settle` is longer than an hour." "Shorten it.";
+        PartOfMillisecond "part-of-millisecond" Own "A time is not a whole number of milliseconds, and members would get another."
+            "Round it.";
     }
 
     OfferEnd "offer" "The event `OfferEnded` of `transfer`: an object is no longer on offer." {

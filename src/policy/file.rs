@@ -180,9 +180,11 @@ impl Places {
     fn of(&self, contradiction: Contradiction) -> Range<usize> {
         let first = |ranges: [&Range<usize>; 2]| ranges.into_iter().find(|range| !range.is_empty()).cloned();
         match contradiction {
-            Contradiction::SettleOutlastsGrace | Contradiction::TooLong | Contradiction::GraceWithoutDetection => {
-                first([&self.settle, &self.grace])
-            }
+            // Files have no parts of a millisecond.
+            Contradiction::SettleOutlastsGrace
+            | Contradiction::TooLong
+            | Contradiction::GraceWithoutDetection
+            | Contradiction::PartOfMillisecond => first([&self.settle, &self.grace]),
             Contradiction::ExactWithoutRekey => first([&self.on, &self.views]),
             Contradiction::TriggerWithoutMeasure => first([&self.on, &self.measure]),
             Contradiction::MeasureWithoutTrigger => first([&self.measure, &self.on]),
@@ -329,8 +331,8 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The policy as TOML, whole: [`Self::from_toml`] reads it back, but for parts of a millisecond and hints that are no
-    /// text.
+    /// The policy as TOML, whole: [`Self::from_toml`] reads it back, but for hints that are no text; and the cause *open*, which
+    /// files do not name and which changes no key, is among those that it reads.
     pub fn to_toml(&self) -> String {
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         let on: Vec<String> = Trigger::ALL

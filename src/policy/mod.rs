@@ -234,6 +234,9 @@ pub enum Contradiction {
     /// A time that does not fit its field.
     #[error("`grace` and `settle` are at most one hour")]
     TooLong,
+    /// A time that the canonical form would cut: members would rule by another policy than their leader.
+    #[error("times must be whole milliseconds")]
+    PartOfMillisecond,
 }
 
 /// A join may wait so long for its rekey, and must still be complete within `Limits::join_time`.
@@ -251,6 +254,11 @@ impl Policy {
         let changes = [Cause::Join, Cause::Leave, Cause::Eject, Cause::Failure, Cause::Takeover];
         if self.grace > HOUR || self.settle > HOUR {
             return Err(Contradiction::TooLong);
+        }
+        let period = self.detection.map(|detection| detection.period);
+        let mut times = [Some(self.grace), Some(self.settle), self.key_lifetime, period].into_iter().flatten();
+        if times.any(|time| !time.subsec_nanos().is_multiple_of(1_000_000)) {
+            return Err(Contradiction::PartOfMillisecond);
         }
         let measures = [
             (Cause::Period, self.key_lifetime.map(|lifetime| lifetime.as_millis() > 0)),
@@ -504,6 +512,22 @@ mod tests {
         );
         assert_eq!(broken(|p| p.hint = Bytes::from_static(&[0; 65])), Contradiction::HintTooLong);
         assert_eq!(broken(|p| p.grace = HOUR * 2), Contradiction::TooLong);
+        // Each would rule at the leader, and not be one at a member.
+        let cut = |micros| Duration::from_micros(micros);
+        let pairs: [(&str, Policy); 2] = [
+            ("settle", Policy { grace: cut(1_700), settle: cut(1_200), ..Policy::default() }),
+            ("lifetime", {
+                let rekey_on = Policy::default().rekey_on.with(Cause::Period);
+                let (grace, settle) = (cut(1_200), Duration::ZERO);
+                Policy { rekey_on, key_lifetime: Some(cut(1_700)), grace, settle, ..Policy::default() }
+            }),
+        ];
+        for (what, policy) in pairs {
+            assert_eq!(policy.check(), Err(Contradiction::PartOfMillisecond), "{what}");
+            assert!(Policy::decode(&policy.encode()).is_err(), "{what}");
+        }
+        let detection = Some(Detection { period: cut(20_001), misses: 1 });
+        assert_eq!(Policy { detection, ..Policy::default() }.check(), Err(Contradiction::PartOfMillisecond));
         let unmeasured = broken(|p| p.rekey_on = p.rekey_on.with(Cause::Period));
         assert_eq!(unmeasured, Contradiction::TriggerWithoutMeasure);
         assert_eq!(broken(|p| p.key_bytes = Some(1)), Contradiction::MeasureWithoutTrigger);

@@ -302,9 +302,12 @@ impl Leader {
         if !self.out.room(1, 0) {
             return Err(CommandError::Full);
         }
+        let newest = self.station.seals_with_newest(now);
         let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
         self.out.stats.sealed += 1;
-        self.use_key(now, payload.len());
+        if newest {
+            self.use_key(now, payload.len());
+        }
         if !self.everybody.is_empty() {
             self.out.send(Transmit { to: To::Many(self.everybody.clone()), frame, class: Class::Data });
         }
@@ -312,7 +315,8 @@ impl Leader {
     }
 
     /// Moves the sealer of the current epoch out: the data plane on its own. It stops by itself when its key ends. Until
-    /// the next epoch, [`Self::send`] has nothing to seal with.
+    /// the next epoch, [`Self::send`] has nothing to seal with. What it seals does not count for the causes *messages* and
+    /// *bytes*; what bounds it is [`SealLimits`](crate::group::sealer::SealLimits).
     ///
     /// # Errors
     /// [`Misuse::SealerTaken`].
