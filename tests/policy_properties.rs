@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sodality::event::{Cause, Causes, Event};
-use sodality::policy::{Detection, EjectRequests, OnSilence, Policy, Protection, Views};
+use sodality::policy::{Communication, Detection, EjectRequests, OnSilence, Policy, Protection, Views};
 use sodality::sim::{Faults, LinkConfig, Stop, World};
 use star::{SECOND, all_hear_all, config, everybody, explain, group, report, settled, traffic};
 
@@ -66,6 +66,8 @@ fn policy() -> impl Strategy<Value = Policy> {
                 takeover: on[3],
                 frame_limit: link.0,
                 hint: link.1.into_bytes().into(),
+                communication: Communication::Relay,
+                mix: None,
             }
         })
         .prop_filter("contradicts itself", |policy| policy.check().is_ok())

@@ -31,6 +31,8 @@ pub mod keys;
 mod mix;
 #[cfg(feature = "insecure-null")]
 pub mod null;
+#[cfg(feature = "historic")]
+pub mod published;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 #[cfg(feature = "sim")]
@@ -51,6 +53,8 @@ impl SuiteId {
     pub const AES_256_GCM: Self = Self(2);
     /// ChaCha20-Poly1305, SHA-256, Ed25519, X25519.
     pub const CHACHA20_POLY1305: Self = Self(3);
+    /// DES, MD5, RSA: what Antigone used in 1999. Published edition only (feature `historic`).
+    pub const DES_MD5_RSA: Self = Self(0x10);
     /// No security at all: fuzzing and measurements (feature `insecure-null`).
     pub const NULL: Self = Self(0xF0);
     /// Terms instead of bits (feature `sim`).

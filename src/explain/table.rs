@@ -283,6 +283,9 @@ explained! {
         TooLong "too-long" Own "`grace` or `settle` is longer than an hour." "Shorten it.";
         PartOfMillisecond "part-of-millisecond" Own "A time is not a whole number of milliseconds, and members would get another."
             "Round it.";
+        MixedViews "mixed-views" Own "Parts are as published, and views are numbered or origin is signed."
+            "Choose views `hidden` or `with-each-key`, and no signed origin.";
+        EmptyMix "empty-mix" Own "A mix names no part as published." "Name one, or no mix.";
     }
 
     OfferEnd "offer" "The event `OfferEnded` of `transfer`: an object is no longer on offer." {

@@ -195,6 +195,8 @@ impl Places {
                 first([&self.frame_limit, &self.frame_limit])
             }
             Contradiction::Detection => first([&self.detection, &self.detection]),
+            Contradiction::MixedViews => first([&self.views, &self.origin]),
+            Contradiction::EmptyMix => None,
             Contradiction::HintTooLong => first([&self.hint, &self.hint]),
         }
         .unwrap_or_default()

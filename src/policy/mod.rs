@@ -6,6 +6,7 @@
 mod builder;
 #[cfg(feature = "toml")]
 pub mod file;
+mod mix;
 
 use core::time::Duration;
 
@@ -15,10 +16,11 @@ use crate::error::DecodeError;
 use crate::event::{Cause, Causes, Shortfall};
 use crate::wire::antigone::MAX_POLICY;
 use crate::wire::field::{Blob, Field};
-use crate::wire::policy::{EjectForm, PolicyForm, ViewForm};
+use crate::wire::policy::{CommunicationForm, EjectForm, PolicyForm, ViewForm};
 use crate::wire::shared::Kind;
 
 pub use builder::PolicyBuilder;
+pub use mix::{Editions, Mix, Part};
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
 pub const MIN_FRAME: usize = 1_200;
@@ -117,6 +119,22 @@ pub enum EjectRequests {
     Granted,
 }
 
+/// How data reach the group (report §2.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Communication {
+    /// Members send to the leader, which relays to each of the others.
+    Relay,
+    /// Members send to the leader, which relays over the shared link to all.
+    Mixed,
+    /// Everybody sends over the shared link: the leader is not on the way of data.
+    Symmetric,
+}
+
+impl Communication {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Relay, Self::Mixed, Self::Symmetric];
+}
+
 /// What a leader does with a member that it takes for dead (RA §4.3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum OnSilence {
@@ -164,6 +182,10 @@ pub struct Policy {
     pub frame_limit: u32,
     /// A communication hint that members pass to their drivers, at most 64 bytes. Default: none.
     pub hint: Bytes,
+    /// How data reach the group. Where there is no shared link, point to point through the leader. Default: relay.
+    pub communication: Communication,
+    /// Which parts are as published, if any. Groups of the repaired edition refuse a policy that names some. Default: none.
+    pub mix: Option<Mix>,
 }
 
 impl Default for Policy {
@@ -187,6 +209,8 @@ impl Default for Policy {
             takeover: true,
             frame_limit: 65_536,
             hint: Bytes::new(),
+            communication: Communication::Relay,
+            mix: None,
         }
     }
 }
@@ -234,6 +258,12 @@ pub enum Contradiction {
     /// A time that does not fit its field.
     #[error("`grace` and `settle` are at most one hour")]
     TooLong,
+    /// Numbered views, or signed origin, where parts are as published.
+    #[error("where parts are as published, views are hidden or come with each key, and origin is not signed")]
+    MixedViews,
+    /// A mix in which nothing is as published.
+    #[error("a mix has at least one part as published")]
+    EmptyMix,
     /// A time that the canonical form would cut: members would rule by another policy than their leader.
     #[error("times must be whole milliseconds")]
     PartOfMillisecond,
@@ -301,6 +331,15 @@ impl Policy {
         {
             return Err(Contradiction::Detection);
         }
+        if let Some(mix) = &self.mix {
+            if mix.editions == Editions::REPAIRED {
+                return Err(Contradiction::EmptyMix);
+            }
+            // Published messages name members and never number them: there is no roster with digests to agree on.
+            if self.origin || !matches!(self.views, Views::Hidden | Views::WithEachKey) {
+                return Err(Contradiction::MixedViews);
+            }
+        }
         if self.hint.len() > MAX_HINT {
             return Err(Contradiction::HintTooLong);
         }
@@ -340,6 +379,12 @@ impl Policy {
             takeover: self.takeover,
             frame_limit: self.frame_limit,
             hint: Blob(&self.hint),
+            communication: match self.communication {
+                Communication::Relay => CommunicationForm::Relay,
+                Communication::Mixed => CommunicationForm::Mixed,
+                Communication::Symmetric => CommunicationForm::Symmetric,
+            },
+            mix: Mix::form(self.mix),
         };
         let mut out = BytesMut::with_capacity(MAX_POLICY);
         form.put(&mut out);
@@ -382,6 +427,12 @@ impl Policy {
             takeover: form.takeover,
             frame_limit: form.frame_limit,
             hint: Bytes::copy_from_slice(form.hint.0),
+            communication: match form.communication {
+                CommunicationForm::Relay => Communication::Relay,
+                CommunicationForm::Mixed => Communication::Mixed,
+                CommunicationForm::Symmetric => Communication::Symmetric,
+            },
+            mix: Mix::read(form.mix)?,
         };
         policy.check().map_err(|_| DecodeError::Value)?;
         Ok(policy)

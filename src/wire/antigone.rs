@@ -161,6 +161,8 @@ choice! {
         0 = Accept(Accept<'a>),
         /// No.
         1 = Refuse(RefuseCode),
+        /// Welcome, to a group with parts as published (RA §2, mixed editions).
+        2 = AcceptMixed(super::bridges::AcceptMixed<'a>),
     }
 }
 

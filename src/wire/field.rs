@@ -287,6 +287,30 @@ impl<'a, const MIN: usize, const MAX: usize> Field<'a> for Blob<'a, MIN, MAX> {
     }
 }
 
+/// Bytes of a longer text, at most `MAX` of them, behind a length of four bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Payload<'a, const MAX: usize>(pub &'a [u8]);
+
+impl<const MAX: usize> fmt::Debug for Payload<'_, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl<'a, const MAX: usize> Field<'a> for Payload<'a, MAX> {
+    const SHAPE: Shape = Shape::Payload { max: MAX };
+
+    fn put(&self, out: &mut BytesMut) {
+        // What does not fit is far above every maximum: refused by each decoder, not misread.
+        out.put_u32(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        out.put_slice(self.0);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.payload(MAX).map(Self)
+    }
+}
+
 /// All bytes to the end, at most `MAX`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Rest<'a, const MAX: usize>(pub &'a [u8]);

@@ -7,6 +7,8 @@
 //! * [`frame`]: header, and what protects a frame: nothing, a tag or a box;
 //! * [`shared`]: changes of the view and protections, the same in both systems;
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
+//! * [`published`]: those of Antigone as published (AN);
+//! * [`bridges`]: what repaired parts say beside published ones (RA §2, mixed editions);
 //! * [`transfer`]: the declarations of objects over messages;
 //! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
 //!   the typed decoders against the declarations;
@@ -16,6 +18,7 @@
 #[macro_use]
 mod declare;
 pub mod antigone;
+pub mod bridges;
 mod codes;
 pub mod field;
 pub mod frame;
@@ -25,13 +28,14 @@ pub mod layout;
 pub mod mutate;
 mod opaque;
 pub mod policy;
+pub mod published;
 pub mod shape;
 pub mod shared;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod transfer;
 
-pub use field::{Blob, Field, List, MaybeName, Nested, Reader, Rest};
+pub use field::{Blob, Field, List, MaybeName, Nested, Payload, Reader, Rest};
 pub use frame::{
     Boxed, Direction, Edition, Guard, Header, Message, MessageInfo, Recoded, RecodedBody, RecodedFrame, System, Typed,
 };

@@ -8,9 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::antigone;
+use super::bridges;
 use super::field::{Field, to_vec};
 use super::frame::{Guard, HEADER_BYTES, MessageInfo};
 use super::policy::PolicyForm;
+use super::published;
 use super::shape::{Content, Shape, Value, VariantShape};
 use super::shared::Change;
 use super::transfer::{ObjectMessage, Saved};
@@ -22,6 +24,9 @@ pub type Random<'r> = &'r mut dyn FnMut() -> u64;
 
 /// Longest byte string that is made often, in bytes; the longest that a shape allows is made now and then.
 const OFTEN: usize = 4096;
+
+/// Every declared message.
+const TABLES: [&[&MessageInfo]; 3] = [antigone::MESSAGES, bridges::MESSAGES, published::MESSAGES];
 
 /// How often [`change_leaf`] tries.
 const TRIES: usize = 48;
@@ -389,12 +394,17 @@ pub fn mutate(bytes: &[u8], other: &[u8], random: Random<'_>) -> Vec<u8> {
 /// # Panics
 /// If one of these is violated.
 pub fn exercise_decoders(bytes: &[u8]) -> usize {
-    antigone::MESSAGES
-        .iter()
+    TABLES
+        .into_iter()
+        .flatten()
         .map(|info| usize::from(exercise_frame(info, bytes)) + usize::from(exercise_body(info, bytes)))
         .sum::<usize>()
         + usize::from(exercise_structure::<Change<'_>>(bytes))
         + usize::from(exercise_structure::<PolicyForm<'_>>(bytes))
+        + usize::from(exercise_structure::<published::ReplyText<'_>>(bytes))
+        + usize::from(exercise_structure::<published::RemovalText<'_>>(bytes))
+        + usize::from(exercise_structure::<published::KeyText<'_>>(bytes))
+        + usize::from(exercise_structure::<published::DataText<'_>>(bytes))
         + usize::from(exercise_structure::<ObjectMessage<'_>>(bytes))
         + usize::from(exercise_structure::<Saved<'_>>(bytes))
 }

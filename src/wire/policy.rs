@@ -41,6 +41,47 @@ structure! {
         frame_limit: u32,
         /// A communication hint for the driver.
         hint: super::field::Blob<'a, 0, 64>,
+        /// How data reach the group.
+        communication: CommunicationForm,
+        /// Which parts are as published, if any are.
+        mix: MaybeMix,
+    }
+}
+
+choice! {
+    /// How data reach the group (report §2.1).
+    pub enum CommunicationForm {
+        /// Members send to the leader, which relays to each.
+        0 = Relay,
+        /// Members send to the leader, which relays over the shared link.
+        1 = Mixed,
+        /// Everybody sends over the shared link.
+        2 = Symmetric,
+    }
+}
+
+choice! {
+    /// Which parts are as published.
+    pub enum MaybeMix {
+        /// None.
+        0 = AllRepaired,
+        /// These.
+        1 = Mix(MixForm),
+    }
+}
+
+structure! {
+    /// A group with parts as published.
+    pub struct MixForm {
+        /// A bit for each part that is as published, 0 the lowest: third-party exchange, join, key distribution, leave and
+        /// eject, leader heartbeat, member heartbeat, key request, data.
+        published: u8,
+        /// The suite of the parts that are as published.
+        suite: u8,
+        /// Whether the third party answers with AN-T2s.
+        strong_reply: bool,
+        /// Whether each heartbeat of the leader has a sequence number of its own (D12).
+        per_heartbeat: bool,
     }
 }
 

@@ -140,6 +140,8 @@ impl Attempt {
             Offer::Refuse(RefuseCode::Denied) => Ok(Answer::Refused(Refusal::Denied)),
             Offer::Refuse(RefuseCode::Busy) => Ok(Answer::Refused(Refusal::Busy)),
             Offer::Accept(accept) if accept.cid == MemberId::LEADER => Err(Reason::Violation),
+            // A group with parts as published: nothing that was configured here.
+            Offer::AcceptMixed(_) => Err(Reason::Mismatch),
             Offer::Accept(accept) => Ok(Answer::Accepted(Accepted {
                 group: accept.group,
                 cid: accept.cid,
