@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use super::super::scrub::scrub_stack;
 use super::super::{FreshError, Secret, Suite, SuiteError, SuiteId, VerifyError};
-use super::{PublishedSizes, PublishedSuite, as_published, draw_nonce, exclusive_or, rsa_md5};
+use super::{PublishedSizes, PublishedSuite, as_published, bridged, draw_nonce, exclusive_or, rsa_md5};
 use crate::endpoint::Entropy;
 use crate::identity::NameRef;
 use crate::wire::field::{Nonce, Signature, Tag, VerifyingKey};
@@ -238,6 +238,11 @@ impl PublishedSuite for DesMd5Rsa {
 
     fn long_term(&self, modern: &dyn Suite, long_term: &Secret, name: NameRef<'_>) -> Result<Secret, SuiteError> {
         let derived = as_published(modern, long_term, self.id(), name)?;
+        derived.expose().first_chunk::<BLOCK>().map(|key| Secret::new(key)).ok_or(SuiteError)
+    }
+
+    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
+        let derived = bridged(modern, root, self.id(), label)?;
         derived.expose().first_chunk::<BLOCK>().map(|key| Secret::new(key)).ok_or(SuiteError)
     }
 }

@@ -129,6 +129,12 @@ pub trait PublishedSuite: Debug + Send + Sync {
     /// [`SuiteError`].
     fn long_term(&self, modern: &dyn super::Suite, long_term: &Secret, name: NameRef<'_>)
     -> Result<Secret, SuiteError>;
+
+    /// A key for parts as published, from a secret of a repaired one (RA §2, mixed editions).
+    ///
+    /// # Errors
+    /// [`SuiteError`].
+    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError>;
 }
 
 /// What [`PublishedSuite::long_term`] derives, before it is cut (RA §2, I-8): for `name`, under the published suite `id`.
@@ -137,6 +143,11 @@ fn as_published(modern: &dyn Suite, long_term: &Secret, id: SuiteId, name: NameR
     let root = modern.extract(b"sodality ra 1 long-term", &[long_term])?;
     let info = [b"sodality ra 1 as published".as_slice(), &[id.0], &prefix(name), name.as_str().as_bytes()];
     modern.expand(&root, &info, Purpose::Derive)
+}
+
+/// What [`PublishedSuite::derive`] derives, before it is cut.
+fn bridged(modern: &dyn Suite, root: &Secret, id: SuiteId, label: &[u8]) -> Result<Secret, SuiteError> {
+    modern.expand(root, &[b"sodality ra 1 ".as_slice(), label, &[id.0]], Purpose::Derive)
 }
 
 /// The length byte in front of a name (D1).

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::super::{BoxNumber, FreshError, Purpose, Secret, Suite, SuiteError, SuiteId, VerifyError};
-use super::{PublishedSizes, PublishedSuite, as_published, draw_nonce, exclusive_or, prefix};
+use super::{PublishedSizes, PublishedSuite, as_published, bridged, draw_nonce, exclusive_or, prefix};
 use crate::endpoint::Entropy;
 use crate::identity::NameRef;
 use crate::wire::field::{Nonce, Signature, Tag, VerifyingKey};
@@ -163,5 +163,9 @@ impl PublishedSuite for Modern {
 
     fn long_term(&self, modern: &dyn Suite, long_term: &Secret, name: NameRef<'_>) -> Result<Secret, SuiteError> {
         self.as_key(as_published(modern, long_term, self.id(), name)?)
+    }
+
+    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
+        self.as_key(bridged(modern, root, self.id(), label)?)
     }
 }
