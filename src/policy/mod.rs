@@ -6,6 +6,8 @@
 mod builder;
 #[cfg(feature = "toml")]
 pub mod file;
+#[cfg(feature = "historic")]
+mod historic;
 mod mix;
 
 use core::time::Duration;
@@ -20,6 +22,8 @@ use crate::wire::policy::{CommunicationForm, EjectForm, PolicyForm, ViewForm};
 use crate::wire::shared::Kind;
 
 pub use builder::PolicyBuilder;
+#[cfg(feature = "historic")]
+pub use historic::Historic;
 pub use mix::{Editions, Mix, Part};
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
