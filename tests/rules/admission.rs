@@ -43,12 +43,7 @@ fn lax() -> Policy {
 /// RA §4.1 A on RA-J2 (1), once: an answer is for the attempt that waits, and only the first that opens counts.
 #[test]
 fn only_the_first_answer_to_an_attempt_counts() {
-    let mut scene = Scene::open(usual(), &["m1", "m2"]);
-    scene.hold(|_, id| id == "RA-J2");
-    scene.join(0);
-    scene.join(1);
-    scene.run(SOON);
-    let held = scene.release();
+    let (mut scene, held) = Scene::two_asking("RA-J2");
     let (mine, other) = (held[0].clone(), held[1].clone());
     scene.refuses(mine.to_link, other.bytes, Reason::Unknown);
     assert_eq!(scene.inject(mine.to_link, mine.bytes.clone()), None);

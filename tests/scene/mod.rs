@@ -105,6 +105,17 @@ impl Scene {
         Self::settled(config(Policy::default(), checks), &["m1", "m2", "m3"][..members])
     }
 
+    /// Two that have just joined at once, and what of this kind was withheld meanwhile.
+    pub(crate) fn two_asking(withheld: &'static str) -> (Self, Vec<InTransit>) {
+        let mut scene = Self::open(usual(), &["m1", "m2"]);
+        scene.hold(move |_, id| id == withheld);
+        scene.join(0);
+        scene.join(1);
+        scene.run(SOON);
+        let held = scene.release();
+        (scene, held)
+    }
+
     /// Lets all join, and their last rekey settle.
     pub(crate) fn settle(&mut self) {
         self.star.join_all(&mut self.world, SECOND * 120).unwrap();
