@@ -1,15 +1,5 @@
 //! Rules of the channel and of its end, each shown alone (RA §4.2, RA §4.6).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use sodality::error::{Misuse, Reason};
 use sodality::event::{Cause, EndReason, Ending, Event};
 use sodality::identity::MemberId;
@@ -18,8 +8,8 @@ use sodality::sim::star::member_machine;
 use sodality::sim::{InTransit, NodeId};
 use sodality::wire::Value;
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, draft, number_in};
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, draft, number_in};
 
 fn joined(members: &[&str]) -> (Forge, Scene) {
     let forge = Forge::new();
@@ -276,9 +266,7 @@ fn ended_channels_are_bounded() {
     let forge = Forge::new();
     let mut config = forge.config(Policy::default());
     config.limits.lingering = 1;
-    let mut scene = Scene::open(config, &["m1", "m2", "m3"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config, &["m1", "m2", "m3"]);
     scene.leave(0);
     scene.run(SOON);
     scene.leave(1);
