@@ -123,7 +123,7 @@ fn what_acknowledges_the_unsent_breaks_the_protocol() {
         epoch: Epoch(0),
         view: Version(0),
         policy: Version(0),
-        answer: false,
+        flags: Flags::default(),
         rseq,
     };
     let header = ends.leader.header;
