@@ -77,6 +77,7 @@ impl Member {
     /// RA §5, receiver. With `keeps`, what came before its key waits for it.
     pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
         let rto = self.me.limits.retry.first;
+        let shared = self.links.get(&link).is_some_and(|info| info.shared);
         let session = match &mut self.phase {
             Phase::In(session) => session,
             Phase::Ending(_) => return Err(Reason::Ended),
@@ -96,7 +97,15 @@ impl Member {
             return if keeps { station.keep_early(link, frame) } else { Err(Reason::EarlyEpoch) };
         }
         let checked = station.check(now, frame, current)?;
+        // What is clear may be anybody's where anybody may write: none where nobody does, and else so much (RA §5).
+        let anybodys = checked.is_clear() && shared;
+        if anybodys && station.policy.communication == Communication::Relay {
+            return Err(Reason::NotMember);
+        }
         let message = station.deliver(checked)?;
+        if anybodys && !session.clear.take(now) {
+            return Err(Reason::Budget);
+        }
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(message));
         Ok(())

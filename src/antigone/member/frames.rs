@@ -22,7 +22,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Lacking};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
-use crate::group::{Backoff, ChangeRecord, Check, Probes, ViewStep};
+use crate::group::{Allowance, Backoff, ChangeRecord, Check, Probes, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
@@ -137,6 +137,7 @@ impl Member {
             watched_since: now,
             evidence: Evidence::new(now),
             hearing: Hearing::new(now, shared),
+            clear: Allowance::new(me.limits.clear_per_second, now),
             behind: false,
             stale: false,
             owed: None,

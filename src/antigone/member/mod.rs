@@ -391,9 +391,9 @@ impl Endpoint for Member {
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
+        self.unlisten(now, link);
         self.links.remove(&link);
         self.unlink(link);
-        self.unlisten(now, link);
         match self.usable_link() {
             Some(other) => self.relink(now, other),
             // Without room for the wish now, the next timeout tells it.
