@@ -173,7 +173,7 @@ struct Seen {
 /// People talk for half a minute under loss; after ten seconds, and again after twenty, the policy changes.
 fn goes_over(world: &mut World, policies: &[Policy], seen: &mut Seen) -> Result<(), Stop> {
     let link = LinkConfig::DATAGRAM.faults(Faults::HARSH).delay(SECOND / 100, SECOND / 100);
-    let multicast = (world.seed() % 2 == 0).then_some(link);
+    let multicast = world.seed().is_multiple_of(2).then_some(link);
     let star = group(world, StarConfig { multicast, ..config(policies[0].clone(), link) }, 3)?;
     star.join_always(world)?;
     traffic(world, &star, SECOND * 30, false);

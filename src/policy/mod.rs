@@ -124,9 +124,10 @@ pub enum EjectRequests {
 pub enum Communication {
     /// Members send to the leader, which relays to each of the others.
     Relay,
-    /// Members send to the leader, which relays over the shared link to all.
+    /// Members send to the leader, which relays over the shared link to all that hear it there, and to the others singly.
     Mixed,
-    /// Everybody sends over the shared link: the leader is not on the way of data.
+    /// Everybody sends over the shared link: the leader is not on the way of data. Who hears nothing there is served by the
+    /// leader.
     Symmetric,
 }
 
@@ -182,7 +183,8 @@ pub struct Policy {
     pub frame_limit: u32,
     /// A communication hint that members pass to their drivers, at most 64 bytes. Default: none.
     pub hint: Bytes,
-    /// How data reach the group. Where there is no shared link, point to point through the leader. Default: relay.
+    /// How data reach the group. Without a shared link, and without detection of failures, which alone shows that a shared link
+    /// works, every mode is relay (RA §5, modes). Default: relay.
     pub communication: Communication,
     /// Which parts are as published, if any. Groups of the repaired edition refuse a policy that names some. Default: none.
     pub mix: Option<Mix>,
