@@ -22,7 +22,7 @@ impl Leader {
     ///
     /// # Errors
     /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`Misuse::Closed`],
-    /// [`CommandError::Full`], [`Failure::Suite`].
+    /// [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
     pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
         if self.closing.is_some() {

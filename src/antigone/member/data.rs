@@ -16,7 +16,7 @@ impl Member {
     ///
     /// # Errors
     /// [`Misuse::NotJoined`], [`Misuse::NotCurrent`] (no current key, or no link), [`Misuse::TooLong`],
-    /// [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`], [`Failure::Suite`].
+    /// [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
     pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
         let now = self.out.tick(cx.now);
         let Some(session) = self.session() else { return Err(Misuse::NotJoined.into()) };
