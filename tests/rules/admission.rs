@@ -183,7 +183,7 @@ fn every_frame_carries_hello_until_it_is_acknowledged() {
     for (n, frame) in (1..).zip(&said) {
         let body = forge.body(frame);
         assert_eq!(get(&draft(frame).clear, "n"), n, "every frame has the next number");
-        assert_eq!((get(&body, "rseq"), get(&body, "answer")), (1, 1));
+        assert_eq!((get(&body, "rseq"), get(&body, "flags")), (1, 1));
         assert_eq!(body.find("body"), first.find("body"), "the same record");
         assert!(body.find("origin_key").is_some());
     }
