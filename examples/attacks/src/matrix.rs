@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::row::{Cell, Class};
-use crate::run::{Report, run};
 use crate::rows::ROWS;
+use crate::run::{Report, run};
 
 /// All reports, a row after the other, each in the order of [`Cell::ALL`].
 pub fn all(seed: u64) -> Vec<[Report; 3]> {
@@ -18,7 +18,8 @@ fn short(report: &Report) -> String {
 
 /// As lines for a terminal.
 pub fn plain(matrix: &[[Report; 3]]) -> Vec<String> {
-    let mut lines = vec![format!("{:<4} {:<24} {:<24} {:<28}", "row", "published, DES", "published, modern", "repaired")];
+    let mut lines =
+        vec![format!("{:<4} {:<24} {:<24} {:<28}", "row", "published, DES", "published, modern", "repaired")];
     for reports in matrix {
         let Some(first) = reports.first() else { continue };
         let [des, modern, repaired] = reports.each_ref().map(short);

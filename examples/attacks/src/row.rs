@@ -284,13 +284,7 @@ impl Setup {
     }
 
     /// The outcome: won, or stopped by what `guard` names, if it can be switched off.
-    pub fn verdict(
-        &self,
-        won: bool,
-        guard: Option<Guard>,
-        by: &'static str,
-        evidence: impl Into<String>,
-    ) -> Outcome {
+    pub fn verdict(&self, won: bool, guard: Option<Guard>, by: &'static str, evidence: impl Into<String>) -> Outcome {
         let evidence = evidence.into();
         if won {
             Outcome::Wins { evidence }

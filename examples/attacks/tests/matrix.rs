@@ -30,7 +30,11 @@ fn every_attack_keeps_the_rules_and_the_page_says_what_came_of_it() {
     for (old, new) in stored.lines().zip(made.lines()) {
         assert_eq!(old, new, "docs/attack-matrix.md is not what the runs give: see the head of tests/matrix.rs");
     }
-    assert_eq!(stored.len(), made.len(), "docs/attack-matrix.md is not what the runs give: see the head of tests/matrix.rs");
+    assert_eq!(
+        stored.len(),
+        made.len(),
+        "docs/attack-matrix.md is not what the runs give: see the head of tests/matrix.rs"
+    );
 }
 
 #[test]

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use sodality::crypto::Secret;
 use sodality::crypto::published::PublishedSuite;
+use sodality::endpoint::Link;
 use sodality::identity::NameRef;
 use sodality::sim::star::{LEADER, long_term_key};
 use sodality::sim::{InTransit, SimRng};
 use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Signature, Tag};
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::published::{
-    BothData, ClearData, DataText, GroupId, IntegrityData, JoinError, KeyBlock, KeyDelivery, KeyText, KeyWish,
-    LeaderBeat, MemberBeat, Rekey, Removal, RemovalText, Sealed, SecretData, TargetText,
+    BothData, ClearData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish,
+    KeyBlock, KeyDelivery, KeyText, KeyWish, LeaderBeat, MemberBeat, Rekey, Removal, RemovalText, ReplyText, Sealed,
+    SecretData, TargetText,
 };
 use sodality::wire::{Edition, Header, Message, System, antigone::RefuseCode};
 
 use crate::row::{Failed, Ran, Setup};
 use crate::scene::published as place;
 use crate::scene::repaired;
+use crate::scene::{NAMES, SOON, Scene};
 
 /// A group key and the g that belongs to it.
 #[derive(Clone, Debug)]
@@ -276,5 +279,47 @@ impl Kit {
     pub fn nonce(&mut self) -> Ran<Nonce> {
         let length = self.suite.sizes().nonce;
         Ok(self.suite.fresh_nonce(&mut self.rng, length)?)
+    }
+}
+
+/// What takes a scene as well.
+impl Kit {
+    /// The newest group key that a corrupt member has got, read with its own σ from its own messages.
+    ///
+    /// # Errors
+    /// [`Failed`] if it has got none.
+    pub fn insider(&self, scene: &Scene, member: usize) -> Ran<GroupKey> {
+        let (who, node) = (NAMES.get(member).copied().unwrap_or_default(), scene.node(member));
+        let sigma = self.sigma(who)?;
+        let mut frames = scene.frames("AN-K", node);
+        frames.extend(scene.frames("AN-R", node));
+        frames.sort_by_key(|frame| frame.number);
+        let newest = frames.iter().rev().find_map(|frame| self.key_for(&sigma, who, frame));
+        newest.ok_or_else(|| Failed::steps(format_args!("{who} has got no key")))
+    }
+
+    /// Joins in somebody's name over its line to the leader, whose answers the scene holds back. Gives the key that comes, if
+    /// σ was right.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn join_as(&mut self, scene: &mut Scene, sigma: &Secret, who: &str, line: Link) -> Ran<Option<GroupKey>> {
+        let i0 = self.nonce()?;
+        scene.inject(line, self.open(JoinWish { member: name(who)?, i0 }))?;
+        scene.run(SOON)?;
+        let mut i2 = None;
+        for frame in scene.frames_from("AN-J2", scene.leader()) {
+            let Ok(reply) = JoinReply::parse(&frame.bytes) else { continue };
+            let Ok(text) = self.suite.decrypt(sigma, reply.message.sealed.bytes) else { continue };
+            let reply = ReplyText::decode(&text).ok().filter(|text| text.i0 == i0);
+            i2 = reply.map(|text| text.i2).or(i2);
+        }
+        let Some(i2) = i2 else { return Ok(None) };
+        let sealed = self.encrypt(sigma, &ConfirmText { member: name(who)?, i2 })?;
+        let before = scene.frames_from("AN-K", scene.leader()).len();
+        scene.inject(line, self.open(JoinConfirm { member: name(who)?, sealed: Sealed::new(&sealed) }))?;
+        scene.run(SOON)?;
+        let keys = scene.frames_from("AN-K", scene.leader());
+        Ok(keys.iter().skip(before).find_map(|frame| self.key_for(sigma, who, frame)))
     }
 }

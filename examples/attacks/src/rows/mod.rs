@@ -2,6 +2,8 @@
 
 use crate::row::Row;
 
+pub(crate) mod shared;
+
 macro_rules! rows {
     ($($name:ident)*) => {
         $(pub mod $name;)*
@@ -12,5 +14,5 @@ macro_rules! rows {
 }
 
 rows! {
-    a01
+    a01 a02 a04 a05 a07 a09 a11 a12 a13 a15
 }

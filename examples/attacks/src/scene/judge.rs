@@ -7,7 +7,7 @@ use sodality::sim::NodeId;
 use super::Scene;
 
 /// A point in time, to look only at what came after it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mark {
     events: Vec<usize>,
     frames: usize,

@@ -68,13 +68,7 @@ pub struct Plan {
 impl Plan {
     /// So many members under the default policy.
     pub fn of(members: usize) -> Self {
-        Self {
-            members,
-            policy: Policy::default(),
-            shared: false,
-            strong_reply: false,
-            per_heartbeat: true,
-        }
+        Self { members, policy: Policy::default(), shared: false, strong_reply: false, per_heartbeat: true }
     }
 
     /// With a shared link.

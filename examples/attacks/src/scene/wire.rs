@@ -42,7 +42,10 @@ pub struct Tap {
 
 impl fmt::Debug for Tap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tap").field("frames", &self.frames.len()).field("held", &self.held.len()).finish_non_exhaustive()
+        f.debug_struct("Tap")
+            .field("frames", &self.frames.len())
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
     }
 }
 
