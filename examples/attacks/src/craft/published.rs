@@ -193,6 +193,18 @@ impl Kit {
         Ok(self.open(KeyDelivery { digest, ..unsigned }))
     }
 
+    /// AN-K with another list of members, and the digest anew: for whoever has K_g (A22).
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn delivery_listing(&self, frame: &InTransit, key: &Secret, members: &[&str]) -> Ran<Bytes> {
+        let honest = KeyDelivery::parse(&frame.bytes)?.message;
+        let names = members.iter().map(|member| name(member)).collect::<Ran<Vec<_>>>()?;
+        let unsigned = KeyDelivery { members: List::of(&names), digest: Tag::NONE, ..honest };
+        let digest = self.digest(key, &self.open(unsigned), &Tag::NONE)?;
+        Ok(self.open(KeyDelivery { digest, ..unsigned }))
+    }
+
     /// AN-R with another S_SL, and the digest anew: for whoever has K_g' (A12).
     ///
     /// # Errors

@@ -6,11 +6,11 @@ use sodality::crypto::keys::role;
 use sodality::crypto::{Aead, BoxNumber, Key, Secret};
 use sodality::endpoint::Instant;
 use sodality::event::{EndReason, Port};
-use sodality::group::SealLimits;
-use sodality::identity::{Epoch, MemberId, Version};
+use sodality::group::{ChangeRecord, SealLimits, View};
+use sodality::identity::{Epoch, MemberId, Name, Version};
 use sodality::sim::{InTransit, SimRng};
-use sodality::wire::antigone::{ChannelStatus, Content, Data, End, Kind, MemberBody};
-use sodality::wire::field::Field;
+use sodality::wire::antigone::{ChannelStatus, Content, Data, Delta, DeltaChanges, End, Heartbeat, Kind, MemberBody};
+use sodality::wire::field::{Field, List, VerifyingKey};
 use sodality::wire::{Edition, Header, Message, System};
 
 use super::{renumber, set};
@@ -134,4 +134,27 @@ pub fn data_as(
 pub fn no_secret(like: &(Epoch, Key<role::DataBase>)) -> (Epoch, Key<role::DataBase>) {
     let bytes = vec![0x3c; like.1.secret().len()];
     (like.0, Key::new(Secret::new(&bytes)))
+}
+
+/// RA-H in the leader's name, after the last one: somebody has joined. `view` is that of the insider who makes it, and it is
+/// signed with a key of its own.
+///
+/// # Errors
+/// [`Failed`].
+pub fn heartbeat_with(like: &InTransit, view: &View, who: &str, rng: &mut SimRng) -> Ran<Bytes> {
+    let (suite, honest) = (suite(), Heartbeat::parse(&like.bytes)?.message);
+    let added = ChangeRecord::Add { cid: MemberId(66), name: Name::new(who)?, origin_key: VerifyingKey::NONE };
+    let step = view.prepare(&*suite, &honest.group, [added.clone()]).map_err(|_| Failed::steps("no such view"))?;
+    let changes = [added.to_wire()];
+    let forged = Heartbeat {
+        beat: honest.beat + 1_000,
+        view: step.version(),
+        view_digest: step.digest(),
+        delta: Delta::Changes(DeltaChanges { from: view.version(), changes: List::of(&changes) }),
+        ..honest
+    };
+    let (own, _) = suite.signing_pair(rng)?;
+    let mut frame = BytesMut::new();
+    forged.put_signed(header(), &mut frame, |covered| suite.sign(&own, &[b"sodality ra 1 heartbeat", covered]))?;
+    Ok(frame.freeze())
 }

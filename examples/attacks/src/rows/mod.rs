@@ -14,5 +14,5 @@ macro_rules! rows {
 }
 
 rows! {
-    a01 a02 a04 a05 a07 a09 a11 a12 a13 a15
+    a01 a02 a03 a04 a05 a06 a07 a08 a09 a10 a11 a12 a13 a14 a15 a16 a17 a18 a19 a20 a21 a22 a23
 }

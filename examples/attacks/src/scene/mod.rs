@@ -23,6 +23,7 @@ use sodality::crypto::Key;
 use sodality::crypto::keys::role;
 use sodality::endpoint::{Instant, Link};
 use sodality::event::{Cause, Causes};
+use sodality::group::View;
 use sodality::identity::{Epoch, Name};
 use sodality::policy::{Policy, Views};
 use sodality::sim::wild::{Loot, Stolen};
@@ -210,6 +211,14 @@ impl Scene {
     /// [`Failed`] if it has none.
     pub fn own_secret(&self, member: usize) -> Ran<(Epoch, Key<role::DataBase>)> {
         self.people.own_secret(&self.world, member).ok_or_else(|| Failed::steps("that member holds no key"))
+    }
+
+    /// What a corrupt member is shown of the group.
+    ///
+    /// # Errors
+    /// [`Failed`] if it is in none.
+    pub fn own_view(&self, member: usize) -> Ran<View> {
+        self.people.own_view(&self.world, member).ok_or_else(|| Failed::steps("that member has no view"))
     }
 }
 

@@ -3,6 +3,7 @@
 use sodality::crypto::Key;
 use sodality::crypto::keys::role;
 use sodality::error::CommandError;
+use sodality::group::View;
 use sodality::identity::Epoch;
 use sodality::sim::{NodeId, WireId, World};
 
@@ -28,6 +29,8 @@ pub(crate) trait People {
     fn reopen(&self, world: &mut World) -> Ran<()>;
     /// What a member reads in its own machine (repaired edition).
     fn own_secret(&self, world: &World, member: usize) -> Option<(Epoch, Key<role::DataBase>)>;
+    /// What a member is shown of the group.
+    fn own_view(&self, world: &World, member: usize) -> Option<View>;
 }
 
 impl Scene {

@@ -8,7 +8,7 @@ use sodality::crypto::{Key, Suite, chacha20_poly1305};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::Port;
-use sodality::group::Limits;
+use sodality::group::{Limits, View};
 use sodality::identity::{Epoch, Name};
 use sodality::sim::star::{Star, StarConfig, leader_machine};
 use sodality::sim::wild::Spy;
@@ -125,5 +125,10 @@ impl People for Repaired {
         let member = self.member(member).ok()?;
         let (epoch, secret) = world.get(member)?.epoch_secret()?;
         Some((epoch, Key::new(secret.clone())))
+    }
+
+    fn own_view(&self, world: &World, member: usize) -> Option<View> {
+        let member = self.member(member).ok()?;
+        world.get(member)?.view().cloned()
     }
 }

@@ -149,6 +149,12 @@ impl Scene {
         std::mem::take(&mut tap.held)
     }
 
+    /// The oldest of what was held back; the rule stays.
+    pub fn take_held(&mut self) -> Option<InTransit> {
+        let held = &mut self.tap.borrow_mut().held;
+        (!held.is_empty()).then(|| held.remove(0))
+    }
+
     /// Lets `bytes` come to the holder of `link` now. Why they were refused, if they were.
     ///
     /// # Errors
