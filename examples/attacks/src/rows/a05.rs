@@ -30,6 +30,15 @@ pub static ROW: Row = Row {
 };
 
 fn published(setup: &Setup) -> Ran {
+    pose(setup)
+}
+
+fn repaired(setup: &Setup) -> Ran<Outcome> {
+    speak(setup)
+}
+
+/// Joins as ann with a σ of before.
+pub(super) fn pose(setup: &Setup) -> Ran {
     let mut kit = Kit::new(setup)?;
     let mut scene = Scene::joined(setup, &Plan::of(2))?;
     let (ann, leader) = (scene.node(ANN), scene.leader());
@@ -55,7 +64,8 @@ fn published(setup: &Setup) -> Ran {
     Ok(setup.shows(posed && read, "the leader admitted the attacker as ann, and it read what bob said"))
 }
 
-fn repaired(setup: &Setup) -> Ran<Outcome> {
+/// Speaks as ann with the channel keys of a session that is over.
+pub(super) fn speak(setup: &Setup) -> Ran<Outcome> {
     let mut scene = Scene::joined(setup, &Plan::of(2))?;
     let (ann, leader) = (scene.node(ANN), scene.leader());
     scene.leave(ANN)?;

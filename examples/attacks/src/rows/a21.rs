@@ -1,6 +1,6 @@
 //! A21: anybody asks for the key in a member's name.
 
-use sodality::event::{EndReason, Event};
+use sodality::event::EndReason;
 use sodality::group::Check;
 use sodality::identity::MemberId;
 use sodality::wire::antigone::MemberBody;
@@ -62,8 +62,6 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     }
     scene.run(SOON / 2)?;
     let sent = scene.sent(&mark, leader, "");
-    let refused = scene.told(&mark, leader, |event| matches!(event, Event::Rejected { .. }));
-    debug_assert!(refused || sent > 0 || setup.withheld, "the leader has got them");
     let by = "a request that is not sealed under the key of the channel is nothing";
     let shown = format!("{REQUESTS} requests in ann's name: {}; the leader sent {sent} frames", code(why));
     Ok(setup.judge(sent > 0, Check::ChannelBox, by, shown))
