@@ -60,8 +60,7 @@ pub fn markdown(matrix: &[[Report; 3]], seed: u64) -> String {
     out.push_str("\n## What was seen\n");
     for reports in matrix {
         let Some(row) = reports.first().map(|report| report.row) else { continue };
-        let section = if row.section.starts_with(|c: char| c.is_ascii_digit()) { "report §" } else { "" };
-        let _ = writeln!(out, "\n### {} ({section}{}): {}\n", row.id, row.section, row.title);
+        let _ = writeln!(out, "\n### {} ({}): {}\n", row.id, row.place(), row.title);
         let what = if row.class == Class::Exploitable { "Reaches" } else { "Shows" };
         let _ = writeln!(out, "{what}: {}. Defence: {}.\n", row.reaches, row.defence);
         for report in reports {

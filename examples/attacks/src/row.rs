@@ -345,7 +345,7 @@ pub type Play = fn(&Setup) -> Ran;
 pub struct Row {
     /// Its id in the specification.
     pub id: &'static str,
-    /// The section of the report, or who found it.
+    /// The section of the report; `own` for what is not in it.
     pub section: &'static str,
     /// Who attacks.
     pub who: Who,
@@ -370,6 +370,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// Where it comes from.
+    pub fn place(&self) -> String {
+        match self.section {
+            "own" => "not in the report".into(),
+            section => format!("report §{section}"),
+        }
+    }
+
     /// Plays it once.
     ///
     /// # Errors

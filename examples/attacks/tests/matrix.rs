@@ -57,3 +57,22 @@ fn each_row_of_the_specification_that_antigone_shows_is_here_once() {
         }
     }
 }
+
+/// What comes of an attack is no accident of one seed.
+#[test]
+fn other_seeds_come_to_the_same() {
+    let first = std::env::var("SODALITY_FIRST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let count = std::env::var("SODALITY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let short = |seed| -> Vec<_> {
+        let all = matrix::all(seed);
+        for report in all.iter().flatten() {
+            assert!(report.objections.is_empty(), "seed {seed}, {}: {:?}", report.row.id, report.objections);
+        }
+        all.iter().flatten().map(|report| report.outcome.as_ref().map(attacks::Outcome::short)).collect()
+    };
+    let usual = short(SEED);
+    for seed in first..first + count {
+        println!("seed {seed}");
+        assert_eq!(short(seed), usual, "seed {seed}");
+    }
+}

@@ -63,16 +63,21 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     scene.run(SOON)?;
     let held = scene.release().pop().ok_or_else(|| Failed::steps("nothing was said"))?;
     let mark = scene.mark();
-    let (mut flipped, mut accepted) = (0, 0);
+    let (mut flipped, mut waits) = (0, 0);
     for bit in setup.give_all((0..held.bytes.len() * 8).collect()) {
         let mut bytes = held.bytes.to_vec();
         if let Some(byte) = bytes.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
         }
         flipped += 1;
-        accepted += usize::from(scene.inject(held.to_link, bytes)?.is_none());
+        waits += usize::from(scene.inject(held.to_link, bytes)?.is_none());
     }
     let given = scene.told(&mark, bob, |event| matches!(event, Event::Data(_)));
-    let by = "one bit more or less, and the box does not open, or is nobody's here";
-    Ok(setup.verdict(given, None, by, format!("{flipped} flips of one bit, {accepted} of them unnoticed")))
+    scene.replay(&held)?;
+    if !setup.withheld && scene.heard(bob, WORDS) != 1 {
+        return Err(Failed::steps("the true message is not given"));
+    }
+    let by = "every bit is covered by the tag, and the true message still counts";
+    let shown = format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others are refused");
+    Ok(setup.verdict(given, None, by, shown))
 }
