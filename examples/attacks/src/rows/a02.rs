@@ -22,7 +22,8 @@ pub static ROW: Row = Row {
         "it goes to cyd, who has heard nothing of ann",
     ],
     reaches: "cyd's application is given bob's words as ann's",
-    defence: "each message carries its sender's signature, where the policy demands it (RA §5 (5)); where it does not, the type of the sender says so",
+    defence: "each message carries its sender's signature, where the policy demands it (RA §5 (5)); where it does \
+        not, the type of the sender says so",
     beyond_repair: false,
     published,
     repaired,

@@ -18,11 +18,13 @@ pub static ROW: Row = Row {
     title: "the name in a question to the third party is swapped",
     holds: "nothing; it alters one frame",
     steps: &[
-        "ann asks to join; the attacker puts bob's name in the leader's question to the third party, or gives the leader the answer to a question about bob",
+        "ann asks to join; the attacker puts bob's name in the leader's question to the third party, or gives the \
+            leader the answer to a question about bob",
         "nothing else is altered or lost",
     ],
     reaches: "the leader derives a wrong key, ann's join fails, and nobody is told why",
-    defence: "the answer opens under a key of this question, with both names in it (RA §2, h); what the third party has to say is sealed, so that the leader can lay blame",
+    defence: "the answer opens under a key of this question, with both names in it (RA §2, h); what the third party \
+        has to say is sealed, so that the leader can lay blame",
     beyond_repair: false,
     published,
     repaired,
@@ -81,5 +83,6 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     scene.replay(bobs)?;
     scene.run(SECOND * 20)?;
     let by = "an answer opens under the key of its own question alone, and the honest one still counts";
-    Ok(setup.judge(fails_in_silence(&scene), Check::AnswerBox, by, format!("question and answer: {}", tried.join(", "))))
+    let shown = format!("question and answer: {}", tried.join(", "));
+    Ok(setup.judge(fails_in_silence(&scene), Check::AnswerBox, by, shown))
 }

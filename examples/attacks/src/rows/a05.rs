@@ -17,7 +17,8 @@ pub static ROW: Row = Row {
     who: Who::Former,
     class: Class::Exploitable,
     title: "a key obtained once opens later sessions",
-    holds: "σ of ann and the leader, obtained once; in the repaired edition all keys of a session of ann's that is over",
+    holds: "σ of ann and the leader, obtained once; in the repaired edition all keys of a session of ann's that is \
+        over",
     steps: &[
         "ann leaves and comes back",
         "the attacker speaks as ann with the key of before, and reads what is said",
@@ -88,6 +89,7 @@ pub(super) fn speak(setup: &Setup) -> Ran<Outcome> {
     scene.run(SECOND)?;
     let left = scene.removed(&mark, leader, NAMES[ANN]).is_some();
     let by = "the channel keys of a join come from both sides' fresh numbers and an ephemeral exchange";
-    let shown = format!("\"I leave\" in ann's name, sealed under the keys of its last session and in clear: {}", tried.join(", "));
+    let tried = tried.join(", ");
+    let shown = format!("\"I leave\" in ann's name, under the keys of its last session and in clear: {tried}");
     Ok(setup.judge(left, Check::ChannelBox, by, shown))
 }

@@ -18,7 +18,8 @@ pub static ROW: Row = Row {
         "bob raises the number beside the key in ann's key message and makes the digest anew",
     ],
     reaches: "ann measures the leader's heartbeats against a number of bob's choice and takes a live leader for dead",
-    defence: "no such number: an epoch and its facts are bound into the box that holds the key (RA §2, associated data)",
+    defence: "no such number: an epoch and its facts are bound into the box that holds the key (RA §2, associated \
+        data)",
     beyond_repair: false,
     published,
     repaired,

@@ -17,8 +17,10 @@ pub static ROW: Row = Row {
         "the key changes",
         "bob raises the number beside the keys in the leader's message to all and makes the digest anew",
     ],
-    reaches: "the others measure the leader's heartbeats against a number of bob's choice and take a live leader for dead",
-    defence: "no such number: an epoch and its facts are bound into each box that holds the key (RA §2, associated data)",
+    reaches: "the others measure the leader's heartbeats against a number of bob's choice and take a live leader for \
+        dead",
+    defence: "no such number: an epoch and its facts are bound into each box that holds the key (RA §2, associated \
+        data)",
     beyond_repair: false,
     published,
     repaired,

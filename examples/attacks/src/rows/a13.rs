@@ -21,7 +21,8 @@ pub static ROW: Row = Row {
         "the attacker lets the request of before come to the leader",
     ],
     reaches: "ann, who has come back, is removed",
-    defence: "a request is under the key of its session, counts once, and names the number of who should go, not the name (RA §4.6)",
+    defence: "a request is under the key of its session, counts once, and names the number of who should go, not the \
+        name (RA §4.6)",
     beyond_repair: false,
     published,
     repaired,

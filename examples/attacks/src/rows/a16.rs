@@ -15,7 +15,8 @@ pub static ROW: Row = Row {
     holds: "recorded heartbeats",
     steps: &[
         "the leader stops",
-        "the attacker plays a heartbeat of before once a period (repaired edition: one that it withheld, since no other counts)",
+        "the attacker plays a heartbeat of before once a period (repaired edition: one that it withheld, since no \
+            other counts)",
     ],
     reaches: "nobody notices that the leader is gone",
     defence: "only an answer to a member's own question is evidence; a heartbeat is advice (RA §4.3)",
@@ -64,6 +65,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     }
     let won = !scene.noticed(&mark, ANN);
     let by = "a heartbeat moves no clock";
-    let shown = format!("of {PERIODS} heartbeats of before, played after the leader stopped, {accepted} were new and authentic");
+    let shown = format!("of {PERIODS} heartbeats of before, played after the leader stopped, {accepted} were new and \
+        authentic");
     Ok(setup.judge(won, Check::HeartbeatAdvice, by, shown))
 }

@@ -21,7 +21,8 @@ pub static ROW: Row = Row {
         "ann says something",
     ],
     reaches: "ann goes on under a key that cyd knows",
-    defence: "the answer to ann's own question names the leader's epoch, and a member that is behind stops at once (RA §4.3, behind)",
+    defence: "the answer to ann's own question names the leader's epoch, and a member that is behind stops at once \
+        (RA §4.3, behind)",
     beyond_repair: false,
     published,
     repaired,

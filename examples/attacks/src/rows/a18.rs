@@ -17,11 +17,13 @@ pub static ROW: Row = Row {
     title: "heartbeats are held against a number of the attacker's choice",
     holds: "recorded heartbeats; in the published edition the group key, and a key message with it",
     steps: &[
-        "published: cyd lets the key message come again with a lower number beside the key, then plays the recorded heartbeats, after the leader has stopped",
+        "published: cyd lets the key message come again with a lower number beside the key, then plays the recorded \
+            heartbeats, after the leader has stopped",
         "repaired: the shared link is dead for ann, and the attacker plays it an old heartbeat",
     ],
     reaches: "old heartbeats count as new: nobody notices that the leader, or the link, is dead",
-    defence: "the number of a heartbeat is under the leader's signature and only grows; members do not learn it from anywhere else (RA §4.3, A on RA-H)",
+    defence: "the number of a heartbeat is under the leader's signature and only grows; members do not learn it from \
+        anywhere else (RA §4.3, A on RA-H)",
     beyond_repair: false,
     published,
     repaired,

@@ -24,7 +24,8 @@ pub static ROW: Row = Row {
         "the attacker asks the leader for ann's key, many times",
     ],
     reaches: "the leader seals and sends a key message for each request, and does not know who asked",
-    defence: "a request is an authentic frame of the member's channel or nothing, and answers to one member are at a bounded rate (RA §4.2)",
+    defence: "a request is an authentic frame of the member's channel or nothing, and answers to one member are at a \
+        bounded rate (RA §4.2)",
     beyond_repair: false,
     published,
     repaired,

@@ -22,7 +22,8 @@ pub static ROW: Row = Row {
         "what was sealed as one message is taken for another",
     ],
     reaches: "texts of one part that another part reads",
-    defence: "the type of a message is in what its guard covers, and each direction and edition has keys of its own (RA §2; I-8)",
+    defence: "the type of a message is in what its guard covers, and each direction and edition has keys of its own \
+        (RA §2; I-8)",
     beyond_repair: false,
     published,
     repaired,
@@ -67,7 +68,8 @@ fn published(setup: &Setup) -> Ran {
     }
     Ok(Outcome::Measured {
         text: format!(
-            "of {tried} texts under σ taken for another message's, {opens} decrypt, and {reads} parse as well: the              lengths of D1 are all that tells them apart"
+            "of {tried} texts under σ taken for another message's, {opens} decrypt, and {reads} parse as well: the \
+                           lengths of D1 are all that tells them apart"
         ),
     })
 }
@@ -90,5 +92,6 @@ fn repaired(setup: &Setup) -> Ran {
             }
         }
     }
-    Ok(Outcome::Measured { text: format!("of {tried} frames that came again as another message, {accepted} were accepted") })
+    Ok(Outcome::Measured { text: format!("of {tried} frames that came again as another message, {accepted} were \
+        accepted") })
 }

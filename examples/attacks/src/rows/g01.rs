@@ -39,7 +39,8 @@ fn abused(setup: &Setup) -> Ran {
     scene.run(SECOND * 2)?;
     let out = scene.told(&mark, ann, |event| matches!(event, Event::Ended(Ending::ByLeader(EndReason::Ejected))));
     Ok(match reads && out {
-        true => Outcome::Impossible { shown: "the leader reads what ann says, and puts it out because it likes to".into() },
+        true => Outcome::Impossible { shown: "the leader reads what ann says, and puts it out because it likes \
+            to".into() },
         false => setup.shows(false, "an ordinary member asks in vain"),
     })
 }

@@ -16,7 +16,8 @@ pub static ROW: Row = Row {
         "the intruder poses as ann with what it took along",
     ],
     reaches: "ann can be impersonated in later sessions",
-    defence: "the leader holds keys of sessions only; long-term keys are at a third party, and do not follow from them (RA §2, S2)",
+    defence: "the leader holds keys of sessions only; long-term keys are at a third party, and do not follow from \
+        them (RA §2, S2)",
     beyond_repair: false,
     published,
     repaired,

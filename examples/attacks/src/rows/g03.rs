@@ -42,7 +42,8 @@ fn measured(setup: &Setup) -> Ran {
     scene.reopen()?;
     scene.join(ANN)?;
     scene.run(SECOND * 12)?;
-    let again = if scene.is_in(ANN) { "is in the leader's next group 12 s after it asks" } else { "does not come in again" };
+    let again = if scene.is_in(ANN) { "is in the leader's next group 12 s after it asks" } else { "does not come in \
+        again" };
     let time = |time: Option<f32>| time.map_or_else(|| "never".to_owned(), |time| format!("after {time:.1} s"));
     let (stale, over) = (time(stale), time(over));
     Ok(Outcome::Measured { text: format!("ann trusts its key no longer {stale}, its leader {over}, and {again}") })

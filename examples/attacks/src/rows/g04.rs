@@ -1,6 +1,7 @@
 //! G4: an insider misbehaves within its rights.
 
 use sodality::event::Event;
+use sodality::sim::InTransit;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{no_secret, read_data};
@@ -28,7 +29,7 @@ pub static ROW: Row = Row {
 const WORDS: [&[u8]; 2] = [b"between us", b"between those who are left"];
 
 /// Ann speaks, cyd is ejected, and ann speaks again. Whether `reads` read each, and whether any machine told of it.
-fn leaks(scene: &mut Scene, id: &str, reads: &dyn Fn(&sodality::sim::InTransit, &[u8]) -> bool) -> Ran<([bool; 2], bool)> {
+fn leaks(scene: &mut Scene, id: &str, reads: &dyn Fn(&InTransit, &[u8]) -> bool) -> Ran<([bool; 2], bool)> {
     let (ann, mark) = (scene.node(ANN), scene.mark());
     scene.say(ANN, WORDS[0])?;
     scene.run(SECOND)?;
@@ -46,7 +47,8 @@ fn leaks(scene: &mut Scene, id: &str, reads: &dyn Fn(&sodality::sim::InTransit, 
 fn verdict(setup: &Setup, read: [bool; 2], noticed: bool) -> Outcome {
     match (read, noticed) {
         ([true, false], false) => Outcome::Impossible {
-            shown: "an outsider reads with cyd's key, and no machine notices; after cyd's ejection it reads no more".into(),
+            shown: "an outsider reads with cyd's key, and no machine notices; after cyd's ejection it reads no \
+                more".into(),
         },
         _ => setup.shows(read[0] && !noticed, "an outsider reads with cyd's key"),
     }
@@ -59,7 +61,7 @@ fn published(setup: &Setup) -> Ran {
     if setup.withheld {
         key.key = kit.wrong_key()?;
     }
-    let reads = |frame: &sodality::sim::InTransit, text: &[u8]| kit.read_data(&key, frame).is_some_and(|(_, read)| read == text);
+    let reads = |frame: &InTransit, text: &[u8]| kit.read_data(&key, frame).is_some_and(|(_, read)| read == text);
     let (read, noticed) = leaks(&mut scene, "AN-Db", &reads)?;
     Ok(verdict(setup, read, noticed))
 }
@@ -70,7 +72,7 @@ fn repaired(setup: &Setup) -> Ran {
     if setup.withheld {
         kept = no_secret(&kept);
     }
-    let reads = |frame: &sodality::sim::InTransit, text: &[u8]| read_data(frame, &kept).is_some_and(|read| read == text);
+    let reads = |frame: &InTransit, text: &[u8]| read_data(frame, &kept).is_some_and(|read| read == text);
     let (read, noticed) = leaks(&mut scene, "RA-D", &reads)?;
     Ok(verdict(setup, read, noticed))
 }

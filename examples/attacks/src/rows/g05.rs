@@ -18,7 +18,8 @@ pub static ROW: Row = Row {
         "every fifth frame is lost, every third comes late, and each message comes again",
     ],
     reaches: "the guarantees of an ordinary reliable multicast are gone",
-    defence: "nothing is assumed of the network but that something arrives; nothing is delivered twice, and nothing forged (RA §1)",
+    defence: "nothing is assumed of the network but that something arrives; nothing is delivered twice, and nothing \
+        forged (RA §1)",
     beyond_repair: false,
     published,
     repaired,
@@ -54,7 +55,8 @@ fn measured(setup: &Setup, id: &str) -> Ran {
     }
     let [none, once, more] = heard;
     Ok(Outcome::Measured {
-        text: format!("of {MESSAGES} messages of ann's, bob was given {once} once, {more} more than once and {none} not at all"),
+        text: format!("of {MESSAGES} messages of ann's, bob was given {once} once, {more} more than once and {none} \
+            not at all"),
     })
 }
 

@@ -55,6 +55,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let answers = scene.sent(&mark, third_party, "RA-T2");
     whys.dedup();
     let by = "the third party answers questions that a leader has tagged, and nobody else";
-    let shown = format!("{TRIES} questions in the leader's name about {}: {answers} answers, {}", NAMES[ANN], whys.join(", "));
+    let (who, why) = (NAMES[ANN], whys.join(", "));
+    let shown = format!("{TRIES} questions in the leader's name about {who}: {answers} answers, {why}");
     Ok(setup.verdict(answers > 0, None, by, shown))
 }

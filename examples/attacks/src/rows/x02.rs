@@ -20,7 +20,8 @@ pub static ROW: Row = Row {
         "it puts a key message together from the blocks",
     ],
     reaches: "ann installs a key that the attacker knows",
-    defence: "a request carries the member's tag, and the key of the answer depends on the numbers of both sides and an exchange (RA §2)",
+    defence: "a request carries the member's tag, and the key of the answer depends on the numbers of both sides and \
+        an exchange (RA §2)",
     beyond_repair: false,
     published,
     repaired,
@@ -56,6 +57,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let blamed = |event: &&Event| matches!(event, Event::NotVouched { why: Refusal::BadTag, .. });
     let blamed = scene.since(&mark, leader).iter().filter(blamed).count();
     let by = "the third party does not vouch for a request without ann's tag";
-    let shown = format!("{TRIES} requests with numbers of the attacker's choice: {answers} answers, {blamed} times `join.bad-tag` at the leader");
+    let shown = format!("{TRIES} requests with numbers of the attacker's choice: {answers} answers, {blamed} times \
+        `join.bad-tag` at the leader");
     Ok(setup.verdict(answers > 0, None, by, shown))
 }

@@ -51,5 +51,6 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     }
     let won = accepted > 0 || !scene.installed(&mark, ann).is_empty();
     let by = "nothing opens as another message than the one as which it was sealed";
-    Ok(setup.verdict(won, None, by, format!("{tried} frames under ann's key came with another type: {accepted} accepted")))
+    Ok(setup.verdict(won, None, by, format!("{tried} frames under ann's key came with another type: {accepted} \
+        accepted")))
 }

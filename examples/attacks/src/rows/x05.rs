@@ -18,7 +18,8 @@ pub static ROW: Row = Row {
     holds: "nothing; it alters frames",
     steps: &[
         "ann says something to the group",
-        "the attacker flips bits of bob's copy; where the first block of the text is the sender's name, its IV chooses that",
+        "the attacker flips bits of bob's copy; where the first block of the text is the sender's name, its IV \
+            chooses that",
     ],
     reaches: "bob is given words in the name of somebody who did not say them",
     defence: "every bit of a message is covered by the tag of its box (RA §5)",
@@ -78,6 +79,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
         return Err(Failed::steps("the true message is not given"));
     }
     let by = "every bit is covered by the tag, and the true message still counts";
-    let shown = format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others are refused");
+    let shown = format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others \
+        are refused");
     Ok(setup.verdict(given, None, by, shown))
 }

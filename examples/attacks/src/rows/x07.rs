@@ -1,8 +1,7 @@
 //! X7: a member acknowledges a key for another that never got it.
 
 use sodality::group::Check;
-use sodality::event::EndReason;
-use sodality::identity::{Epoch, MemberId, Version};
+use sodality::identity::{Epoch, Version};
 use sodality::wire::antigone::MemberBody;
 
 use crate::craft::number;
@@ -31,7 +30,8 @@ pub static ROW: Row = Row {
 };
 
 fn published(_setup: &Setup) -> Ran {
-    Ok(Outcome::NotApplicable { why: "Antigone as published has no acknowledgement of a key (the row is Enclaves' EN-NKA)" })
+    Ok(Outcome::NotApplicable { why: "Antigone as published has no acknowledgement of a key (the row is Enclaves' \
+        EN-NKA)" })
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
@@ -50,7 +50,6 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
         policy: Version(number(common, "policy")?),
         answer: false,
         body: MemberBody::Nothing,
-        ..Words::end(EndReason::Left, MemberId::LEADER)
     };
     let mut why = None;
     if let Some(forged) = setup.give(next_frame(&live, 50, words, None)?) {

@@ -18,7 +18,8 @@ pub static ROW: Row = Row {
         "the attacker drops ann's part of the rekey on the shared link, each time",
     ],
     reaches: "ann stays on the old key while the others move on",
-    defence: "a block goes point to point when it was not taken; frames stand alone, and nothing is reassembled (RA §4.4)",
+    defence: "a block goes point to point when it was not taken; frames stand alone, and nothing is reassembled (RA \
+        §4.4)",
     beyond_repair: false,
     published,
     repaired,
@@ -37,7 +38,8 @@ fn published(setup: &Setup) -> Ran {
     let group = |node| scene.last_from("AN-Db", node).and_then(|frame| field(&draft(&frame)?.clear, "group"));
     let apart = group(ann)? != group(bob)?;
     let length = scene.last("AN-R", bob)?.bytes.len();
-    Ok(setup.shows(apart, format!("ann speaks under the old key, bob under the new one; the rekey of 3 had {length} bytes")))
+    Ok(setup.shows(apart, format!("ann speaks under the old key, bob under the new one; the rekey of 3 had {length} \
+        bytes")))
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {

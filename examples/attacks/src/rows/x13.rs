@@ -10,7 +10,8 @@ pub static ROW: Row = Row {
     who: Who::Member,
     class: Class::Exploitable,
     title: "two texts have one digest",
-    holds: "the group key, as every member does, and the time to find two texts of one MD5 digest after a given beginning",
+    holds: "the group key, as every member does, and the time to find two texts of one MD5 digest after a given \
+        beginning",
     steps: &[
         "bob says one of the two texts",
         "whoever helps it on the network gives ann the other one, with the same tag",

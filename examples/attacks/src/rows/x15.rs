@@ -64,5 +64,6 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     scene.run(SECOND * 12)?;
     let joined = if scene.is_in(ANN) { "ann is in" } else { "ann is out" };
     let by = "a refusal that is not sealed under the key of this join is nothing";
-    Ok(setup.verdict(kept_out(&scene), None, by, format!("a refusal in the leader's name was {}, and {joined}", code(why))))
+    let shown = format!("a refusal in the leader's name was {}, and {joined}", code(why));
+    Ok(setup.verdict(kept_out(&scene), None, by, shown))
 }
