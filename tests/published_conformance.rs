@@ -266,7 +266,7 @@ impl PublishedSuite for Broken {
         }
 
     fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
-        self.0.derive(modern, root, label)
+        self.inner.derive(modern, root, label)
     }
         self.inner.long_term(modern, long_term, name)
     }
