@@ -265,9 +265,9 @@ impl PublishedSuite for Broken {
             return Ok(long_term.clone());
         }
 
-    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
-        self.inner.derive(modern, root, label)
-    }
+        fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
+            self.inner.derive(modern, root, label)
+        }
         self.inner.long_term(modern, long_term, name)
     }
 }

@@ -8,6 +8,8 @@ pub mod leader;
 pub mod leave;
 pub mod member;
 pub mod membership;
+#[cfg(feature = "historic")]
+pub mod mixed;
 mod roles;
 pub mod schedule;
 #[cfg(feature = "historic")]

@@ -27,6 +27,8 @@
 //!
 //! The parts need no leader and no member: see the example `data_alone`.
 
+#[cfg(feature = "historic")]
+pub mod bridge;
 pub mod claims;
 #[cfg(feature = "historic")]
 pub mod published;

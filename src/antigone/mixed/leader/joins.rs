@@ -1,0 +1,519 @@
+//! From the wish to join to the offer: the exchange with the third party, admission, and AN-J2 or RA-J2.
+
+use alloc::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Leader, Timer, control};
+use crate::antigone::Access;
+use crate::antigone::join::admitting::Asked;
+use crate::antigone::join::published::{self, Pair, Welcome};
+use crate::antigone::keys::published::Group;
+use crate::crypto::keys::role;
+use crate::crypto::{Aead, BoxNumber, Key, Secret};
+use crate::endpoint::{Cx, Instant, Link};
+use crate::error::{Failure, Reason};
+use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
+use crate::group::Backoff;
+use crate::identity::{MemberId, Name};
+use crate::policy::Part;
+use crate::ttp::exchange::{Question, Verdict};
+use crate::ttp::published as exchange;
+use crate::ttp::schedule::question_digest;
+use crate::wire::antigone::{Accept, JoinRequest, KeyAnswer, Offer, RefuseCode, Status};
+use crate::wire::bridges::{AcceptMixed, BridgedRequest};
+use crate::wire::field::{Blob, Digest, Field, Nonce, Share, VerifyingKey};
+use crate::wire::frame::split_frame;
+use crate::wire::published::JoinWish;
+use crate::wire::{Edition, Message as _};
+
+/// Names a pending join.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct PendingId(pub(super) u64);
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for PendingId {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        self.0.fingerprint(now, sink);
+    }
+}
+
+/// A join that is not confirmed.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Pending {
+    pub(super) link: Option<Link>,
+    pub(super) name: Name,
+    /// AN-J1 or RA-J1 as it came.
+    pub(super) request: Bytes,
+    i0: Nonce,
+    i1: Nonce,
+    share: Share,
+    question: Bytes,
+    /// `h`: what a repaired join binds itself to.
+    digest: Digest,
+    since: Instant,
+    answered: Instant,
+    pub(super) stage: Stage,
+}
+
+fingerprint!(Pending { link, name, request, i0, i1, share, question, since, stage } skip { digest, answered });
+
+/// What a pending join waits for.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) enum Stage {
+    /// For the third party.
+    Waiting(Backoff),
+    /// For the application, with what the third party gave.
+    Deciding(Ticket, Vouched),
+    /// For AN-J3 or `hello`.
+    Offered(Offered),
+    /// For its end.
+    Refused(Bytes),
+}
+
+/// What the third party gave: σ for a join as published, the key of one join for a repaired one.
+#[derive(Debug, Clone)]
+pub(super) enum Vouched {
+    Pair(Key<role::Pair>),
+    Session(Key<role::Session>),
+}
+
+/// An offer on its way.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Offered {
+    /// AN-J2 or RA-J2.
+    pub(super) frame: Bytes,
+    pub(super) cid: MemberId,
+    pub(super) at: Instant,
+    pub(super) confirm: Confirm,
+    /// The g that the offer names.
+    pub(super) group: Group,
+    pub(super) sigma: Option<Key<role::Pair>>,
+}
+
+/// How the offer is taken.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) enum Confirm {
+    /// By AN-J3 with this I2.
+    Published(Nonce),
+    /// By `hello` under these keys: seals and opens.
+    Hello(Arc<dyn Aead>, Arc<dyn Aead>),
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Stage {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        match self {
+            Self::Waiting(backoff) => {
+                0u8.fingerprint(now, sink);
+                backoff.fingerprint(now, sink);
+            }
+            Self::Deciding(ticket, _) => {
+                1u8.fingerprint(now, sink);
+                ticket.0.fingerprint(now, sink);
+            }
+            Self::Offered(Offered { frame, cid, .. }) => {
+                2u8.fingerprint(now, sink);
+                frame.fingerprint(now, sink);
+                cid.fingerprint(now, sink);
+            }
+            Self::Refused(frame) => {
+                3u8.fingerprint(now, sink);
+                frame.fingerprint(now, sink);
+            }
+        }
+    }
+}
+
+impl Leader {
+    /// AN-J1 or RA-J1.
+    pub(super) fn on_wish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        edition: Edition,
+        frame: &[u8],
+    ) -> Result<(), Reason> {
+        self.me.sides.expect(Part::Join, edition)?;
+        if self.closed {
+            return Err(Reason::Ended);
+        }
+        let none = Share::new(&[]).ok_or(Reason::Suite)?;
+        let (name, i0, share) = if edition == Edition::AsPublished {
+            let wish = JoinWish::parse(frame).map_err(|_| Reason::Malformed)?.message;
+            (wish.member.to_name(), wish.i0, none)
+        } else {
+            let join = JoinRequest::parse(frame).map_err(|_| Reason::Malformed)?.message;
+            if join.app != self.me.sides.app.by_ref() || join.leader != self.me.name.by_ref() {
+                return Err(Reason::Unknown);
+            }
+            (join.member.to_name(), join.i0, join.share)
+        };
+        if name == self.me.name {
+            return Err(Reason::Violation);
+        }
+        if !self.me.sides.published.admits(name.by_ref()) {
+            return Err(Reason::Unknown);
+        }
+        let own = self.own_link(link).ok_or(Reason::Unproven)?;
+        let limits = self.me.limits;
+        let same = self.pendings.iter().find(|(_, pending)| pending.name == name).map(|(id, _)| *id);
+        if let Some(id) = same
+            && let Some(pending) = self.pendings.get_mut(&id)
+        {
+            if pending.i0 == i0 {
+                if *pending.request != *frame {
+                    return Err(Reason::Replayed);
+                }
+                if now.since(pending.answered) < limits.retry.first / 2 {
+                    return Err(Reason::Budget);
+                }
+                (pending.answered, pending.link) = (now, Some(own));
+                match &pending.stage {
+                    Stage::Waiting(_) => self.timers.set(Timer::Question(id), Some(now)),
+                    Stage::Deciding(..) => {}
+                    Stage::Offered(Offered { frame, .. }) | Stage::Refused(frame) => {
+                        let frame = frame.clone();
+                        self.out.send(control(own, frame));
+                    }
+                }
+                return Ok(());
+            }
+            // As published, the newest wish of a name counts. A repaired join has its protected time (RA §4.1).
+            if edition == Edition::Repaired && now.since(pending.since) < limits.pending_guard {
+                return Err(Reason::Budget);
+            }
+        } else if self.pendings.len() >= limits.pending_joins {
+            return Err(Reason::Budget);
+        }
+        let pending = self.question(cx, now, own, name, i0, share, frame)?;
+        if let Some(id) = same {
+            self.drop_pending(id);
+        }
+        let id = PendingId(self.next_pending);
+        self.next_pending += 1;
+        self.timers.set(Timer::Pending(id), Some(now + limits.pending_life));
+        // Sent, or wished for, by the timeout that is due now.
+        self.timers.set(Timer::Question(id), Some(now));
+        self.pendings.insert(id, pending);
+        self.ask_third_party(now, id, false);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn question(
+        &self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        name: Name,
+        i0: Nonce,
+        share: Share,
+        join: &[u8],
+    ) -> Result<Pending, Reason> {
+        let sides = &self.me.sides;
+        let modern = &*sides.modern;
+        let published_join = sides.is_published(Part::Join);
+        let fresh = |error: crate::crypto::FreshError| Reason::from(Failure::from(error));
+        let (question, i1, digest) = if sides.is_published(Part::ThirdParty) {
+            let i1 = sides.published.fresh_nonce(cx.rng, sides.published.sizes().nonce).map_err(fresh)?;
+            let frame = exchange::question(sides.published_header(), self.me.name.by_ref(), name.by_ref(), i1);
+            (frame, i1, Digest::NONE)
+        } else {
+            let i1 = sides.published.fresh_nonce(cx.rng, modern.sizes().nonce).map_err(fresh)?;
+            if published_join {
+                let mut out = BytesMut::with_capacity(256);
+                let mut digest = Digest::NONE;
+                BridgedRequest { leader: self.me.name.by_ref(), i1, join: Blob(join) }.put_tagged(
+                    sides.repaired_header(),
+                    &mut out,
+                    |covered| {
+                        digest = question_digest(modern, covered)?;
+                        modern.mac(self.me.keys.request.secret(), &[covered])
+                    },
+                )?;
+                (out.freeze(), i1, digest)
+            } else {
+                let question = Question::new(modern, sides.repaired_header(), &self.me.keys, i1, join)?;
+                (question.frame, i1, question.digest)
+            }
+        };
+        let mut jitter = self.jitter.clone();
+        let stage = Stage::Waiting(Backoff::start(self.me.limits.retry, now, &mut jitter));
+        Ok(Pending {
+            link: Some(link),
+            name,
+            request: Bytes::copy_from_slice(join),
+            i0,
+            i1,
+            share,
+            question,
+            digest,
+            since: now,
+            answered: now,
+            stage,
+        })
+    }
+
+    /// Sends the question of a pending join, `again` if it has been sent before.
+    pub(super) fn ask_third_party(&mut self, now: Instant, id: PendingId, again: bool) {
+        let Some(pending) = self.pendings.get_mut(&id) else { return };
+        let frame = pending.question.clone();
+        let Stage::Waiting(backoff) = &mut pending.stage else { return };
+        if again {
+            backoff.again(now, &mut self.jitter);
+        }
+        let due = backoff.due();
+        self.timers.set(Timer::Question(id), Some(due));
+        match self.third_party {
+            Some(link) => self.out.send(control(link, frame)),
+            None => {
+                if let Some(ticket) = self.wanted.want(now, self.me.limits.retry.ceiling) {
+                    self.out.event(Event::LinkWanted { ticket, peer: PeerName::ThirdParty, hint: Bytes::new() });
+                }
+            }
+        }
+    }
+
+    /// AN-T2 or AN-T2s.
+    pub(super) fn on_pair_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        strong: bool,
+        frame: &[u8],
+    ) -> Result<(), Reason> {
+        let sides = &self.me.sides;
+        sides.expect(Part::ThirdParty, Edition::AsPublished)?;
+        if strong != sides.mix.strong_reply {
+            return Err(Reason::Mismatch);
+        }
+        let (suite, key) = (&*sides.published, &self.me.published_key);
+        let answer = exchange::Answer::open(suite, key, strong, frame)?;
+        let waiting = |pending: &&Pending| matches!(pending.stage, Stage::Waiting(_)) && pending.i1 == answer.i1;
+        let found = self.pendings.iter().find(|(_, pending)| waiting(pending));
+        let (id, pending) = found.map(|(id, pending)| (*id, pending)).ok_or(Reason::Unknown)?;
+        let sigma = answer.pair_key(suite, key, self.me.name.by_ref(), pending.name.by_ref())?;
+        let vouched = if sides.is_published(Part::Join) {
+            Vouched::Pair(sigma)
+        } else {
+            let (digest, session) = sides.bridged_session(&sigma, &pending.question, &pending.request)?;
+            if let Some(pending) = self.pendings.get_mut(&id) {
+                pending.digest = digest;
+            }
+            Vouched::Session(session)
+        };
+        self.vouched(cx, now, id, vouched)
+    }
+
+    /// RA-T2.
+    pub(super) fn on_key_answer(&mut self, cx: &mut Cx<'_>, now: Instant, mut frame: BytesMut) -> Result<(), Reason> {
+        let sides = &self.me.sides;
+        sides.expect(Part::ThirdParty, Edition::Repaired)?;
+        let i1 = KeyAnswer::parse(&frame).map_err(|_| Reason::Malformed)?.message.i1;
+        let waiting = |pending: &&Pending| matches!(pending.stage, Stage::Waiting(_)) && pending.i1 == i1;
+        let found = self.pendings.iter().find(|(_, pending)| waiting(pending));
+        let (id, pending) = found.map(|(id, pending)| (*id, pending)).ok_or(Reason::Unknown)?;
+        let question = Question { i1, frame: pending.question.clone(), digest: pending.digest };
+        let name = pending.name.clone();
+        let (modern, keys, checks) = (&*sides.modern, &self.me.keys, self.me.limits.checks);
+        let vouched = if sides.is_published(Part::Join) {
+            read_pair(&question, modern, keys, &mut frame)?.map(Vouched::Pair)
+        } else {
+            match question.read_answer(modern, keys, checks, &mut frame)? {
+                Verdict::Vouched(session) => Ok(Vouched::Session(session)),
+                Verdict::Refused(why) => Err(why),
+            }
+        };
+        match vouched {
+            Ok(vouched) => self.vouched(cx, now, id, vouched),
+            Err(why) => {
+                self.drop_pending(id);
+                self.out.event(Event::NotVouched { name, why });
+                Ok(())
+            }
+        }
+    }
+
+    /// The third party vouches: who decides?
+    fn vouched(&mut self, cx: &mut Cx<'_>, now: Instant, id: PendingId, vouched: Vouched) -> Result<(), Reason> {
+        let Some(pending) = self.pendings.get_mut(&id) else { return Err(Reason::Unknown) };
+        let name = pending.name.clone();
+        match &self.me.access {
+            Access::Registered => self.offer(cx, now, id, &vouched, Ok(())),
+            Access::List(list) => {
+                let verdict = if list.contains(&name) { Ok(()) } else { Err(Refusal::Denied) };
+                self.offer(cx, now, id, &vouched, verdict)
+            }
+            Access::Ask => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                pending.stage = Stage::Deciding(ticket, vouched);
+                self.timers.set(Timer::Question(id), None);
+                self.out.event(Event::AdmissionWanted { ticket, name });
+                Ok(())
+            }
+        }
+    }
+
+    /// The pending join that this ticket asks about.
+    pub(super) fn deciding(&self, ticket: Ticket) -> Option<PendingId> {
+        let asked = |pending: &Pending| matches!(pending.stage, Stage::Deciding(of, _) if of == ticket);
+        self.pendings.iter().find(|(_, pending)| asked(pending)).map(|(id, _)| *id)
+    }
+
+    /// The application's verdict.
+    pub(super) fn decide(&mut self, cx: &mut Cx<'_>, now: Instant, id: PendingId, admit: bool) -> Result<(), Reason> {
+        let Some(Stage::Deciding(_, vouched)) = self.pendings.get(&id).map(|pending| &pending.stage) else {
+            return Err(Reason::Unknown);
+        };
+        let vouched = vouched.clone();
+        self.offer(cx, now, id, &vouched, if admit { Ok(()) } else { Err(Refusal::Denied) })
+    }
+
+    /// Makes AN-J2 or RA-J2, or the refusal, once, and sends it.
+    fn offer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        id: PendingId,
+        vouched: &Vouched,
+        verdict: Result<(), Refusal>,
+    ) -> Result<(), Reason> {
+        let pending = self.pendings.get(&id).ok_or(Reason::Unknown)?;
+        let live = self.names.get(&pending.name).and_then(|cid| self.peers.get(cid));
+        let policy = &self.plane.station.policy;
+        let taken = !policy.takeover && live.is_some_and(|peer| !peer.suspected);
+        let full = live.is_none() && !self.has_room_for_one();
+        let verdict = verdict.and(if taken || full { Err(Refusal::Busy) } else { Ok(()) });
+        let stage = match vouched {
+            Vouched::Pair(sigma) => self.published_offer(cx, now, pending, sigma, verdict)?,
+            Vouched::Session(session) => self.repaired_offer(cx, now, pending, session, verdict)?,
+        };
+        let frame = match &stage {
+            Stage::Offered(offered) => {
+                self.next_cid = self.next_cid.checked_add(1).ok_or(Reason::Budget)?;
+                offered.frame.clone()
+            }
+            Stage::Refused(frame) => frame.clone(),
+            Stage::Waiting(_) | Stage::Deciding(..) => return Err(Reason::Unknown),
+        };
+        self.timers.set(Timer::Question(id), None);
+        let Some(pending) = self.pendings.get_mut(&id) else { return Ok(()) };
+        (pending.stage, pending.answered) = (stage, now);
+        if let Some(link) = pending.link {
+            self.out.send(control(link, frame));
+        }
+        Ok(())
+    }
+
+    fn published_offer(
+        &self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        pending: &Pending,
+        sigma: &Key<role::Pair>,
+        verdict: Result<(), Refusal>,
+    ) -> Result<Stage, Reason> {
+        let sides = &self.me.sides;
+        let (leader, member) = (self.me.name.by_ref(), pending.name.by_ref());
+        if let Err(why) = verdict {
+            return Ok(Stage::Refused(published::error(sides.published_header(), leader, member, why)));
+        }
+        let suite = &*sides.published;
+        let i2 = suite.fresh_nonce(cx.rng, suite.sizes().nonce).map_err(|error| Reason::from(Failure::from(error)))?;
+        let (cid, station) = (MemberId(self.next_cid), &self.plane.station);
+        let group = self.plane.key().ok_or(Reason::Ended)?.group.clone();
+        let welcome = Welcome {
+            group: group.clone(),
+            i2,
+            instance: station.group,
+            cid,
+            policy_version: station.policy_version,
+            policy: station.policy.encode(),
+            sequence: self.sequence,
+            leader_key: VerifyingKey::NONE,
+            key: self.signing.as_ref().map_or(VerifyingKey::NONE, |(_, public)| *public),
+        };
+        let pair = Pair { leader, member, sigma };
+        let frame = pair.reply(suite, sides.published_header(), cx.rng, pending.i0, &welcome)?;
+        let (confirm, sigma) = (Confirm::Published(i2), Some(sigma.clone()));
+        Ok(Stage::Offered(Offered { frame, cid, at: now, confirm, group, sigma }))
+    }
+
+    fn repaired_offer(
+        &self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        pending: &Pending,
+        session: &Key<role::Session>,
+        verdict: Result<(), Refusal>,
+    ) -> Result<Stage, Reason> {
+        let sides = &self.me.sides;
+        let station = &self.plane.station;
+        let without = station.policy.ephemeral && pending.share.is_empty();
+        let verdict = verdict.and(if without { Err(Refusal::Denied) } else { Ok(()) });
+        let cid = MemberId(self.next_cid);
+        let policy = station.policy.encode();
+        let group = self.plane.key().ok_or(Reason::Ended)?.group.clone();
+        let offer = match verdict {
+            Ok(()) => Offer::AcceptMixed(AcceptMixed {
+                accept: Accept {
+                    group: station.group,
+                    cid,
+                    leader_key: VerifyingKey::NONE,
+                    policy_version: station.policy_version,
+                    policy: Blob(&policy),
+                },
+                group: group.wire(),
+                sequence: self.sequence,
+                published_key: self.signing.as_ref().map_or(VerifyingKey::NONE, |(_, public)| *public),
+            }),
+            Err(Refusal::Busy) => Offer::Refuse(RefuseCode::Busy),
+            Err(_) => Offer::Refuse(RefuseCode::Denied),
+        };
+        let asked = Asked { i0: pending.i0, i1: pending.i1, share: pending.share, digest: pending.digest };
+        let sealed = asked.answer(&*sides.modern, sides.repaired_header(), cx.rng, session, &offer)?;
+        if verdict.is_err() {
+            return Ok(Stage::Refused(sealed.frame));
+        }
+        let sigma = Some(sides.session_sigma(&sealed.root)?);
+        let confirm = Confirm::Hello(sealed.seal, sealed.open);
+        Ok(Stage::Offered(Offered { frame: sealed.frame, cid, at: now, confirm, group, sigma }))
+    }
+
+    pub(super) fn drop_pending(&mut self, id: PendingId) {
+        self.pendings.remove(&id);
+        self.timers.set(Timer::Question(id), None);
+        self.timers.set(Timer::Pending(id), None);
+    }
+}
+
+/// σ out of the answer to RA-T1m.
+fn read_pair(
+    question: &Question,
+    modern: &dyn crate::crypto::Suite,
+    keys: &crate::ttp::schedule::LeaderKeys,
+    frame: &mut [u8],
+) -> Result<Result<Key<role::Pair>, Refusal>, Reason> {
+    let parsed = KeyAnswer::parse(frame).map_err(|_| Reason::Malformed)?;
+    let (status, clear, text, tag) = (parsed.message.status, parsed.clear, parsed.text, parsed.tag);
+    let mut code = BytesMut::with_capacity(1);
+    status.put(&mut code);
+    let key = keys.answer_box(modern, code.first().copied().unwrap_or_default(), &question.digest)?;
+    let (ad, text) = split_frame(frame, clear, &text);
+    modern.open(key.secret(), BoxNumber::ONLY, ad, text, &tag)?;
+    Ok(match status {
+        Status::Vouched if text.is_empty() => return Err(Reason::Violation),
+        Status::Vouched => Ok(Key::new(Secret::take(text))),
+        Status::Unknown => Err(Refusal::Unknown),
+        Status::BadTag => Err(Refusal::BadTag),
+        Status::Disabled => Err(Refusal::Disabled),
+        Status::Busy => Err(Refusal::Busy),
+    })
+}

@@ -1,0 +1,236 @@
+//! What a member knows in a group.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::super::plane::Plane;
+use super::Me;
+use crate::antigone::keys::published::Group;
+use crate::antigone::leave::{Farewell, member_end};
+use crate::crypto::Key;
+use crate::crypto::keys::role;
+use crate::endpoint::{Instant, Link};
+use crate::error::{CommandError, Misuse};
+use crate::event::{Cause, EndReason, Ending, Event};
+use crate::group::channel::{Channel, Standing};
+use crate::group::{Backoff, Jitter};
+use crate::identity::{Epoch, MemberId, Name, Version};
+use crate::policy::Part;
+use crate::wire::Field;
+use crate::wire::antigone::{EjectRequest, MemberBody, MemberRecord};
+use crate::wire::field::VerifyingKey;
+
+/// A member's session: from the accepted offer to the end.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Session {
+    pub(super) plane: Plane,
+    pub(super) link: Option<Link>,
+    /// Of the published exchange, or of this session behind a repaired join.
+    pub(super) sigma: Key<role::Pair>,
+    pub(super) channel: Option<Channel>,
+    /// The g that the offer named: what AN-K is compared with (D17).
+    pub(super) expected: Group,
+    /// AN-J3, until the first key is here.
+    pub(super) confirming: Option<Confirming>,
+    pub(super) joined: bool,
+    pub(super) until: Instant,
+    /// S_SL, as last told.
+    pub(super) sequence: u64,
+    /// S_A.
+    pub(super) own_sequence: u64,
+    /// Pu_G.
+    pub(super) published_key: VerifyingKey,
+    pub(super) alive_as_of: Instant,
+    pub(super) current_as_of: Option<Instant>,
+    /// The number of the leader's key, as last told.
+    pub(super) told: Option<Epoch>,
+    pub(super) stale: bool,
+    /// When to ask for the key (again).
+    pub(super) wish: Option<Backoff>,
+    /// A request for the key is not answered.
+    pub(super) wished: bool,
+    /// The next own heartbeat, and challenge to the leader.
+    pub(super) beat_at: Option<Instant>,
+    pub(super) owed: Owed,
+    /// Names and this member's own numbers for them.
+    pub(super) names: BTreeMap<Name, MemberId>,
+    pub(super) next_number: u64,
+    pub(super) rosters: u64,
+    pub(super) shows_names: bool,
+    /// Requests to eject that are not answered: the number of the record, and who should go.
+    pub(super) requests: VecDeque<(u64, MemberId)>,
+}
+
+fingerprint!(Session {
+    plane, link, sigma, channel, expected, confirming, joined, until, sequence, own_sequence, published_key, alive_as_of,
+    current_as_of, told, stale, wish, wished, beat_at, owed, names, requests,
+} skip { next_number, rosters, shows_names });
+
+/// AN-J3 on its way.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Confirming {
+    pub(super) frame: Bytes,
+    pub(super) backoff: Backoff,
+    pub(super) tries: u8,
+}
+
+fingerprint!(Confirming { frame, backoff, tries });
+
+/// Frames of the channel that the leader is owed: each is a frame of its own, since each is of another part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Owed {
+    /// A record, new or again.
+    pub(super) record: bool,
+    /// An answer to the leader's challenge: this member's heartbeat.
+    pub(super) reply: bool,
+    /// A challenge: the leader's heartbeat is the answer.
+    pub(super) challenge: bool,
+    /// The request for the key.
+    pub(super) key: bool,
+    /// Not before: sealing has failed.
+    pub(super) held: Option<Instant>,
+}
+
+fingerprint!(Owed { record, reply, challenge, key, held });
+
+impl Owed {
+    pub(super) fn any(&self) -> bool {
+        self.record || self.reply || self.challenge || self.key
+    }
+}
+
+impl Session {
+    /// Whether the key here may be used: there is one, and nothing says that it is old.
+    pub(super) fn current(&self) -> bool {
+        self.plane.key().is_some() && !self.stale && !self.behind()
+    }
+
+    /// Whether the leader is known to have another key.
+    pub(super) fn behind(&self) -> bool {
+        self.told.is_some_and(|told| told != self.plane.epoch())
+    }
+
+    /// The staleness bound `T_max`, if the policy has one.
+    pub(super) fn staleness(&self, rto: Duration) -> Option<Duration> {
+        self.plane.station.policy.detection.map(|detection| detection.staleness(rto))
+    }
+
+    /// The leader has been heard: its key has this number, and it lived at `proof`. True if the key here is to be asked for.
+    pub(super) fn hear_leader(&mut self, me: &Me, told: Epoch, proof: Option<Instant>) -> bool {
+        // Repaired epochs grow; what stands for a published g does not.
+        let older = !me.sides.is_published(Part::Keys) && told < self.plane.epoch();
+        if let Some(proof) = proof {
+            self.alive_as_of = self.alive_as_of.max(proof);
+        }
+        if told.0 != 0 && !older {
+            self.told = Some(told);
+        }
+        self.judge();
+        self.behind()
+    }
+
+    /// After anything has changed: is the key here the leader's?
+    pub(super) fn judge(&mut self) {
+        if self.plane.key().is_some() && self.told == Some(self.plane.epoch()) {
+            self.current_as_of = self.current_as_of.max(Some(self.alive_as_of));
+        }
+    }
+
+    /// The number of a name; a new one for a name that was not known, as long as there is room.
+    pub(super) fn number(&mut self, name: &Name, most: usize) -> Option<MemberId> {
+        if let Some(cid) = self.names.get(name) {
+            return Some(*cid);
+        }
+        if self.names.len() > most {
+            return None;
+        }
+        let cid = MemberId(self.next_number);
+        self.next_number += 1;
+        self.names.insert(name.clone(), cid);
+        Some(cid)
+    }
+
+    /// Takes in the list of members of AN-K or AN-R. Gives what has changed.
+    pub(super) fn take_roster(&mut self, me: &Me, members: &[Name]) -> Vec<Event> {
+        let mut events = Vec::new();
+        if !self.shows_names || members.is_empty() {
+            return events;
+        }
+        self.rosters += 1;
+        let view = Version(self.rosters);
+        let always = |name: &Name| *name == me.sides.leader || *name == me.name;
+        let gone: Vec<(Name, MemberId)> = self
+            .names
+            .iter()
+            .filter(|(name, _)| !always(name) && !members.contains(name))
+            .map(|(name, cid)| (name.clone(), *cid))
+            .collect();
+        for (name, cid) in gone {
+            self.names.remove(&name);
+            // The list says who is there, and not why somebody is not.
+            events.push(Event::MemberRemoved { cid, name, cause: Cause::Missed, by: MemberId::LEADER, view });
+        }
+        for name in members {
+            if !self.names.contains_key(name)
+                && let Some(cid) = self.number(name, me.limits.members)
+            {
+                events.push(Event::MemberAdded { cid, name: name.clone(), view });
+            }
+        }
+        events
+    }
+
+    /// A key is wanted: asks at once, and again until it comes.
+    pub(super) fn want_key(&mut self, me: &Me, now: Instant, jitter: &mut Jitter) {
+        if self.wish.is_none() {
+            let mut backoff = Backoff::start(me.limits.retry, now, jitter);
+            backoff.hurry(now);
+            self.wish = Some(backoff);
+        }
+    }
+
+    /// The record by which a member asks to eject another. In a mix members have no numbers of each other: the name counts.
+    pub(super) fn ask_to_eject(
+        &mut self,
+        me: &Me,
+        now: Instant,
+        target: &Name,
+        jitter: &mut Jitter,
+    ) -> Result<(), CommandError> {
+        let most = me.limits.records;
+        let number = self.number(target, me.limits.members).ok_or(Misuse::NoMember)?;
+        let channel = self.channel.as_mut().ok_or(Misuse::NotJoined)?;
+        if !channel.has_room() || self.requests.len() >= most {
+            return Err(Misuse::Unanswered.into());
+        }
+        let mut body = BytesMut::with_capacity(300);
+        let request = EjectRequest { cid: MemberId::LEADER, name: target.by_ref() };
+        MemberBody::Record(MemberRecord::Eject(request)).put(&mut body);
+        let rseq = channel.queue(body.freeze());
+        channel.advance(me.limits.retry, now, jitter);
+        self.requests.push_back((rseq, number));
+        self.owed.record = true;
+        Ok(())
+    }
+
+    /// Turns the session into a farewell over its channel.
+    pub(super) fn farewell(
+        self: Box<Self>,
+        reason: EndReason,
+        said: Ending,
+        backoff: Backoff,
+        now: Instant,
+        until: Instant,
+    ) -> Option<Box<Farewell>> {
+        let body = member_end(reason, self.plane.station.cid);
+        let Self { channel, link, .. } = *self;
+        let (channel, standing) = (channel?, Standing::default());
+        Some(Box::new(Farewell { channel, link, standing, body, said, backoff, owed: Some(now), until }))
+    }
+}
