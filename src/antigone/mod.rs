@@ -10,6 +10,8 @@ pub mod member;
 pub mod membership;
 mod roles;
 pub mod schedule;
+#[cfg(feature = "historic")]
+mod sealing;
 pub mod station;
 
 pub use leader::{Access, Leader, LeaderConfig};

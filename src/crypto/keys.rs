@@ -106,6 +106,10 @@ pub mod role {
     roles! {
         /// `K_X`: shared by a principal and the third party.
         LongTerm;
+        /// `K_X` of the published edition: derived from the one above, never the same (RA §2, I-8).
+        PublishedLongTerm;
+        /// σ: shared by a member and its leader; in the published edition for good.
+        Pair;
         /// `tag_X`: a member's RA-J1.
         MemberTag;
         /// `ses_X`: session keys of a member.

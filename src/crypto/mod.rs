@@ -35,6 +35,8 @@ pub mod null;
 pub mod published;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
+#[cfg(any(feature = "rustcrypto", feature = "historic"))]
+mod scrub;
 #[cfg(feature = "sim")]
 pub mod symbolic;
 

@@ -9,7 +9,9 @@
 //! Boxes, codes and signatures are made and checked without an allocation.
 //!
 //! Keys inside the crates' contexts are wiped when they are dropped: the features that do it are turned on in this
-//! crate's manifest, without defaults (R32). Copies that the compiler leaves on the stack are out of reach.
+//! crate's manifest, without defaults (R32). Copies that the compiler leaves on the stack are out of reach; what can be
+//! overwritten there is, behind every use of a key but the boxes of prepared keys: those that need it ask by
+//! [`Aead::scrub`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -29,25 +31,10 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::scrub::{scrub, scrub_stack};
 use super::{Aead, BoxNumber, FreshError, Hasher, Purpose, Secret, Sizes, Suite, SuiteError, SuiteId, VerifyError};
 use crate::endpoint::Entropy;
 use crate::wire::field::{Digest, Share, Signature, Tag, VerifyingKey};
-
-/// Overwrites the part of the stack below the caller, where contexts and key schedules were. The best that can be done
-/// without `unsafe`: it keeps stale keys out of what is put there next.
-///
-/// Behind every use of a key but the boxes of prepared keys: those that need it ask by [`Aead::scrub`].
-#[inline(never)]
-fn scrub<const WORDS: usize>() {
-    let mut below = [0u64; WORDS];
-    below.zeroize();
-    core::hint::black_box(&mut below);
-}
-
-/// Deep enough for contexts and key schedules: 8 KiB.
-fn scrub_stack() {
-    scrub::<1024>();
-}
 
 /// AES-128-GCM, SHA-256, Ed25519, X25519.
 pub fn aes_128_gcm() -> Arc<dyn Suite> {

@@ -15,6 +15,8 @@
 //! (I-3).
 
 pub mod exchange;
+#[cfg(feature = "historic")]
+pub mod published;
 pub mod schedule;
 mod third_party;
 

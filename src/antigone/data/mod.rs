@@ -28,6 +28,8 @@
 //! The parts need no leader and no member: see the example `data_alone`.
 
 pub mod claims;
+#[cfg(feature = "historic")]
+pub mod published;
 pub mod repaired;
 
 pub use super::schedule::base;

@@ -17,6 +17,8 @@
 //! each side and [`Evidence`] will do, as in the test beside it.
 
 pub mod heartbeat;
+#[cfg(feature = "historic")]
+pub mod published;
 pub mod repaired;
 
 pub use heartbeat::{Beacon, Hearing};

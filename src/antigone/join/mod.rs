@@ -15,3 +15,5 @@
 
 pub mod admitting;
 pub mod asking;
+#[cfg(feature = "historic")]
+pub mod published;

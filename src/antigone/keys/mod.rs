@@ -15,6 +15,8 @@
 //! associated data (I-2).
 
 mod many;
+#[cfg(feature = "historic")]
+pub mod published;
 pub mod repaired;
 
 pub(crate) use repaired::open_with;

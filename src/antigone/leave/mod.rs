@@ -19,6 +19,8 @@
 //!
 //! [`Lingering`] needs no leader: a channel will do. So does [`requests`].
 
+#[cfg(feature = "historic")]
+pub mod published;
 pub mod repaired;
 pub mod requests;
 

@@ -3,7 +3,7 @@
 //!
 //! It is a contract of its own, beside [`Suite`](super::Suite): the published messages need ciphers without authentication,
 //! the exclusive or of two keys and a key that is a name under another key, which no repaired message may ever touch.
-//! `DesMd5Rsa` (feature `historic`) is what the paper used; `Modern` puts the same notation on any [`Suite`](super::Suite):
+//! [`des_md5_rsa`] is what the paper used; [`Modern`] puts the same notation on any [`Suite`](super::Suite):
 //! `{x}_K` is then an AEAD with a fresh random nonce in front and no associated data, so that the structure of the
 //! messages, and what can be confused in it, stays as published.
 
@@ -13,10 +13,19 @@ use core::fmt::Debug;
 use bytes::BytesMut;
 use zeroize::Zeroizing;
 
-use super::{FreshError, Secret, SuiteError, SuiteId, VerifyError};
+use super::{FreshError, Purpose, Secret, Suite, SuiteError, SuiteId, VerifyError};
 use crate::endpoint::Entropy;
 use crate::identity::NameRef;
 use crate::wire::field::{Nonce, Signature, Tag, VerifyingKey};
+
+mod des_md5_rsa;
+#[cfg(feature = "sim")]
+pub mod faulty;
+mod modern;
+mod rsa_md5;
+
+pub use des_md5_rsa::des_md5_rsa;
+pub use modern::Modern;
 
 /// Lengths in bytes of what a published suite makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,4 +129,48 @@ pub trait PublishedSuite: Debug + Send + Sync {
     /// [`SuiteError`].
     fn long_term(&self, modern: &dyn super::Suite, long_term: &Secret, name: NameRef<'_>)
     -> Result<Secret, SuiteError>;
+
+    /// A key for parts as published, from a secret of a repaired one (RA §2, mixed editions).
+    ///
+    /// # Errors
+    /// [`SuiteError`].
+    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError>;
+}
+
+/// What [`PublishedSuite::long_term`] derives, before it is cut (RA §2, I-8): for `name`, under the published suite `id`.
+fn as_published(modern: &dyn Suite, long_term: &Secret, id: SuiteId, name: NameRef<'_>) -> Result<Secret, SuiteError> {
+    // The root and the label are those of the repaired edition, so that this is one more use of K_X beside its own.
+    let root = modern.extract(b"sodality ra 1 long-term", &[long_term])?;
+    let info = [b"sodality ra 1 as published".as_slice(), &[id.0], &prefix(name), name.as_str().as_bytes()];
+    modern.expand(&root, &info, Purpose::Derive)
+}
+
+/// What [`PublishedSuite::derive`] derives, before it is cut.
+fn bridged(modern: &dyn Suite, root: &Secret, id: SuiteId, label: &[u8]) -> Result<Secret, SuiteError> {
+    modern.expand(root, &[b"sodality ra 1 ".as_slice(), label, &[id.0]], Purpose::Derive)
+}
+
+/// The length byte in front of a name (D1).
+fn prefix(name: NameRef<'_>) -> [u8; 1] {
+    [name.as_str().len() as u8]
+}
+
+/// `a ⊕ b`.
+fn exclusive_or(a: &Secret, b: &Secret, length: usize) -> Result<Secret, SuiteError> {
+    if a.len() != length || b.len() != length {
+        return Err(SuiteError);
+    }
+    Secret::filled(length, |out| {
+        let pairs = a.expose().iter().zip(b.expose());
+        out.iter_mut().zip(pairs).for_each(|(out, (a, b))| *out = a ^ b);
+        Ok(())
+    })
+}
+
+/// A fresh number of `length` bytes, by one request.
+fn draw_nonce(rng: &mut dyn Entropy, length: usize) -> Result<Nonce, FreshError> {
+    let mut bytes = [0; Nonce::MAX];
+    let drawn = bytes.get_mut(..length).ok_or(SuiteError)?;
+    rng.fill(drawn)?;
+    Ok(Nonce::new(drawn).ok_or(SuiteError)?)
 }
