@@ -229,3 +229,57 @@ fn prepared_keys_allocate_nothing() {
         assert_eq!(MADE.with(Cell::get), before + 1, "the count counts");
     }
 }
+
+#[test]
+#[cfg(feature = "historic")]
+fn published_suites_wipe_keys_and_texts() {
+    use sodality::crypto::published::{Modern, PublishedSuite, des_md5_rsa};
+    use sodality::identity::NameRef;
+
+    let name = NameRef::new("alice").unwrap();
+    let modern: [Arc<dyn PublishedSuite>; 3] = [aes_128_gcm(), aes_256_gcm(), chacha20_poly1305()]
+        .map(|suite| Arc::new(Modern::new(suite)) as Arc<dyn PublishedSuite>);
+    for suite in modern.into_iter().chain([des_md5_rsa()]) {
+        let (all, length) = bytes(suite.sizes().key);
+        let secret = &all[..length];
+        let key = || Secret::new(secret);
+        let mut sealed = bytes::BytesMut::new();
+        let mut rng = [3; 12];
+        let front = if length == 8 { &mut rng[..8] } else { &mut rng[..] };
+        // The key as the text: what is sealed in these protocols is keys.
+        suite.encrypt(&mut Gives(front), &key(), secret, &mut sealed).unwrap();
+        let clean = |run: &dyn Fn(), what: &str| assert_eq!(found(secret, run), 0, "{suite:?}: {what}");
+        clean(&|| drop(suite.fresh_key(&mut Gives(secret)).unwrap()), "fresh_key");
+        clean(&|| drop(suite.name_under(&key(), name, name).unwrap()), "name_under");
+        clean(&|| drop(suite.xor(&key(), &Secret::new(&[0; 32][..length])).unwrap()), "xor");
+        clean(&|| assert!(suite.mac(&key(), &[b"text"]).is_ok()), "mac");
+        clean(&|| drop(suite.decrypt(&key(), &sealed).unwrap()), "decrypt");
+        let mut short = sealed.to_vec();
+        short.truncate(sealed.len() - 8);
+        clean(&|| drop(suite.decrypt(&key(), &short)), "decrypt what is cut");
+        let sealing = || suite.encrypt(&mut Gives(front), &key(), secret, &mut bytes::BytesMut::new()).unwrap();
+        assert_eq!(found(secret, sealing), 0, "{suite:?}: encrypt");
+    }
+}
+
+/// Only the copies that are made here, with the highest byte first. The `rsa` crate leaves the limbs of both primes in freed
+/// memory each time it makes a key or a signature (SECURITY.md).
+#[test]
+#[cfg(feature = "historic")]
+fn bytes_of_rsa_keys_are_wiped() {
+    struct Sevens;
+
+    impl Entropy for Sevens {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    let suite = sodality::crypto::published::des_md5_rsa();
+    let (secret, _) = suite.signing_pair(&mut Sevens).unwrap();
+    for prime in secret.expose().chunks(64) {
+        assert_eq!(found(prime, || suite.sign(&mut Sevens, &secret, &[b"text"]).unwrap()), 0);
+        assert_eq!(found(prime, || suite.signing_pair(&mut Sevens).unwrap()), 0);
+    }
+}

@@ -28,6 +28,8 @@ use crate::endpoint::{Entropy, EntropyError};
 mod boxes;
 mod keys;
 mod public;
+#[cfg(feature = "historic")]
+pub mod published;
 
 /// A check that did not hold.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

@@ -5,7 +5,7 @@
 //! computation is always blinded, and no release mends the rest.
 //!
 //! Keys in the crates' contexts are wiped when they are dropped, and the stack is overwritten behind each use. What the
-//! big numbers of a signature leave in freed memory is out of reach.
+//! big numbers of the `rsa` crate leave in freed memory is out of reach.
 
 use alloc::sync::Arc;
 use alloc::vec;

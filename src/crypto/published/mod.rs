@@ -1,9 +1,9 @@
 //! The contract between Antigone as published and cryptography (D2 to D10, D13, D14): the report's notation, one method
 //! for each form that occurs in it.
 //!
-//! It is a contract of its own, beside [`Suite`](super::Suite): the published messages need ciphers without authentication,
+//! It is a contract of its own, beside [`Suite`]: the published messages need ciphers without authentication,
 //! the exclusive or of two keys and a key that is a name under another key, which no repaired message may ever touch.
-//! [`des_md5_rsa`] is what the paper used; [`Modern`] puts the same notation on any [`Suite`](super::Suite):
+//! [`des_md5_rsa`] is what the paper used; [`Modern`] puts the same notation on any [`Suite`]:
 //! `{x}_K` is then an AEAD with a fresh random nonce in front and no associated data, so that the structure of the
 //! messages, and what can be confused in it, stays as published.
 
@@ -127,8 +127,7 @@ pub trait PublishedSuite: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`SuiteError`].
-    fn long_term(&self, modern: &dyn super::Suite, long_term: &Secret, name: NameRef<'_>)
-    -> Result<Secret, SuiteError>;
+    fn long_term(&self, modern: &dyn Suite, long_term: &Secret, name: NameRef<'_>) -> Result<Secret, SuiteError>;
 
     /// A key for parts as published, from a secret of a repaired one (RA §2, mixed editions).
     ///
