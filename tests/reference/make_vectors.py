@@ -48,6 +48,7 @@ def prime(label):
 
 
 RSA_SECRET = prime("p") + prime("q")
+ORIGIN_SECRET = filler("origin secret", 32)
 INSTANCE = filler("group instance", 16)
 POLICY = layout.POLICY_FORM.put({
     "form": 1, "ephemeral": True, "rekey_on": ["Join", "Leave", "Eject", "Failure", "Takeover", "Policy", "Command"],
@@ -92,7 +93,9 @@ def as_published(vectors, suite_id):
         keys[name] = book.add("I-8", an.long_term(suite, long, name), {"long_term": long, "name": name})
     sigma = {name: an.sigma(suite, keys[name], LEADER, name) for name in (MEMBER, OTHER)}
     for name in (MEMBER, OTHER):
-        book.add("sigma", sigma[name], {"member_key": keys[name], "leader": LEADER, "member": name})
+        # Under DES it is the leader's name that is encrypted, and the member's has no part in it.
+        whose = {} if suite_id == DES_MD5_RSA else {"member": name}
+        book.add("sigma", sigma[name], {"member_key": keys[name], "leader": LEADER} | whose)
     parties, one = {"leader": LEADER, "member": MEMBER}, sigma[MEMBER]
     pair = an.pair_key(suite, keys[LEADER], keys[MEMBER], LEADER, MEMBER)
     book.add("pi", pair, parties | {"leader_key": keys[LEADER], "member_key": keys[MEMBER]}, {"sigma": one})
@@ -123,7 +126,7 @@ def as_published(vectors, suite_id):
         text = layout.REPLY_TEXT.put(text)
         book.add("AN-J2", frame, parties | {"sigma": one, "iv": iv("j2")} | fields, {"text": text})
     frame = an.j3(suite, MEMBER, one, iv("j3"), i2)
-    book.add("AN-J3", frame, parties | {"sigma": one, "iv": iv("j3"), "i2": i2}, note="the leader is not in it")
+    book.add("AN-J3", frame, {"member": MEMBER, "sigma": one, "iv": iv("j3"), "i2": i2})
     for reason in ("Denied", "Busy"):
         book.add("AN-JE", an.je(suite, LEADER, MEMBER, reason), parties | {"reason": reason})
 
@@ -283,7 +286,7 @@ def repaired(vectors, suite):
 
     group = {"app": APP, "nonce": filler("g", 16)}
     for kind in ("Clear", "Integrity", "Confidentiality", "Both"):
-        for label, origin, counter in ((None, b"", 0), (MEMBER, filler("origin secret", 32), 2)):
+        for label, origin, counter in ((None, b"", 0), (MEMBER, b"", 1), (None, ORIGIN_SECRET, 2)):
             key = ra.data_key(suite, base, kind, 3)
             clear = {"group": INSTANCE, "epoch": 7, "cid": 3, "counter": counter, "kind": kind, "label": label}
             frame = ra.data(suite, "RA-D", key, origin, 0, HELLO, **clear)
@@ -293,7 +296,9 @@ def repaired(vectors, suite):
                 # The key has no part in it, and of the facts only the epoch.
                 del inputs["group_key"], inputs["facts"]
                 inputs["epoch"] = 7
-            book.add("RA-D", frame, inputs, {} if kind == "Clear" else {"base": base, "d": key})
+            derived = {} if kind == "Clear" else {"base": base, "d": key}
+            public = suites.ed25519_public(origin) if origin else b""
+            book.add("RA-D", frame, inputs, derived, {"origin_key": public})
         salt = filler("salt", 16)
         key = ra.bridged_data_key(suite, group, group_key, kind, MEMBER, salt)
         clear = {"group": group, "sender": MEMBER, "salt": salt, "counter": 4, "kind": kind}
