@@ -143,7 +143,8 @@ pub struct LinkInfo {
     /// The peer's address has been shown to be its own (TCP, QUIC, a cookie over UDP).
     pub proven: bool,
     /// A multicast channel: frames come from anybody who listens there. A leader sends rekeys and heartbeats to all over it,
-    /// and nothing that one member alone needs (RA §4.3, §4.4).
+    /// and nothing that one member alone needs (RA §4.3, §4.4); data go there where the policy says so (RA §5, modes), and then
+    /// members may send there too. That own frames come back is harmless.
     pub shared: bool,
     /// The wish that this link answers: the ticket of [`Event::LinkWanted`].
     pub answers: Option<LinkTicket>,

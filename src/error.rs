@@ -210,6 +210,9 @@ pub enum Misuse {
     /// A policy that a running group cannot go over to.
     #[error("views, signed origin and the frame limit are fixed while a group runs: open another group for others")]
     FixedPolicy,
+    /// A policy with parts as published, which groups of the repaired edition do not take.
+    #[error("this policy names parts as published: use `antigone::mixed`")]
+    AsPublished,
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,

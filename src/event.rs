@@ -310,6 +310,8 @@ pub enum Shortfall {
     Views,
     /// Any member may throw out any other.
     FreeEjection,
+    /// Parts are as published: a member of the repaired edition refuses that whatever its floor.
+    AsPublished,
 }
 
 /// Why an epoch or a removal came to be.

@@ -3,8 +3,9 @@
 #![allow(unsafe_code, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "rustcrypto")]
 
-use std::alloc::{GlobalAlloc, Layout, System as Heap};
-use std::cell::Cell;
+#[path = "support/heap.rs"]
+mod heap;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,48 +23,7 @@ use sodality::wire::antigone::Kind;
 use sodality::wire::field::VerifyingKey;
 use sodality::wire::{Edition, Header, System};
 
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts what this thread allocates.
-struct Counting;
-
-fn count(bytes: usize) {
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-    let _ = BYTES.try_with(|sum| sum.set(sum.get() + bytes));
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { Heap.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { Heap.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { Heap.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations, and their bytes, while `work` runs.
-fn allocations(work: impl FnOnce()) -> (usize, usize) {
-    let before = (COUNT.get(), BYTES.get());
-    work();
-    (COUNT.get() - before.0, BYTES.get() - before.1)
-}
+use heap::allocations;
 
 #[test]
 fn the_counter_counts() {

@@ -33,9 +33,8 @@ fn shared(policy: Policy, checks: Checks) -> StarConfig {
 }
 
 fn joined(config: StarConfig) -> Scene {
-    let mut scene = Scene::open(config, &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 7);
+    let mut scene = Scene::settled(config, &["m1", "m2"]);
+    scene.run(SECOND);
     scene
 }
 

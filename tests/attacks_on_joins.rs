@@ -47,12 +47,7 @@ fn a4_a_swapped_name_is_refused_and_the_blame_is_sealed() {
 
 #[test]
 fn a4_an_answer_for_another_join_is_refused() {
-    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2"]);
-    scene.hold(|_, id| id == "RA-T2");
-    scene.join(0);
-    scene.join(1);
-    scene.run(SOON);
-    let held = scene.release();
+    let (mut scene, held) = Scene::two_asking("RA-T2");
     let (first, second) = (draft(&held[0]), draft(&held[1]));
     // The key of the one in the answer to the other.
     let mut crossed = second.clone();
@@ -69,12 +64,7 @@ fn a4_an_answer_for_another_join_is_refused() {
 
 #[test]
 fn x15_e8_a_forged_refusal_is_noise() {
-    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2"]);
-    scene.hold(|_, id| id == "RA-J2");
-    scene.join(0);
-    scene.join(1);
-    scene.run(SOON);
-    let held = scene.release();
+    let (mut scene, held) = Scene::two_asking("RA-J2");
     let mut forged = draft(&held[0]);
     forged.text = vec![1, 0];
     scene.refuses(held[0].to_link, forged.frame(), Reason::Forged);

@@ -69,9 +69,7 @@ fn a15_who_left_opens_and_says_nothing_more() {
 /// keeps nobody awake.
 #[test]
 fn x12_early_frames_wait_while_a_block_is_held() {
-    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2", "m3", "m4"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config(Policy::default(), Checks::ALL), &["m1", "m2", "m3", "m4"]);
     let (lagging, epoch) = (scene.star.members[0], scene.member(0).epoch());
     let to: NodeId = lagging.into();
     // The block of one epoch is lost; that of the next comes after data under it, and every view later still.
@@ -236,9 +234,8 @@ fn a16_a18_a19_echoes_of_a_dead_leader_prove_nothing_later() {
 fn a20_a_dead_member_is_suspected_whatever_is_replayed() {
     // Where the leader only reports it, its channel is still there to be attacked.
     let policy = Policy { on_silence: OnSilence::Report, ..Policy::default() };
-    let mut scene = Scene::open(config(policy, Checks::ALL), &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 16);
+    let mut scene = Scene::under(policy, &["m1", "m2"]);
+    scene.run(SECOND * 10);
     let (first, leader) = (scene.star.members[0], scene.star.leader);
     let from = |scene: &Scene| -> Vec<InTransit> {
         scene.frames("RA-CM", leader).into_iter().filter(|frame| frame.from == first.into()).collect()
@@ -412,9 +409,7 @@ fn r40_only_a_fresh_authentic_frame_moves_a_link() {
 #[test]
 fn without_protection_only_the_members_own_link_speaks_for_it() {
     let policy = Policy { protection: Protection::None, origin: false, ..Policy::default() };
-    let mut scene = Scene::open(config(policy, Checks::ALL), &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::under(policy, &["m1", "m2"]);
     scene.say(0, b"clear").unwrap();
     scene.run(SOON);
     let frame = scene.last("RA-D", scene.star.leader);

@@ -31,10 +31,7 @@ fn both(check: Check) -> [(Checks, bool); 2] {
 }
 
 fn joined(policy: Policy, checks: Checks, members: &[&str]) -> Scene {
-    let mut scene = Scene::open(config(policy, checks), members);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
+    Scene::settled(config(policy, checks), members)
 }
 
 #[test]

@@ -117,9 +117,7 @@ fn a_large_group_is_told_whole() {
     config.limits.lingering = 4;
     config.limits.out_frames = 8;
     config.link = LinkConfig::DATAGRAM.max_frame(65_536).faults(Faults::NONE);
-    let mut scene = Scene::open(config, &names);
-    scene.star.join_all(&mut scene.world, SECOND * 120).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config, &names);
     close(&mut scene);
     scene.run(SECOND * 2);
     let told = scene.star.members.iter().filter(|member| scene.told(**member, &TOLD)).count();

@@ -19,10 +19,7 @@ const NAMES: [&str; 3] = ["m1", "m2", "m3"];
 
 fn group(requests: EjectRequests, checks: Checks) -> Scene {
     let policy = Policy { eject_requests: requests, ..Policy::default() };
-    let mut scene = Scene::open(config(policy, checks), &NAMES);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
+    Scene::settled(config(policy, checks), &NAMES)
 }
 
 fn cid(scene: &Scene, n: usize) -> MemberId {
@@ -334,9 +331,8 @@ fn all_that_fall_silent_together_go_in_one_epoch() {
     let names: Vec<String> = (1..=40).map(|n| format!("m{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let policy = Policy { detection: Some(Detection { period: SECOND, misses: 2 }), ..Policy::default() };
-    let mut scene = Scene::open(config(policy, Checks::ALL), &names);
-    scene.star.join_all(&mut scene.world, SECOND * 120).unwrap();
-    scene.run(SECOND * 10);
+    let mut scene = Scene::under(policy, &names);
+    scene.run(SECOND * 4);
     let before = scene.leader().epoch().0;
     let lost: Vec<_> = scene.star.members[..30].to_vec();
     scene.world.partition(lost).unwrap();
@@ -376,8 +372,7 @@ fn who_lets_records_pile_up_is_removed_whatever_the_policy_says() {
     for name in ["m1", "m2"] {
         scene.star.add_member(&mut scene.world, name).unwrap();
     }
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    scene.settle();
     let (asker, target) = (cid(&scene, 0), cid(&scene, 1));
     request(&mut scene, 0, target).unwrap();
     scene.run(SECOND);

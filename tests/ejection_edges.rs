@@ -15,13 +15,6 @@ use sodality::sim::{Failing, Moment, NodeId};
 
 use scene::{SECOND, Scene, T_MAX, config};
 
-fn group(policy: Policy, names: &[&str]) -> Scene {
-    let mut scene = Scene::open(config(policy, Checks::ALL), names);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
-}
-
 /// A group whose leader has room for no answer at all.
 fn cramped(names: usize, events: usize) -> Scene {
     let policy = Policy { eject_requests: EjectRequests::Asked, ..Policy::default() };
@@ -32,8 +25,7 @@ fn cramped(names: usize, events: usize) -> Scene {
     for n in 1..=names {
         scene.star.add_member(&mut scene.world, &format!("m{n}")).unwrap();
     }
-    scene.star.join_all(&mut scene.world, SECOND * 120).unwrap();
-    scene.run(SECOND * 6);
+    scene.settle();
     scene
 }
 
@@ -50,7 +42,7 @@ fn suspected(scene: &Scene, cid: MemberId, why: Suspicion) -> bool {
 /// All have answered, each in its own way: the leader knows without waiting for T_end.
 #[test]
 fn a_leave_that_crosses_the_close_is_an_answer() {
-    let mut scene = group(Policy::default(), &["m1"]);
+    let mut scene = Scene::under(Policy::default(), &["m1"]);
     scene.leave(0);
     scene.world.with(scene.star.leader, |leader, cx| leader.close(cx)).unwrap().unwrap();
     scene.run(SECOND * 2);
@@ -61,7 +53,7 @@ fn a_leave_that_crosses_the_close_is_an_answer() {
 #[test]
 fn a_policy_that_removes_looks_back() {
     let report = Policy { on_silence: OnSilence::Report, ..Policy::default() };
-    let mut scene = group(report.clone(), &["m1", "m2"]);
+    let mut scene = Scene::under(report.clone(), &["m1", "m2"]);
     let dead = scene.member(0).cid().unwrap();
     scene.world.crash(scene.star.members[0]).unwrap();
     scene.run(SECOND * 30);
@@ -80,9 +72,7 @@ fn a_removal_that_fails_is_tried_again_in_peace() {
     // With a check off that plays no part here there are no checkers: one of them wants to hear that the member is silent,
     // and who is condemned for its key is not reported again.
     let checks = Checks::ALL.without(Check::ProvenLink);
-    let mut scene = Scene::open(config(Policy::default(), checks), &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config(Policy::default(), checks), &["m1", "m2"]);
     let cid = scene.member(0).cid().unwrap();
     let (node, leader): (NodeId, NodeId) = (scene.star.members[0].into(), scene.star.leader.into());
     scene.hold(move |frame, id| frame.to == node && id == "RA-R");
@@ -103,7 +93,7 @@ fn a_removal_that_fails_is_tried_again_in_peace() {
 /// Old frames of a member that is to be removed for its key change nothing about it.
 #[test]
 fn an_old_echo_of_a_condemned_member_makes_no_work() {
-    let mut scene = group(Policy::default(), &["m1", "m2"]);
+    let mut scene = Scene::under(Policy::default(), &["m1", "m2"]);
     let cid = scene.member(0).cid().unwrap();
     let (node, leader): (NodeId, NodeId) = (scene.star.members[0].into(), scene.star.leader.into());
     scene.hold(move |frame, id| frame.to == node && id == "RA-R");
@@ -158,7 +148,7 @@ fn many_overflows_at_once_have_room() {
 /// Whoever asks again at each answer gets answers at a bounded rate, and policy and view all the same (RA §4.2).
 #[test]
 fn asking_on_and_on_starves_nothing() {
-    let mut scene = group(Policy::default(), &["m1", "m2"]);
+    let mut scene = Scene::under(Policy::default(), &["m1", "m2"]);
     let (target, m1) = (scene.member(1).cid().unwrap(), scene.star.members[0]);
     let asks = move |member: &mut Member, cx: &mut sodality::endpoint::Cx<'_>, moment: Moment<'_>| {
         if let Moment::Event(Event::EjectionAnswered { .. }) = moment {

@@ -2,10 +2,10 @@
 #![allow(unsafe_code, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/heap.rs"]
+mod heap;
 mod scene;
 
-use std::alloc::{GlobalAlloc, Layout, System as Heap};
-use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,41 +19,6 @@ use sodality::sim::star::member_machine;
 use sodality::sim::{SimRng, Star};
 
 use scene::{SECOND, Scene, config, made_up};
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-/// Counts the bytes that this thread has in use.
-struct Counting;
-
-fn used(bytes: isize) {
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        used(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { Heap.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        used(-(layout.size() as isize));
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { Heap.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        used(size as isize - layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { Heap.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const LINKS: u64 = 10_000;
 const INFO: LinkInfo = LinkInfo { max_frame: 65_536, reliable: true, proven: true, shared: false, answers: None };
@@ -76,7 +41,7 @@ fn ten_thousand_links_of_half_open_joins_cost_what_is_stated() {
     let frames: Vec<Bytes> = (0..LINKS * 10)
         .map(|n| made_up(&honest, &format!("a name as long as names may well be {n}"), &mut names))
         .collect();
-    let before = LIVE.get();
+    let before = heap::live();
     for (n, frames) in frames.chunks(10).enumerate() {
         let link = Link(1_000_000 + n as u64);
         let mut cx = Cx::new(now, &mut rng);
@@ -87,7 +52,7 @@ fn ten_thousand_links_of_half_open_joins_cost_what_is_stated() {
             while leader.poll_event().is_some() {}
         }
     }
-    let held = usize::try_from(LIVE.get() - before).unwrap();
+    let held = heap::held_since(before);
     let refused = leader.stats().rejected[&Reason::Budget];
     println!(
         "{LINKS} links with 10 requests each: {} joins pend, {refused} refused, {held} bytes held; stated {}",
@@ -106,7 +71,7 @@ fn ten_thousand_links_of_half_open_joins_cost_what_is_stated() {
         while leader.poll_event().is_some() {}
     }
     assert_eq!(leader.pending_joins(), 0);
-    let held = usize::try_from(LIVE.get() - before).unwrap();
+    let held = heap::held_since(before);
     println!("{held} bytes once the joins have expired");
     assert!(held <= Limits::LINK_BYTES * LINKS as usize);
 }
@@ -119,7 +84,7 @@ fn ten_thousand_links_of_questions_cost_the_third_party_what_is_stated() {
     let (limits, now) = (scene.star.config.limits, scene.world.now());
     let mut third_party = scene.world.get(scene.star.third_party).unwrap().clone();
     let mut rng = SimRng::new(9);
-    let before = LIVE.get();
+    let before = heap::live();
     for n in 0..LINKS {
         let link = Link(1_000_000 + n);
         let mut cx = Cx::new(now, &mut rng);
@@ -129,7 +94,7 @@ fn ten_thousand_links_of_questions_cost_the_third_party_what_is_stated() {
             while third_party.poll_event().is_some() {}
         }
     }
-    let held = usize::try_from(LIVE.get() - before).unwrap();
+    let held = heap::held_since(before);
     let stated = Limits::LINK_BYTES * LINKS as usize + Limits::LOOKUP_BYTES * limits.lookups;
     println!(
         "{LINKS} links with 10 questions each: {} look-ups open, {held} bytes held; stated {stated}",

@@ -23,7 +23,7 @@ use sodality::policy::{OnSilence, Policy, Views};
 use sodality::sim::check::{Counts, Goals, RefusalsChangeNothing};
 use sodality::sim::star::member_machine;
 use sodality::sim::{InTransit, NodeId, SimRng, Stop, Why, World, shared};
-use sodality::wire::antigone::{ChannelStatus, End, Hello, Kind, MemberBody, MemberRecord};
+use sodality::wire::antigone::{ChannelStatus, End, Flags, Hello, Kind, MemberBody, MemberRecord};
 use sodality::wire::field::VerifyingKey;
 use sodality::wire::shape::Content;
 use sodality::wire::{Edition, Field, Header, System};
@@ -97,7 +97,7 @@ impl Scene {
 fn text_of(rseq: u64, body: MemberBody<'_>) -> Vec<u8> {
     let mut out = BytesMut::new();
     let (epoch, view, policy) = (Epoch(0), Version(0), Version(0));
-    ChannelStatus { seen: 0, ack: 0, epoch, view, policy, answer: true, rseq }.put(&mut out);
+    ChannelStatus { seen: 0, ack: 0, epoch, view, policy, flags: Flags::ASKS, rseq }.put(&mut out);
     body.put(&mut out);
     out.to_vec()
 }

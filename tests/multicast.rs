@@ -32,9 +32,8 @@ fn shared(policy: Policy) -> StarConfig {
 fn joined(config: StarConfig, members: usize) -> Scene {
     let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut scene = Scene::open(config, &names);
-    scene.star.join_all(&mut scene.world, SECOND * 120).unwrap();
-    scene.run(SECOND * 7);
+    let mut scene = Scene::settled(config, &names);
+    scene.run(SECOND);
     scene
 }
 

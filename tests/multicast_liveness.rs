@@ -9,9 +9,9 @@ mod star;
 use std::time::Duration;
 
 use sodality::event::{Cause, Causes};
-use sodality::policy::{Policy, Views};
+use sodality::policy::{Communication, Policy, Views};
 use sodality::sim::star::StarConfig;
-use sodality::sim::{Chaos, Faults, LinkConfig, Recorder, Schedule, Stop, Tables, World, shared};
+use sodality::sim::{Chaos, Faults, LinkConfig, Recorder, Schedule, Stop, Tables, WireId, World, shared};
 use star::{SECOND, all_hear_all, config, everybody, explain, group, persist, seeds, settled, traffic};
 
 const CHAOS: Duration = Duration::from_secs(40);
@@ -19,7 +19,8 @@ const CHAOS: Duration = Duration::from_secs(40);
 const T: Duration = Duration::from_secs(31 + 15 + 4 + 9 + 5 + 1 + 2);
 
 fn policy(seed: u64) -> Policy {
-    match seed % 3 {
+    let communication = Communication::ALL[(seed / 3 % 3) as usize];
+    let policy = match seed % 3 {
         0 => Policy::default(),
         1 => Policy { views: Views::WithEachKey, ..Policy::default() },
         // Views that heartbeats carry: nobody's join changes the key.
@@ -28,10 +29,11 @@ fn policy(seed: u64) -> Policy {
             let rekey_on = evicting.into_iter().fold(Causes::NONE, Causes::with);
             Policy { views: Views::BestEffort, rekey_on, ..Policy::default() }
         }
-    }
+    };
+    Policy { communication, ..policy }
 }
 
-fn recovers(world: &mut World, seed: u64) -> Result<Duration, Stop> {
+fn recovers(world: &mut World, seed: u64) -> Result<(Duration, Option<WireId>), Stop> {
     let spread = Duration::from_millis(20);
     let link = LinkConfig::DATAGRAM.delay(spread, spread).faults(Faults::HARSH);
     let config = StarConfig { multicast: Some(link), ..config(policy(seed), link) };
@@ -53,24 +55,26 @@ fn recovers(world: &mut World, seed: u64) -> Result<Duration, Stop> {
     world.eventually(T, "all live members agree", |world| settled(world, &star))?;
     let took = world.now().since(calm);
     all_hear_all(world, &star)?;
-    Ok(took)
+    Ok((took, star.multicast))
 }
 
 #[test]
 fn after_faults_all_agree_and_data_flow() {
     let mut took = Vec::new();
-    let (mut rekeys, mut beats) = (0, 0);
+    let (mut rekeys, mut beats, mut shared_data) = (0, 0, 0);
     for seed in seeds(45) {
         let mut world = World::new(seed);
         let tape = shared(Recorder::default());
         world.set_adversary(tape.clone());
-        took.push(recovers(&mut world, seed).unwrap_or_else(|stop| explain(&world, &stop)));
+        let (time, channel) = recovers(&mut world, seed).unwrap_or_else(|stop| explain(&world, &stop));
+        took.push(time);
         let tables = Tables::default();
         let of = |id| tape.borrow().of(&tables, id).count();
         (rekeys, beats) = (rekeys + of("RA-R"), beats + of("RA-H"));
+        shared_data += tape.borrow().of(&tables, "RA-D").filter(|frame| Some(frame.wire) == channel).count();
     }
     took.sort();
-    println!("{rekeys} frames with keys, {beats} heartbeats");
+    println!("{rekeys} frames with keys, {beats} heartbeats, {shared_data} with data on the channel");
     println!("agreement after {:?} (median), {:?} (longest), T = {T:?}", took[took.len() / 2], took[took.len() - 1]);
-    assert!(rekeys > 0 && beats > 0);
+    assert!(rekeys > 0 && beats > 0 && shared_data > 0);
 }

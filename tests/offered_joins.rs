@@ -3,8 +3,9 @@
 #![allow(unsafe_code, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::alloc::{GlobalAlloc, Layout, System as Heap};
-use std::cell::Cell;
+#[path = "support/heap.rs"]
+mod heap;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -18,35 +19,6 @@ use sodality::policy::{Floor, Policy};
 use sodality::sim::SimRng;
 use sodality::sim::star::long_term_key;
 use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-/// Counts the bytes that this thread has in use.
-struct Counting;
-
-fn used(bytes: isize) {
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-}
-
-// SAFETY: everything is passed on to the system's allocator; `realloc` is the default one, made of these two.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        used(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { Heap.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        used(-(layout.size() as isize));
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { Heap.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// As many as the third party may be asked about at once, and below what may pend.
 const JOINS: u64 = 900;
@@ -119,7 +91,7 @@ fn cost(suite: &Arc<dyn Suite>, length: usize) -> usize {
     for n in 0..JOINS {
         if n == WARM {
             // Pools and queues have their size by now.
-            before = LIVE.get();
+            before = heap::live();
         }
         if n > 0 {
             leader.handle_frame(&mut cx, Link(100 + n), BytesMut::from(&requests[n as usize][..])).unwrap();
@@ -144,7 +116,7 @@ fn cost(suite: &Arc<dyn Suite>, length: usize) -> usize {
         }
         while leader.poll_event().is_some() {}
     }
-    let held = usize::try_from(LIVE.get() - before).unwrap();
+    let held = heap::held_since(before);
     assert_eq!(leader.pending_joins() as u64, JOINS);
     for n in [0, JOINS - 1] {
         assert_eq!(leader.label_of_name(&named(length, "m", n)), "offered");

@@ -18,10 +18,7 @@ const NAMES: [&str; 3] = ["m1", "m2", "m3"];
 fn group(policy: Policy, checks: Checks, floor: Floor) -> Scene {
     let mut config = config(policy, checks);
     config.floor = floor;
-    let mut scene = Scene::open(config, &NAMES);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
+    Scene::settled(config, &NAMES)
 }
 
 fn change(scene: &mut Scene, policy: Policy) -> Result<(), CommandError> {

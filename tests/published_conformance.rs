@@ -264,6 +264,10 @@ impl PublishedSuite for Broken {
         if self.has(Fault::LongTermItself) {
             return Ok(long_term.clone());
         }
+
+        fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
+            self.0.derive(modern, root, label)
+        }
         self.inner.long_term(modern, long_term, name)
     }
 }

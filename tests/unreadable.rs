@@ -294,9 +294,7 @@ fn a_flood_of_claims_is_counted_and_its_events_are_bounded() {
 fn a_member_whose_suite_fails_says_that_the_cause_is_its_own() {
     let faulty = Faulty::new(symbolic().silent());
     let config = StarConfig { suite: faulty.suite(), ..config(Policy::default(), Checks::ALL) };
-    let mut scene = Scene::open(config, &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config, &["m1", "m2"]);
     let member = scene.star.members[0];
     scene.hold(move |frame, id| frame.to == member.id && id == "RA-R");
     scene.rekey();

@@ -16,6 +16,23 @@ pub fn transcript(suite: &dyn Suite, question: &Digest, clear: &[u8]) -> Result<
     suite.hash(&[question.as_bytes(), clear])
 }
 
+/// `Z`: what the keys of a channel derive from.
+///
+/// # Errors
+/// [`SuiteError`].
+pub fn channel_root(
+    suite: &dyn Suite,
+    session: &Key<role::Session>,
+    exchanged: Option<&Secret>,
+    transcript: &Digest,
+) -> Result<Key<role::ChannelRoot>, SuiteError> {
+    let root = match exchanged {
+        Some(exchanged) => suite.extract(transcript.as_bytes(), &[session.secret(), exchanged])?,
+        None => suite.extract(transcript.as_bytes(), &[session.secret()])?,
+    };
+    Ok(Key::new(root))
+}
+
 /// The two keys of a channel, by direction.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
@@ -42,13 +59,18 @@ impl ChannelKeys {
         exchanged: Option<&Secret>,
         transcript: &Digest,
     ) -> Result<Self, SuiteError> {
-        let root = match exchanged {
-            Some(exchanged) => suite.extract(transcript.as_bytes(), &[session.secret(), exchanged])?,
-            None => suite.extract(transcript.as_bytes(), &[session.secret()])?,
-        };
+        Self::of_root(suite, &channel_root(suite, session, exchanged, transcript)?)
+    }
+
+    /// From what [`channel_root`] made, or a bridge in its place.
+    ///
+    /// # Errors
+    /// [`SuiteError`].
+    pub fn of_root(suite: &dyn Suite, root: &Key<role::ChannelRoot>) -> Result<Self, SuiteError> {
+        let root = root.secret();
         Ok(Self {
-            leader: Key::new(suite.expand(&root, &[LABEL, b"leader to member"], Purpose::Aead)?),
-            member: Key::new(suite.expand(&root, &[LABEL, b"member to leader"], Purpose::Aead)?),
+            leader: Key::new(suite.expand(root, &[LABEL, b"leader to member"], Purpose::Aead)?),
+            member: Key::new(suite.expand(root, &[LABEL, b"member to leader"], Purpose::Aead)?),
         })
     }
 

@@ -132,9 +132,10 @@ impl Station {
         })
     }
 
-    /// What this side says of itself on the channel.
+    /// What this side says of itself on the channel, but for what it hears.
     pub fn standing(&self) -> Standing {
-        Standing { epoch: self.ring.installed(), view: self.view.version(), policy: self.policy_version }
+        let (epoch, view, policy) = (self.ring.installed(), self.view.version(), self.policy_version);
+        Standing { epoch, view, policy, hears: false }
     }
 
     /// The keys of an epoch under `policy`, with the own sealer, ready to be installed. The sealer stops at `lease`.

@@ -122,6 +122,8 @@ pub mod role {
         AnswerBox;
         /// `k`: one join.
         Session;
+        /// `Z`: the keys of one channel.
+        ChannelRoot;
         /// `k_LA`: leader to member.
         LeaderChannel;
         /// `k_AL`: member to leader.

@@ -145,6 +145,8 @@ explained! {
             "Ask for a key lifetime, or lower your floor.";
         Views "views" Expected "The roster that members see is not exactly those who can hold the key."
             "Ask for exact views, or lower your floor.";
+        AsPublished "as-published" Expected "The policy names parts as published in 1999, which are broken; a member of the repaired edition takes part in no such group, whatever its floor."
+            "Ask for a policy without a mix. To study the published parts, use `antigone::mixed`.";
         FreeEjection "free-ejection" Expected "Any member may throw out any other."
             "Ask that the leader's application decides, or lower your floor.";
     }
@@ -255,6 +257,7 @@ explained! {
         Unanswered "unanswered" Own "As many requests as may be are not answered yet." "Wait for `EjectionAnswered`.";
         Closed "closed" Own "The group is closed." "Open another.";
         FixedPolicy "fixed-policy" Own "Views, signed origin and the frame limit are fixed while a group runs." "Open another group for others.";
+        AsPublished "as-published" Own "The policy names parts as published, and this group is of the repaired edition." "Use `antigone::mixed`, or a policy without a mix.";
         SameName "same-name" Own "A member and its leader have the same name." "Give them different names.";
     }
 

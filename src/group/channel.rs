@@ -27,7 +27,7 @@ use crate::crypto::{Aead, BoxNumber, VerifyError};
 use crate::endpoint::Instant;
 use crate::error::{Failure, Reason};
 use crate::identity::{Epoch, Instance, MemberId, Version};
-use crate::wire::antigone::{ChannelStatus, LeaderFrame, MemberFrame};
+use crate::wire::antigone::{ChannelStatus, Flags, LeaderFrame, MemberFrame};
 use crate::wire::field::{Field, Reader};
 use crate::wire::frame::split_frame;
 use crate::wire::{Boxed, Header, Message};
@@ -44,6 +44,8 @@ pub struct Standing {
     pub view: Version,
     /// The version of the policy.
     pub policy: Version,
+    /// A member hears its leader over a shared link. A leader never says so.
+    pub hears: bool,
 }
 
 /// Which end of the channel.
@@ -256,6 +258,9 @@ impl Channel {
         if n == 0 || status.seen > self.sent || status.ack > self.rseq {
             return Err(Refused::Violation);
         }
+        if status.flags.hears && self.side == Side::Member {
+            return Err(Refused::Violation);
+        }
         let body = match code {
             NOTHING => Body::Nothing,
             RECORD if !self.checks.on(Check::RecordOrder) => Body::Record,
@@ -270,8 +275,13 @@ impl Channel {
             return Err(Refused::Drop(Reason::Replayed));
         }
         Ok(Heard {
-            standing: Standing { epoch: status.epoch, view: status.view, policy: status.policy },
-            answer: status.answer,
+            standing: Standing {
+                epoch: status.epoch,
+                view: status.view,
+                policy: status.policy,
+                hears: status.flags.hears,
+            },
+            answer: status.flags.answer,
             evidence: self.probes.evidence(status.seen),
             acknowledged: self.outstanding.is_some() && status.ack == self.rseq,
             body,
@@ -326,8 +336,11 @@ impl Channel {
             epoch: standing.epoch,
             view: standing.view,
             policy: standing.policy,
-            // A record always asks for an answer.
-            answer: answer || (matches!(carry, Carry::Due) && self.outstanding.is_some()),
+            flags: Flags {
+                // A record always asks for an answer.
+                answer: answer || (matches!(carry, Carry::Due) && self.outstanding.is_some()),
+                hears: standing.hears,
+            },
             rseq: self.rseq,
         };
         let write = |out: &mut BytesMut| {

@@ -123,7 +123,7 @@ fn what_acknowledges_the_unsent_breaks_the_protocol() {
         epoch: Epoch(0),
         view: Version(0),
         policy: Version(0),
-        answer: false,
+        flags: Flags::default(),
         rseq,
     };
     let header = ends.leader.header;
@@ -157,6 +157,10 @@ fn what_acknowledges_the_unsent_breaks_the_protocol() {
         assert_eq!(ends.member.hear(&mut bytes).unwrap_err(), Refused::Violation, "{status:?}");
         assert_eq!(crate::fingerprint::fingerprint_of(&ends.member, at(0)), before);
     }
+    // What only members say.
+    let hears = ChannelStatus { flags: Flags { answer: false, hears: true }, ..status(0, 0, 1) };
+    let frame = craft(&ends, hears, &record);
+    assert_eq!(ends.member.hear(&mut BytesMut::from(&frame[..])).unwrap_err(), Refused::Violation);
     let sound = craft(&ends, status(0, 0, 1), &record);
     assert_eq!(ends.take(Side::Member, &sound).unwrap().1.unwrap(), record);
 }

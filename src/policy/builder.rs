@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Contradiction, Detection, EjectRequests, OnSilence, Policy, Protection, Views};
+use super::{Communication, Contradiction, Detection, EjectRequests, Mix, OnSilence, Policy, Protection, Views};
 use crate::event::{Cause, Causes};
 
 /// Builds a [`Policy`] from the default one. A trigger and its measure are set together; [`Self::build`] checks the whole.
@@ -131,6 +131,16 @@ impl PolicyBuilder {
         self.with(|policy| policy.hint = hint.into())
     }
 
+    /// How data reach the group.
+    pub fn communication(self, communication: Communication) -> Self {
+        self.with(|policy| policy.communication = communication)
+    }
+
+    /// These parts are as published. Groups of the repaired edition refuse such a policy.
+    pub fn mix(self, mix: Mix) -> Self {
+        self.with(|policy| policy.mix = Some(mix))
+    }
+
     /// The policy.
     ///
     /// # Errors
@@ -152,6 +162,17 @@ mod tests {
         assert_eq!((policy.key_messages, policy.key_bytes), (Some(9), Some(99)));
         let none = all.no_rekey_on(Cause::Period).no_rekey_on(Cause::Messages).no_rekey_on(Cause::Bytes);
         assert_eq!(none.build().as_ref(), Ok(&Policy::default()));
+    }
+
+    #[test]
+    fn parts_as_published_go_with_plain_views_only() {
+        let mix = Mix::published(crate::crypto::SuiteId::AES_128_GCM);
+        let mixed = Policy::builder().communication(Communication::Symmetric).mix(mix);
+        assert_eq!(mixed.clone().build(), Err(Contradiction::MixedViews));
+        let policy = mixed.views(Views::WithEachKey).data(Protection::Both, false).build().unwrap();
+        assert_eq!((policy.communication, policy.mix), (Communication::Symmetric, Some(mix)));
+        let empty = Mix { editions: crate::policy::Editions::REPAIRED, ..mix };
+        assert_eq!(PolicyBuilder::from(policy).mix(empty).build(), Err(Contradiction::EmptyMix));
     }
 
     #[test]

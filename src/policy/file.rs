@@ -1,5 +1,7 @@
 //! Policies as TOML files (feature `toml`): every key must be known, and errors say line and column.
 
+mod editions;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,7 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Contradiction, Detection, EjectRequests, Floor, OnSilence, Policy, Protection, Views};
+use super::{Communication, Contradiction, Detection, EjectRequests, Floor, OnSilence, Policy, Protection, Views};
 use crate::event::{Cause, Causes};
 
 /// The presets, by name.
@@ -43,6 +45,7 @@ struct File {
     members: Option<Members>,
     detection: Option<Watch>,
     link: Option<Link>,
+    editions: Option<Spanned<editions::Table>>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +94,7 @@ struct Watch {
 struct Link {
     frame_limit: Option<Spanned<u32>>,
     hint: Option<Spanned<String>>,
+    communication: Option<CommunicationWord>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +142,14 @@ enum EjectWord {
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
+enum CommunicationWord {
+    Relay,
+    Mixed,
+    Symmetric,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
 enum SilenceWord {
     Report,
     Remove,
@@ -174,6 +186,7 @@ struct Places {
     detection: Range<usize>,
     frame_limit: Range<usize>,
     hint: Range<usize>,
+    editions: Range<usize>,
 }
 
 impl Places {
@@ -195,8 +208,9 @@ impl Places {
                 first([&self.frame_limit, &self.frame_limit])
             }
             Contradiction::Detection => first([&self.detection, &self.detection]),
-            Contradiction::MixedViews => first([&self.views, &self.origin]),
-            Contradiction::EmptyMix => None,
+            // What is left at its default stands nowhere.
+            Contradiction::MixedViews => first([&self.views, &self.origin]).or(Some(self.editions.clone())),
+            Contradiction::EmptyMix => first([&self.editions, &self.editions]),
             Contradiction::HintTooLong => first([&self.hint, &self.hint]),
         }
         .unwrap_or_default()
@@ -328,12 +342,24 @@ impl Policy {
                 places.hint = hint.span();
                 policy.hint = Bytes::copy_from_slice(hint.get_ref().as_bytes());
             }
+            if let Some(word) = link.communication {
+                policy.communication = match word {
+                    CommunicationWord::Relay => Communication::Relay,
+                    CommunicationWord::Mixed => Communication::Mixed,
+                    CommunicationWord::Symmetric => Communication::Symmetric,
+                };
+            }
+        }
+        if let Some(table) = &file.editions {
+            let (mix, span) = editions::read(table);
+            (policy.mix, places.editions) = (Some(mix), span);
         }
         policy.check().map_err(|found| error(text, places.of(found).start, found))?;
         Ok(policy)
     }
 
-    /// The policy as TOML, whole: [`Self::from_toml`] reads it back, but for hints that are no text; and the cause *open*, which
+    /// The policy as TOML, whole: [`Self::from_toml`] reads it back, but for hints that are no text and suites of published
+    /// parts that have no word; and the cause *open*, which
     /// files do not name and which changes no key, is among those that it reads.
     pub fn to_toml(&self) -> String {
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
@@ -385,11 +411,22 @@ impl Policy {
         if let Some(Detection { period, misses }) = self.detection {
             out.push_str(&alloc::format!("period_ms = {}\nmisses = {misses}\n", millis(period)));
         }
-        out.push_str(&alloc::format!("on_silence = \"{on_silence}\"\n\n[link]\nframe_limit = {}\n", self.frame_limit));
+        let communication = match self.communication {
+            Communication::Relay => "relay",
+            Communication::Mixed => "mixed",
+            Communication::Symmetric => "symmetric",
+        };
+        out.push_str(&alloc::format!(
+            "on_silence = \"{on_silence}\"\n\n[link]\ncommunication = \"{communication}\"\nframe_limit = {}\n",
+            self.frame_limit
+        ));
         if let Ok(hint) = core::str::from_utf8(&self.hint)
             && !hint.is_empty()
         {
             out.push_str(&alloc::format!("hint = {}\n", quoted(hint)));
+        }
+        if let Some(mix) = &self.mix {
+            editions::write(mix, &mut out);
         }
         out
     }
@@ -451,123 +488,4 @@ impl Floor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fails(text: &str) -> (usize, usize, String) {
-        let FileError { line, column, what } = Policy::from_toml(text).unwrap_err();
-        (line, column, what)
-    }
-
-    #[test]
-    fn an_empty_file_is_the_default() {
-        assert_eq!(Policy::from_toml("").unwrap(), Policy::default());
-    }
-
-    #[test]
-    fn presets_are_sound_and_differ() {
-        let presets: Vec<_> = PRESETS
-            .iter()
-            .map(|(name, text)| Policy::from_toml(text).unwrap_or_else(|error| panic!("{name}: {error}")))
-            .collect();
-        for (index, preset) in presets.iter().enumerate() {
-            assert!(presets.iter().skip(index + 1).all(|other| other != preset));
-            assert_eq!(Policy::decode(&preset.encode()).as_ref(), Ok(preset));
-        }
-        assert_eq!(Policy::preset("conference").as_ref(), presets.first());
-        assert_eq!(Policy::preset("none such"), None);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_line_and_column() {
-        let (line, column, what) = fails("[data]\nprotection = \"both\"\norigins = true\n");
-        assert_eq!((line, column), (3, 1), "{what}");
-        assert!(what.contains("origins"), "{what}");
-        let (line, column, what) = fails("[data]\nprotection = \"some\"\n");
-        assert_eq!((line, column), (2, 14), "{what}");
-        let (line, _, what) = fails("[rekey\n");
-        assert_eq!(line, 1, "{what}");
-        let (line, column, what) = fails("[rekey]\ngrace_ms = 100\nsettle_ms = 100\n");
-        assert_eq!((line, column), (3, 13), "{what}");
-        assert!(what.contains("settle"), "{what}");
-        let (line, _, what) = fails("[rekey]\non = [\"join\"]\n");
-        assert_eq!(line, 2, "{what}");
-        let (line, column, what) = fails("[rekey]\non = [\"period\"]\n");
-        assert_eq!((line, column), (2, 6), "{what}");
-        let (line, column, what) = fails("[rekey]\nbytes = 5\n");
-        assert_eq!((line, column), (2, 9), "{what}");
-        let (line, _, what) =
-            fails("[rekey]\non = [\"period\"]\nperiod_ms = 10\n[members]\nviews = \"with-each-key\"\n");
-        assert_eq!((line, what.contains("grace")), (3, true), "{what}");
-        let (line, column, what) = fails("[members]\neject_requests = \"everybody\"\n");
-        assert_eq!((line, column), (2, 18), "{what}");
-        let (line, _, what) = fails("[link]\nframe_limit = 100\n");
-        assert_eq!((line, what.contains("1200")), (2, true), "{what}");
-        let (line, _, what) = fails("[members]\nviews = \"hidden\"\n");
-        assert_eq!(line, 2, "{what}");
-    }
-
-    #[test]
-    fn what_is_written_reads_back() {
-        for (name, text) in PRESETS {
-            let policy = Policy::from_toml(text).unwrap();
-            assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy), "{name}");
-        }
-        assert_eq!(Policy::from_toml(&Policy::default().to_toml()), Ok(Policy::default()));
-    }
-
-    #[test]
-    fn a_floor_is_a_table_of_its_own() {
-        assert_eq!(Floor::from_toml("[floor]\n"), Ok(Floor::default()));
-        let text = "[floor]\nephemeral = false\nprotection = \"integrity\"\norigin = true\ndetection = false\nstaleness_ms = \
-                    9\nrekey_on_leave = false\nkey_lifetime_ms = 8\nexact_views = true\nno_free_ejection = true\n";
-        let floor = Floor {
-            ephemeral: false,
-            protection: Protection::Integrity,
-            origin: true,
-            detection: false,
-            staleness: Some(Duration::from_millis(9)),
-            rekey_on_leave: false,
-            key_lifetime: Some(Duration::from_millis(8)),
-            exact_views: true,
-            no_free_ejection: true,
-        };
-        assert_eq!(Floor::from_toml(text), Ok(floor));
-        let found = Floor::from_toml("[floor]\nsuite = 1\n").unwrap_err();
-        assert_eq!((found.line, found.column), (2, 1));
-    }
-
-    #[test]
-    fn every_key_has_its_effect() {
-        let text = "[join]\nephemeral = false\ntakeover = false\n[rekey]\non = [\"join\", \"period\", \"messages\", \"bytes\", \"command\"]\ngrace_ms = 7\n\
-                    settle_ms = 3\nperiod_ms = 50\nmessages = 11\nbytes = 12\n[data]\nprotection = \"integrity\"\norigin = false\n[members]\nviews = \
-                    \"best-effort\"\neject_requests = \"asked\"\n[detection]\nperiod_ms = 20\nmisses = 9\non_silence = \"report\"\n[link]\nframe_limit = 1500\nhint = \"h\\u0007 \\\"\\\\\"\n";
-        let policy = Policy::from_toml(text).unwrap();
-        let millis = Duration::from_millis;
-        assert_eq!(
-            policy,
-            Policy {
-                ephemeral: false,
-                takeover: false,
-                rekey_on: [Cause::Join, Cause::Period, Cause::Messages, Cause::Bytes, Cause::Command]
-                    .into_iter()
-                    .fold(Causes::of(Cause::Open), Causes::with),
-                key_lifetime: Some(millis(50)),
-                key_messages: Some(11),
-                key_bytes: Some(12),
-                eject_requests: EjectRequests::Asked,
-                on_silence: OnSilence::Report,
-                grace: millis(7),
-                settle: millis(3),
-                protection: Protection::Integrity,
-                origin: false,
-                views: Views::BestEffort,
-                detection: Some(Detection { period: millis(20), misses: 9 }),
-                frame_limit: 1500,
-                hint: Bytes::from_static(b"h\x07 \"\\"),
-            }
-        );
-        assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy));
-        assert_eq!(Policy::from_toml("[detection]\nenabled = false\n").unwrap().detection, None);
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ use crate::crypto::{Aead, BoxNumber, Suite};
 use crate::event::EndReason;
 use crate::group::Pool;
 use crate::identity::{Epoch, MemberId, Version};
-use crate::wire::antigone::{ChannelStatus, End, LeaderFrame, MemberBody, MemberFrame, Rekey};
+use crate::wire::antigone::{ChannelStatus, End, Flags, LeaderFrame, MemberBody, MemberFrame, Rekey};
 use crate::wire::shape::{Content, Value};
 use crate::wire::{Edition, Field, Header, Message, System};
 
@@ -174,7 +174,7 @@ impl Wild {
         set(&mut draft.clear, "n", &n.to_be_bytes());
         let mut text = BytesMut::new();
         let (epoch, view, policy) = (Epoch(0), Version(0), Version(0));
-        ChannelStatus { seen: 0, ack: 0, epoch, view, policy, answer: true, rseq: 0 }.put(&mut text);
+        ChannelStatus { seen: 0, ack: 0, epoch, view, policy, flags: Flags::ASKS, rseq: 0 }.put(&mut text);
         // Both directions write an end alike.
         MemberBody::End(End { reason: EndReason::Left, by: MemberId(n % 5) }).put(&mut text);
         draft.text = text.to_vec();

@@ -16,6 +16,8 @@
 
 pub mod exchange;
 #[cfg(feature = "historic")]
+mod historic;
+#[cfg(feature = "historic")]
 pub mod published;
 pub mod schedule;
 mod third_party;

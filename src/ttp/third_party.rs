@@ -61,6 +61,8 @@ pub struct ThirdParty {
     /// once a question is authentic.
     budgets: BTreeMap<Name, Allowance>,
     out: Outbox,
+    #[cfg(feature = "historic")]
+    published: Option<super::historic::Published>,
 }
 
 #[derive(Debug)]
@@ -73,13 +75,16 @@ struct Lookup {
 }
 
 fingerprint!(Lookup { link, frame, expires });
+#[cfg(not(feature = "historic"))]
 fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_ticket, out });
+#[cfg(feature = "historic")]
+fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_ticket, out, published });
 
 /// What one answer comes to.
-struct Answer {
-    leader: Name,
-    frame: Bytes,
-    event: Event,
+pub(super) struct Answer {
+    pub(super) leader: Name,
+    pub(super) frame: Bytes,
+    pub(super) event: Event,
 }
 
 impl ThirdParty {
@@ -94,7 +99,23 @@ impl ThirdParty {
             next_ticket: 1,
             budgets: BTreeMap::new(),
             out,
+            #[cfg(feature = "historic")]
+            published: None,
         }
+    }
+
+    /// It also answers AN-T1, and questions of repaired leaders about joins as published, under the suite `published`:
+    /// with AN-T2s if `strong` is set, else with AN-T2.
+    #[cfg(feature = "historic")]
+    #[must_use]
+    pub fn with_published(
+        mut self,
+        _historic: crate::policy::Historic,
+        published: Arc<dyn crate::crypto::published::PublishedSuite>,
+        strong: bool,
+    ) -> Self {
+        self.published = Some(super::historic::Published { suite: published, strong });
+        self
     }
 
     fn header(&self) -> Header {
@@ -123,9 +144,18 @@ impl ThirdParty {
         }
         let lookup = self.lookups.get(&ticket).ok_or(Misuse::NoTicket)?;
         let link = lookup.link;
+        #[cfg(feature = "historic")]
+        let step = match &self.published {
+            Some(published) if published.answers(self.header(), &lookup.frame) => {
+                published.answer(&*self.suite, self.header(), cx, &lookup.frame, records)
+            }
+            _ => self.compute(lookup, records),
+        };
+        #[cfg(not(feature = "historic"))]
         let step = self.compute(lookup, records);
         match step {
             Err(Reason::Suite) => return Err(Failure::Suite.into()),
+            Err(Reason::Entropy) => return Err(Failure::Entropy.into()),
             Err(why) => self.out.reject(link, why),
             // (3) the budget of the leader, counted only now
             Ok(Answer { ref leader, .. }) if !self.afford(now, leader) => self.out.reject(link, Reason::Budget),
@@ -214,7 +244,29 @@ impl ThirdParty {
         if frame.len() > info.max_frame {
             return Err(Reason::Oversize);
         }
+        let (leader, member) = self.parties(frame)?;
+        if leader == member {
+            return Err(Reason::Violation);
+        }
+        let of_link = self.lookups.values().filter(|lookup| lookup.link == link);
+        if self.lookups.len() >= self.limits.lookups || of_link.clone().count() >= self.limits.lookups_per_link {
+            return Err(Reason::Budget);
+        }
+        if of_link.clone().any(|lookup| lookup.frame == frame) {
+            return Err(Reason::Replayed);
+        }
+        let ticket = Ticket(self.next_ticket);
+        let lookup = Lookup { link, frame: Bytes::copy_from_slice(frame), expires: now + LOOKUP_TIME };
+        Ok((lookup, Event::LookupWanted { ticket, leader, member }))
+    }
+
+    /// Whom a question names.
+    fn parties(&self, frame: &[u8]) -> Result<(Name, Name), Reason> {
         let header = self.header();
+        #[cfg(feature = "historic")]
+        if let Some(published) = self.published.as_ref().filter(|published| published.answers(header, frame)) {
+            return published.parties(frame);
+        }
         let code = header.code_of(frame).map_err(|error| match error {
             DecodeError::Header => Reason::Mismatch,
             _ => Reason::Malformed,
@@ -230,20 +282,7 @@ impl ThirdParty {
             Err(_) => return Err(Reason::Malformed),
         }
         let join = JoinRequest::parse(inner).map_err(|_| Reason::Malformed)?;
-        let (leader, member) = (join.message.leader.to_name(), join.message.member.to_name());
-        if leader == member {
-            return Err(Reason::Violation);
-        }
-        let of_link = self.lookups.values().filter(|lookup| lookup.link == link);
-        if self.lookups.len() >= self.limits.lookups || of_link.clone().count() >= self.limits.lookups_per_link {
-            return Err(Reason::Budget);
-        }
-        if of_link.clone().any(|lookup| lookup.frame == frame) {
-            return Err(Reason::Replayed);
-        }
-        let ticket = Ticket(self.next_ticket);
-        let lookup = Lookup { link, frame: Bytes::copy_from_slice(frame), expires: now + LOOKUP_TIME };
-        Ok((lookup, Event::LookupWanted { ticket, leader, member }))
+        Ok((join.message.leader.to_name(), join.message.member.to_name()))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What is specified but has no message here yet: the records `wrap` and `wrapped`; their codes are kept free.
 
+pub use super::codes::Flags;
 use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
 };
@@ -226,8 +227,8 @@ structure! {
         view: Version,
         /// The version of the policy.
         policy: Version,
-        /// "Answer this".
-        answer: bool,
+        /// 1: "answer this". 2, in RA-CM only: the member hears the leader over a shared link.
+        flags: Flags,
         /// The number of the record below, or of the last one sent.
         rseq: u64,
     }

@@ -1,4 +1,4 @@
-//! Codes of one byte for what `event` names, and the set of causes.
+//! Codes of one byte for what `event` names, the set of causes, and the flags of a channel frame.
 
 use bytes::{BufMut, BytesMut};
 
@@ -87,5 +87,34 @@ impl<'a> Field<'a> for Causes {
 
     fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Self::from_bits(reader.u16()?).ok_or(DecodeError::Value)
+    }
+}
+
+/// What a channel frame asks, and what its sender hears: a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flags {
+    /// "Answer this".
+    pub answer: bool,
+    /// The sender, a member, hears the leader over a shared link.
+    pub hears: bool,
+}
+
+impl Flags {
+    /// "Answer this", and nothing else.
+    pub const ASKS: Self = Self { answer: true, hears: false };
+}
+
+impl<'a> Field<'a> for Flags {
+    const SHAPE: Shape = Shape::U8 { max: 3 };
+
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(u8::from(self.answer) | u8::from(self.hears) << 1);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            bits @ 0..=3 => Ok(Self { answer: bits & 1 != 0, hears: bits & 2 != 0 }),
+            _ => Err(DecodeError::Value),
+        }
     }
 }

@@ -1,6 +1,6 @@
 """Every message of Antigone, from docs/wire-layout.md and docs/wire-layout-published.md."""
 
-from codec import NAME, NAME_OR_NONE, U8, U32, U64, YES_NO, Bytes, Choice, Fixed, List, Malformed, Nested
+from codec import NAME, NAME_OR_NONE, U8, U32, U64, YES_NO, Bytes, Choice, Fixed, List, Malformed, Nested, Number
 from codec import Reader, Rest, Set16, Struct
 
 VERSION, ANTIGONE = 1, 1
@@ -50,7 +50,9 @@ BLOCK = Struct(cid=U64, key=KEY, tag=TAG)
 ACCEPT = Struct(group=INSTANCE, cid=U64, leader_key=VERIFYING_KEY, policy_version=U64, policy=POLICY)
 ACCEPT_MIXED = Struct(accept=ACCEPT, group=GROUP_ID, sequence=U64, published_key=VERIFYING_KEY)
 OFFER = Choice({0: ("Accept", ACCEPT), 1: ("Refuse", REFUSAL), 2: ("AcceptMixed", ACCEPT_MIXED)})
-CHANNEL_STATUS = Struct(seen=U64, ack=U64, epoch=U64, view=U64, policy=U64, answer=YES_NO, rseq=U64)
+# 1: "answer this"; 2, in RA-CM only: the member hears the leader over a shared link.
+FLAGS = Number(1, 3)
+CHANNEL_STATUS = Struct(seen=U64, ack=U64, epoch=U64, view=U64, policy=U64, flags=FLAGS, rseq=U64)
 REASONS = ("Left", "Ejected", "Failed", "TakenOver", "Policy", "Closing", "Protocol", "Busy", "Exhausted")
 END = Struct(reason=Choice(dict(enumerate(REASONS))), by=U64)
 VERDICTS = ("Ejected", "NotAllowed", "NoSuchMember", "Denied", "Busy")

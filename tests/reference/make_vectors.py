@@ -210,7 +210,7 @@ def channels(book, suite, keys):
     k_la, k_al = keys
     group, cid = INSTANCE, 3
     clear = {"group": group, "cid": cid, "n": 1}
-    status = {"seen": 0, "ack": 0, "epoch": 0, "view": 0, "policy": 1, "answer": True, "rseq": 0}
+    status = {"seen": 0, "ack": 0, "epoch": 0, "view": 0, "policy": 1, "flags": 1, "rseq": 0}
     bodies = [
         ("Record", ("Hello", {"origin_key": suites.ed25519_public(filler("origin key", 32))})),
         ("Record", ("Eject", {"cid": 2, "name": OTHER})),
@@ -220,8 +220,10 @@ def channels(book, suite, keys):
     hello = None
     for body in bodies:
         record = body[0] == "Record"
-        text = {"status": status | {"rseq": 1 if record else 0}, "body": body}
-        inputs = {"key": k_al, "group": group, "cid": cid, "epoch": 0, "view": 0, "policy": 1, "body": body}
+        hears = not record
+        text = {"status": status | {"rseq": 1 if record else 0, "flags": 3 if hears else 1}, "body": body}
+        inputs = {"key": k_al, "group": group, "cid": cid, "epoch": 0, "view": 0, "policy": 1, "hears": hears}
+        inputs["body"] = body
         frame = ra.channel(suite, "RA-CM", k_al, text, **clear)
         book.add("RA-CM", frame, inputs, {"text": layout.MEMBER_TEXT.put(text)}, {"key": k_la})
         hello = hello or frame

@@ -12,7 +12,7 @@ class RepairedSession:
     def __init__(self, long_term, shut):
         self.long_term, self.shut = long_term, shut
         self.questions = {}  # I1: (leader, member, h)
-        self.shut_joins = set()  # (G, cid) cannot be known: how many joins stay shut
+        self.shut_joins = set()  # I1 of joins with an ephemeral exchange; their (G, cid) cannot be known
         self.channels = {}  # (G, cid): (k_LA, k_AL)
         self.names = {}  # (G, cid): name
         self.origin = {}  # (G, cid): public origin key; 0 is the leader

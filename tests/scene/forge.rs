@@ -6,13 +6,13 @@ use bytes::Bytes;
 use sodality::crypto::symbolic::symbolic;
 use sodality::group::Checks;
 use sodality::policy::Policy;
-use sodality::sim::star::{Star, StarConfig};
-use sodality::sim::{InTransit, Tables, World, shared};
+use sodality::sim::star::StarConfig;
+use sodality::sim::{InTransit, Tables, World};
 use sodality::wire::Value;
 use sodality::wire::shape::Content;
 
 use crate::keyring::Keyring;
-use crate::scene::{Scene, Tap, config, number_in};
+use crate::scene::{Scene, config, number_in};
 
 /// A suite that remembers its keys.
 pub(crate) struct Forge(Keyring);
@@ -28,10 +28,7 @@ impl Forge {
 
     /// A group in which all have joined and their last rekey has settled.
     pub(crate) fn joined(&self, policy: Policy, members: &[&str]) -> Scene {
-        let mut scene = Scene::open(self.config(policy), members);
-        scene.star.join_all(&mut scene.world, crate::scene::SECOND * 60).unwrap();
-        scene.run(crate::scene::SECOND * 6);
-        scene
+        Scene::settled(self.config(policy), members)
     }
 
     /// As [`Self::joined`], with nobody who looks on: for runs in which somebody breaks the protocol.
@@ -40,14 +37,8 @@ impl Forge {
     }
 
     pub(crate) fn unwatched_in(config: StarConfig, members: &[&str]) -> Scene {
-        let mut world = World::new(11);
-        let tap = shared(Tap::default());
-        world.set_adversary(tap.clone());
-        let names: Vec<String> = members.iter().map(|name| (*name).to_owned()).collect();
-        let star = Star::with_names(&mut world, config, &names).unwrap();
-        let mut scene = Scene { world, star, tap };
-        scene.star.join_all(&mut scene.world, crate::scene::SECOND * 60).unwrap();
-        scene.run(crate::scene::SECOND * 6);
+        let mut scene = Scene::within(World::new(11), config, members);
+        scene.settle();
         scene
     }
 

@@ -60,6 +60,11 @@ pub(crate) fn config(policy: Policy, checks: Checks) -> StarConfig {
     StarConfig { policy, limits, link: LinkConfig::DATAGRAM.max_frame(65_536), ..StarConfig::new(symbolic().silent()) }
 }
 
+/// With the default policy and all checks.
+pub(crate) fn usual() -> StarConfig {
+    config(Policy::default(), Checks::ALL)
+}
+
 pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
@@ -84,12 +89,37 @@ impl Scene {
     }
 
     /// A group in which all have joined and their last rekey has settled.
-    pub(crate) fn joined(checks: Checks, members: usize) -> Self {
-        let names = ["m1", "m2", "m3"];
-        let mut scene = Self::open(config(Policy::default(), checks), &names[..members]);
-        scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-        scene.run(SECOND * 6);
+    pub(crate) fn settled(config: StarConfig, members: &[&str]) -> Self {
+        let mut scene = Self::open(config, members);
+        scene.settle();
         scene
+    }
+
+    /// As [`Self::settled`], under this policy.
+    pub(crate) fn under(policy: Policy, members: &[&str]) -> Self {
+        Self::settled(config(policy, Checks::ALL), members)
+    }
+
+    /// As [`Self::settled`], with the default policy.
+    pub(crate) fn joined(checks: Checks, members: usize) -> Self {
+        Self::settled(config(Policy::default(), checks), &["m1", "m2", "m3"][..members])
+    }
+
+    /// Two that have just joined at once, and what of this kind was withheld meanwhile.
+    pub(crate) fn two_asking(withheld: &'static str) -> (Self, Vec<InTransit>) {
+        let mut scene = Self::open(usual(), &["m1", "m2"]);
+        scene.hold(move |_, id| id == withheld);
+        scene.join(0);
+        scene.join(1);
+        scene.run(SOON);
+        let held = scene.release();
+        (scene, held)
+    }
+
+    /// Lets all join, and their last rekey settle.
+    pub(crate) fn settle(&mut self) {
+        self.star.join_all(&mut self.world, SECOND * 120).unwrap();
+        self.run(SECOND * 6);
     }
 
     pub(crate) fn run(&mut self, span: Duration) {

@@ -73,8 +73,15 @@ fn repaired() -> Vec<Recorded> {
     let cid = MemberId(3);
     let (i0, i1) = (filler!(Nonce, 0x10, 16), filler!(Nonce, 0x20, 16));
     let share = filler!(Share, 0x30, 32);
-    let status =
-        ChannelStatus { seen: 4, ack: 1, epoch: Epoch(2), view: Version(3), policy: Version(1), answer: true, rseq: 2 };
+    let status = ChannelStatus {
+        seen: 4,
+        ack: 1,
+        epoch: Epoch(2),
+        view: Version(3),
+        policy: Version(1),
+        flags: Flags::ASKS,
+        rseq: 2,
+    };
 
     let join = tagged(&JoinRequest { app: name("chess"), leader: name("lena"), member: name("ada"), i0, share });
     let ask = tagged(&KeyRequest { i1, join: Blob(&join.frame) });

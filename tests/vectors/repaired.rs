@@ -232,6 +232,7 @@ fn channel(id: &str, suite: &dyn Suite, header: Header, inputs: Fields<'_>, open
         epoch: Epoch(inputs.number("epoch")?),
         view: inputs.version("view")?,
         policy: inputs.version("policy")?,
+        hears: side == Side::Member && inputs.get("hears")?.as_bool().ok_or("hears")?,
     };
     let body = body(id, inputs)?;
     let carry = match &body {
@@ -424,8 +425,7 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
                 // It has to have sent what the leader says it has seen.
                 let hello = to_vec(&MemberBody::Record(MemberRecord::Hello(Hello { origin_key: VerifyingKey::NONE })));
                 channel.put_first(hello.into(), RETRY, NOW, &mut Jitter::none());
-                let standing = Standing { epoch: Epoch(0), view: Default::default(), policy: Default::default() };
-                channel.seal(&mut Pool::new(), NOW, standing, true, Carry::Due).map_err(no)?;
+                channel.seal(&mut Pool::new(), NOW, Standing::default(), true, Carry::Due).map_err(no)?;
             }
             let mut frame = frame.to_vec();
             let heard = channel.hear(&mut frame).map_err(no)?;

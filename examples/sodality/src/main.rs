@@ -42,6 +42,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Join(verbs::JoinArgs),
     #[command(after_help = EXIT_CODES)]
+    Attack(verbs::AttackArgs),
+    #[command(after_help = EXIT_CODES)]
     Explain(verbs::ExplainArgs),
 }
 
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Ttp(args) => verbs::ttp(args),
         Command::Lead(args) => verbs::lead(args),
         Command::Join(args) => verbs::join(args),
+        Command::Attack(args) => verbs::attack(args),
         Command::Explain(args) => verbs::explain(args),
     };
     match done {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sodality::endpoint::Instant;
-use sodality::event::{Cause, Causes};
+use sodality::event::{Cause, Causes, Message, Sender};
 use sodality::policy::{Policy, Protection};
 use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
@@ -99,6 +99,19 @@ impl Teller {
     pub(crate) async fn progress(&self, file: &str, have: u64, size: u64) {
         self.send(What::Progress { file: file.to_owned(), have, size }).await;
     }
+}
+
+/// What a message says, whether it is signed, and the fields of the line that tells of it.
+pub(crate) fn heard(from: &str, message: &Message) -> (String, bool, Fields) {
+    let said = String::from_utf8_lossy(&message.payload).into_owned();
+    let signed = matches!(message.from, Sender::Signed(_));
+    let fields = vec![
+        ("from", from.into()),
+        ("epoch", message.epoch.0.into()),
+        ("signed", signed.into()),
+        ("text", said.clone().into()),
+    ];
+    (said, signed, fields)
 }
 
 /// Characters that could mean something to a terminal become harmless ones.

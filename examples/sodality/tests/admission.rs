@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 
-use common::{Party, Scratch, complaint};
+use common::{ANYWHERE, Party, Scratch, complaint};
 
 #[test]
 fn who_may_join_is_the_leaders_and_the_registrys_choice() {
@@ -39,20 +39,7 @@ fn who_may_join_is_the_leaders_and_the_registrys_choice() {
 
     // A second leader with the same third party: it asks its user.
     scratch.good(&["register", "max", "--leader", "--registry", "reg"]);
-    let args = [
-        "lead",
-        "max",
-        "--app",
-        "tea",
-        "--key",
-        "max.key",
-        "--ttp",
-        &ttp_at,
-        "--listen",
-        "127.0.0.1:0",
-        "--json",
-        "--ask",
-    ];
+    let args = Scratch::lead_args("max", "max.key", &ttp_at, ANYWHERE, &["--ask"]);
     let mut max = Party::start(&scratch, &args);
     let at = max.address();
     let join = |name: &'static str, key: &'static str| {
@@ -73,8 +60,7 @@ fn who_may_join_is_the_leaders_and_the_registrys_choice() {
     assert!(complaint(said.as_bytes()).contains("max refuses"), "{said}");
 
     // A principal that is not registered as a leader gets no answers.
-    let args =
-        ["lead", "ada", "--app", "tea", "--key", "ada.key", "--ttp", &ttp_at, "--listen", "127.0.0.1:0", "--json"];
+    let args = Scratch::lead_args("ada", "ada.key", &ttp_at, ANYWHERE, &[]);
     let mut false_leader = Party::start(&scratch, &args);
     let at = false_leader.address();
     let args = ["join", "bob", "--leader", "ada", "--app", "tea", "--key", "bob2.key", "--at", &at, "--wait", "2"];
@@ -97,21 +83,8 @@ fn floors_and_policies() {
 
     let lead = |policy: &str, status, words: &[&str]| {
         fs::write(scratch.path("policy.toml"), policy).unwrap();
-        let args = [
-            "lead",
-            "lea",
-            "--app",
-            "tea",
-            "--key",
-            "lea.key",
-            "--ttp",
-            &ttp_at,
-            "--listen",
-            &at,
-            "--policy",
-            "policy.toml",
-        ];
-        scratch.bad(&args, status, words);
+        let more = ["--policy", "policy.toml"];
+        scratch.bad(&Scratch::lead_args("lea", "lea.key", &ttp_at, &at, &more), status, words);
     };
     lead("[data]\nprotection = \"some\"\n", 5, &["policy.toml:2:14:"]);
     lead("[rekey\n", 5, &["policy.toml:1:"]);

@@ -4,26 +4,15 @@
 
 mod common;
 
-use std::fs;
 use std::thread;
-use std::time::Duration;
 
-use common::{QUICK, Scratch, complaint, field};
+use common::group::{Group, SETTLED};
+use common::{complaint, field};
 
 #[test]
 fn the_leader_ejects_a_member_and_the_others_go_on_under_another_key() {
-    let scratch = Scratch::new("eject");
-    fs::write(scratch.path("quick.toml"), QUICK).unwrap();
-    scratch.register(&["ada", "bob"]);
-    let mut ttp = scratch.ttp();
-    let mut lea = scratch.lead(&ttp.address(), &["--policy", "quick.toml"]);
-    let at = lea.address();
-    let mut ada = scratch.join("ada", &at, &[]);
-    ada.sees("joined", "");
-    let mut bob = scratch.join("bob", &at, &["--rejoin"]);
-    bob.sees("joined", "");
-    lea.sees("member-added", "\"name\":\"bob\"");
-    ada.sees("member-added", "\"name\":\"bob\"");
+    let group = Group::of_three("eject", &["--rejoin"]);
+    let Group { mut lea, mut ada, bob, .. } = group;
 
     lea.type_line("/eject eve");
     lea.sees("error", "eve is not in the group");
@@ -49,17 +38,8 @@ fn the_leader_ejects_a_member_and_the_others_go_on_under_another_key() {
 
 #[test]
 fn a_member_that_asks_hears_what_became_of_it() {
-    let scratch = Scratch::new("ask-eject");
-    fs::write(scratch.path("quick.toml"), QUICK).unwrap();
-    scratch.register(&["ada", "bob"]);
-    let mut ttp = scratch.ttp();
-    let mut lea = scratch.lead(&ttp.address(), &["--policy", "quick.toml"]);
-    let at = lea.address();
-    let mut ada = scratch.join("ada", &at, &[]);
-    ada.sees("joined", "");
-    let mut bob = scratch.join("bob", &at, &[]);
-    bob.sees("joined", "");
-    ada.sees("member-added", "\"name\":\"bob\"");
+    let mut group = Group::of_three("ask-eject", &[]);
+    let (ada, bob) = (&mut group.ada, &mut group.bob);
     // By default the policy does not let members ask.
     ada.type_line("/eject bob");
     ada.sees("ejection-asked", "\"name\":\"bob\"");
@@ -67,7 +47,7 @@ fn a_member_that_asks_hears_what_became_of_it() {
     assert_eq!(field(&answer, "verdict"), "notallowed");
     ada.type_line("/eject lea");
     ada.sees("error", "lea leads the group");
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(SETTLED);
     bob.type_line("still here");
     ada.sees("heard", "still here");
 }

@@ -4,45 +4,14 @@
 
 mod common;
 
-use std::fs;
 use std::thread;
-use std::time::Duration;
 
-use common::{Party, QUICK, Scratch, complaint, field};
-
-/// After this everybody sends under the new key.
-const SETTLED: Duration = Duration::from_millis(300);
-
-struct Group {
-    scratch: Scratch,
-    ttp_at: String,
-    at: String,
-    _ttp: Party,
-    lea: Party,
-    ada: Party,
-    bob: Party,
-}
-
-fn group(test: &str, more: &[&str]) -> Group {
-    let scratch = Scratch::new(test);
-    fs::write(scratch.path("quick.toml"), QUICK).unwrap();
-    scratch.register(&["ada", "bob"]);
-    let mut ttp = scratch.ttp();
-    let ttp_at = ttp.address();
-    let mut lea = scratch.lead(&ttp_at, &["--policy", "quick.toml"]);
-    let at = lea.address();
-    let mut ada = scratch.join("ada", &at, more);
-    ada.sees("joined", "");
-    let mut bob = scratch.join("bob", &at, more);
-    bob.sees("joined", "");
-    ada.sees("member-added", "\"name\":\"bob\"");
-    lea.sees("member-added", "\"name\":\"bob\"");
-    Group { scratch, ttp_at, at, _ttp: ttp, lea, ada, bob }
-}
+use common::group::{Group, SETTLED};
+use common::{Party, Scratch, complaint, field};
 
 #[test]
 fn a_leader_that_leaves_closes_the_group_and_all_end_well() {
-    let mut group = group("close", &["--rejoin"]);
+    let mut group = Group::of_three("close", &["--rejoin"]);
     group.lea.type_line("/leave");
     group.lea.sees("closes", "");
     for mut party in [group.ada, group.bob] {
@@ -56,7 +25,7 @@ fn a_leader_that_leaves_closes_the_group_and_all_end_well() {
 
 #[test]
 fn the_end_does_not_wait_for_the_dead() {
-    let mut group = group("close-dead", &[]);
+    let mut group = Group::of_three("close-dead", &[]);
     group.bob.kill();
     group.lea.type_line("/quit");
     assert_eq!(group.ada.ends(), (Some(0), String::new()));
@@ -65,7 +34,7 @@ fn the_end_does_not_wait_for_the_dead() {
 
 #[test]
 fn a_member_that_is_killed_is_noticed_removed_and_may_come_back() {
-    let mut group = group("killed-member", &[]);
+    let mut group = Group::of_three("killed-member", &[]);
     group.bob.kill();
     let suspected = group.lea.sees("suspected", "\"name\":\"bob\"");
     assert_eq!(field(&suspected, "why"), "nothing fresh was heard of it");
@@ -83,7 +52,7 @@ fn a_member_that_is_killed_is_noticed_removed_and_may_come_back() {
 
 #[test]
 fn members_notice_that_the_leader_was_killed_and_find_the_next_one() {
-    let mut group = group("killed-leader", &["--rejoin"]);
+    let mut group = Group::of_three("killed-leader", &["--rejoin"]);
     group.lea.kill();
     for party in [&mut group.ada, &mut group.bob] {
         party.sees("stale", "");
@@ -92,21 +61,7 @@ fn members_notice_that_the_leader_was_killed_and_find_the_next_one() {
     }
     // One does not wait for that.
     group.bob.kill();
-    let args = [
-        "lead",
-        "lea",
-        "--app",
-        "tea",
-        "--key",
-        "lea.key",
-        "--ttp",
-        &group.ttp_at,
-        "--listen",
-        &group.at,
-        "--policy",
-        "quick.toml",
-        "--json",
-    ];
+    let args = Scratch::lead_args("lea", "lea.key", &group.ttp_at, &group.at, &["--policy", "quick.toml"]);
     let mut lea = Party::start(&group.scratch, &args);
     group.ada.sees("joined", "");
     let mut bob = group.scratch.join("bob", &group.at, &[]);

@@ -130,7 +130,7 @@ fn a_group_of_four_processes() {
     // Who wants to joins again, as soon as there is a leader at that address.
     cyd.sees("rejoins", "lea was lost");
     let ttp_at = field(&ttp.seen[0], "address").to_owned();
-    let args = ["lead", "lea", "--app", "tea", "--key", "lea.key", "--ttp", &ttp_at, "--listen", &at, "--json"];
+    let args = Scratch::lead_args("lea", "lea.key", &ttp_at, &at, &[]);
     let mut lea = Party::start(&scratch, &args);
     cyd.sees("joined", "");
     lea.sees("member-added", "\"name\":\"bob\"");

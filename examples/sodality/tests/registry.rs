@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Party, Scratch, complaint, mode};
+use common::{ANYWHERE, Party, Scratch, complaint, mode};
 
 #[test]
 fn the_registry_keeps_what_it_is_told() {
@@ -149,8 +149,7 @@ fn a_third_party_serves_several_groups_while_the_registry_changes() {
     let mut ttp = scratch.ttp();
     let ttp_at = ttp.address();
     let mut lea = scratch.lead(&ttp_at, &[]);
-    let listen = "127.0.0.1:0";
-    let args = ["lead", "max", "--app", "tea", "--key", "max.key", "--ttp", &ttp_at, "--listen", listen, "--json"];
+    let args = Scratch::lead_args("max", "max.key", &ttp_at, ANYWHERE, &[]);
     let mut max = Party::start(&scratch, &args);
     let places = [("lea", lea.address()), ("max", max.address())];
 

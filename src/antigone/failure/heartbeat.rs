@@ -212,6 +212,11 @@ impl Hearing {
         due.map(|(link, ear)| (ear.at + lived + pace.period, *link)).min()
     }
 
+    /// The links over which the leader is heard: a heartbeat came, and they are not silent.
+    pub fn heard(&self) -> impl Iterator<Item = Link> {
+        self.ears.iter().filter(|(_, ear)| ear.beat > 0 && !ear.silent).map(|(link, _)| *link)
+    }
+
     /// `link` was reported as silent.
     pub fn reported(&mut self, link: Link) {
         if let Some(ear) = self.ears.get_mut(&link) {

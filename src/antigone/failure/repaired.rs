@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn has(epoch: u64) -> Standing {
-        Standing { epoch: Epoch(epoch), view: Version(epoch), policy: Version(1) }
+        Standing { epoch: Epoch(epoch), view: Version(epoch), policy: Version(1), hears: false }
     }
 
     fn own(epoch: u64) -> Own {

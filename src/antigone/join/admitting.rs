@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::asking::fresh_nonce;
-use crate::antigone::schedule::{ChannelKeys, transcript};
+use crate::antigone::schedule::{ChannelKeys, channel_root, transcript};
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, BoxNumber, Key, Suite};
 use crate::endpoint::{Entropy, Instant, Link};
@@ -21,7 +21,7 @@ use crate::identity::{Instance, MemberId, Name, NameRef, Version};
 use crate::ttp::exchange::Question;
 use crate::ttp::schedule::LeaderKeys;
 use crate::wire::antigone::{Accept, JoinAnswer, JoinRequest, Offer, RefuseCode};
-use crate::wire::field::{Blob, Field, Nonce, Share, VerifyingKey};
+use crate::wire::field::{Blob, Digest, Field, Nonce, Share, VerifyingKey};
 use crate::wire::{Header, Message};
 
 /// Names a pending join inside the table.
@@ -396,18 +396,6 @@ impl Pending {
         now: Instant,
         welcome: Result<Welcome<'_>, Refusal>,
     ) -> Result<Stage, Reason> {
-        let (share, exchanged) = if self.is_ephemeral() {
-            let (secret, share) = suite.agreement_pair(rng).map_err(|error| Reason::from(Failure::from(error)))?;
-            (share, Some(suite.agree(&secret, &self.share)?))
-        } else {
-            (Share::new(&[]).ok_or(Reason::Suite)?, None)
-        };
-        let answer = JoinAnswer { i0: self.i0, i1: self.question.i1, share };
-        let mut clear = BytesMut::with_capacity(128);
-        answer.put_clear(header, &mut clear);
-        let transcript = transcript(suite, &self.question.digest, &clear)?;
-        let keys = ChannelKeys::derive(suite, session, exchanged.as_ref(), &transcript)?;
-        let (seal, open) = keys.prepare(suite)?;
         let offer = match welcome {
             Ok(welcome) => Offer::Accept(Accept {
                 group: welcome.group,
@@ -419,13 +407,67 @@ impl Pending {
             Err(Refusal::Busy) => Offer::Refuse(RefuseCode::Busy),
             Err(_) => Offer::Refuse(RefuseCode::Denied),
         };
-        let mut out = BytesMut::with_capacity(1024);
-        let number = BoxNumber { domain: 0, counter: 0 };
-        answer.put_boxed(header, &mut out, |text| offer.put(text), |ad, text| seal.seal(number, ad, text))?;
-        let frame = out.freeze();
+        let asked = Asked { i0: self.i0, i1: self.question.i1, share: self.share, digest: self.question.digest };
+        let SealedOffer { frame, seal, open, .. } = asked.answer(suite, header, rng, session, &offer)?;
         Ok(match welcome {
             Ok(Welcome { cid, .. }) => Stage::Offered(Offered { frame, cid, at: now, seal, open }),
             Err(_) => Stage::Refused(frame),
         })
+    }
+}
+
+/// What RA-J2 answers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::antigone) struct Asked {
+    /// I0 of the request.
+    pub(in crate::antigone) i0: Nonce,
+    /// The leader's number.
+    pub(in crate::antigone) i1: Nonce,
+    /// X_A, or none.
+    pub(in crate::antigone) share: Share,
+    /// The digest of the question to the third party.
+    pub(in crate::antigone) digest: Digest,
+}
+
+/// RA-J2, with the keys that it opens.
+#[derive(Debug)]
+pub(in crate::antigone) struct SealedOffer {
+    pub(in crate::antigone) frame: Bytes,
+    /// `Z`. Only a bridge needs it.
+    #[cfg_attr(not(feature = "historic"), allow(dead_code))]
+    pub(in crate::antigone) root: Key<role::ChannelRoot>,
+    pub(in crate::antigone) seal: Arc<dyn Aead>,
+    pub(in crate::antigone) open: Arc<dyn Aead>,
+}
+
+impl Asked {
+    /// Makes RA-J2 with this offer.
+    ///
+    /// # Errors
+    /// As [`Pending::answer`].
+    pub(in crate::antigone) fn answer(
+        &self,
+        suite: &dyn Suite,
+        header: Header,
+        rng: &mut dyn Entropy,
+        session: &Key<role::Session>,
+        offer: &Offer<'_>,
+    ) -> Result<SealedOffer, Reason> {
+        let (share, exchanged) = if self.share.is_empty() {
+            (Share::new(&[]).ok_or(Reason::Suite)?, None)
+        } else {
+            let (secret, share) = suite.agreement_pair(rng).map_err(|error| Reason::from(Failure::from(error)))?;
+            (share, Some(suite.agree(&secret, &self.share)?))
+        };
+        let answer = JoinAnswer { i0: self.i0, i1: self.i1, share };
+        let mut clear = BytesMut::with_capacity(128);
+        answer.put_clear(header, &mut clear);
+        let transcript = transcript(suite, &self.digest, &clear)?;
+        let root = channel_root(suite, session, exchanged.as_ref(), &transcript)?;
+        let (seal, open) = ChannelKeys::of_root(suite, &root)?.prepare(suite)?;
+        let mut out = BytesMut::with_capacity(1024);
+        let number = BoxNumber { domain: 0, counter: 0 };
+        answer.put_boxed(header, &mut out, |text| offer.put(text), |ad, text| seal.seal(number, ad, text))?;
+        Ok(SealedOffer { frame: out.freeze(), root, seal, open })
     }
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::schedule::{ChannelKeys, transcript};
+use crate::antigone::schedule::{ChannelKeys, channel_root, transcript};
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, BoxNumber, FreshError, Key, Suite};
 use crate::endpoint::Entropy;
@@ -13,7 +13,7 @@ use crate::event::Refusal;
 use crate::identity::{Instance, MemberId, NameRef, Version};
 use crate::ttp::schedule::{MemberKeys, question_digest};
 use crate::wire::antigone::{JoinAnswer, JoinRequest, KeyRequest, Offer, RefuseCode};
-use crate::wire::field::{Blob, Field, Nonce, Share, VerifyingKey};
+use crate::wire::field::{Blob, Digest, Field, Nonce, Share, VerifyingKey};
 use crate::wire::frame::split_frame;
 use crate::wire::{Header, Message};
 
@@ -118,25 +118,15 @@ impl Attempt {
         keys: &MemberKeys,
         frame: &mut [u8],
     ) -> Result<Answer, Reason> {
-        let parsed = JoinAnswer::parse(frame).map_err(|_| Reason::Malformed)?;
-        let (message, clear, text, tag) = (parsed.message, parsed.clear, parsed.text, parsed.tag);
-        if message.i0 != self.i0 {
-            return Err(Reason::Unknown);
-        }
-        let exchanged = match (&self.ephemeral, message.share.is_empty()) {
-            (Some(secret), false) => Some(suite.agree(secret.secret(), &message.share)?),
-            (None, true) => None,
-            _ => return Err(Reason::Forged),
-        };
-        let mut question = BytesMut::with_capacity(self.frame.len() + 64);
-        KeyRequest { i1: message.i1, join: Blob(&self.frame) }.put_clear(header, &mut question);
-        let question = question_digest(suite, &question)?;
-        let session = keys.session_key(suite, &question)?;
-        let (ad, text) = split_frame(frame, clear, &text);
-        let channel = ChannelKeys::derive(suite, &session, exchanged.as_ref(), &transcript(suite, &question, ad)?)?;
-        let (open, seal) = channel.prepare(suite)?;
-        open.open(BoxNumber { domain: 0, counter: 0 }, ad, text, &tag)?;
-        match Offer::decode(text).map_err(|_| Reason::Violation)? {
+        let opened = self.open_answer(suite, frame, |i1| {
+            let mut question = BytesMut::with_capacity(self.frame.len() + 64);
+            KeyRequest { i1: *i1, join: Blob(&self.frame) }.put_clear(header, &mut question);
+            let question = question_digest(suite, &question)?;
+            let session = keys.session_key(suite, &question)?;
+            Ok((question, session))
+        })?;
+        let (seal, open) = (opened.seal, opened.open);
+        match opened.offer {
             Offer::Refuse(RefuseCode::Denied) => Ok(Answer::Refused(Refusal::Denied)),
             Offer::Refuse(RefuseCode::Busy) => Ok(Answer::Refused(Refusal::Busy)),
             Offer::Accept(accept) if accept.cid == MemberId::LEADER => Err(Reason::Violation),
@@ -153,4 +143,46 @@ impl Attempt {
             })),
         }
     }
+
+    /// Opens RA-J2, whatever stands inside. `session_of` gives, for the leader's number, the digest of the question and
+    /// the key of this join: from the own long-term key, or over a bridge (RA §2, mixed editions).
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(in crate::antigone) fn open_answer<'f>(
+        &self,
+        suite: &dyn Suite,
+        frame: &'f mut [u8],
+        session_of: impl FnOnce(&Nonce) -> Result<(Digest, Key<role::Session>), Reason>,
+    ) -> Result<OpenedAnswer<'f>, Reason> {
+        let parsed = JoinAnswer::parse(frame).map_err(|_| Reason::Malformed)?;
+        let (message, clear, text, tag) = (parsed.message, parsed.clear, parsed.text, parsed.tag);
+        if message.i0 != self.i0 {
+            return Err(Reason::Unknown);
+        }
+        let exchanged = match (&self.ephemeral, message.share.is_empty()) {
+            (Some(secret), false) => Some(suite.agree(secret.secret(), &message.share)?),
+            (None, true) => None,
+            _ => return Err(Reason::Forged),
+        };
+        let (question, session) = session_of(&message.i1)?;
+        let (ad, text) = split_frame(frame, clear, &text);
+        let transcript = transcript(suite, &question, ad)?;
+        let root = channel_root(suite, &session, exchanged.as_ref(), &transcript)?;
+        let (open, seal) = ChannelKeys::of_root(suite, &root)?.prepare(suite)?;
+        open.open(BoxNumber { domain: 0, counter: 0 }, ad, text, &tag)?;
+        let offer = Offer::decode(text).map_err(|_| Reason::Violation)?;
+        Ok(OpenedAnswer { offer, root, seal, open })
+    }
+}
+
+/// RA-J2, opened.
+#[derive(Debug)]
+pub(in crate::antigone) struct OpenedAnswer<'f> {
+    pub(in crate::antigone) offer: Offer<'f>,
+    /// `Z`. Only a bridge needs it.
+    #[cfg_attr(not(feature = "historic"), allow(dead_code))]
+    pub(in crate::antigone) root: Key<role::ChannelRoot>,
+    pub(in crate::antigone) seal: Arc<dyn Aead>,
+    pub(in crate::antigone) open: Arc<dyn Aead>,
 }

@@ -1,20 +1,20 @@
 //! What a frame does to a leader. In each function: decode, authenticate, compare with the state, and only then change
 //! it (R25).
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::peer::Peer;
 use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::admitting::{Offered, PendingId};
 use crate::antigone::leave::Lingering;
-use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
+use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{DecodeError, Reason};
-use crate::event::{Cause, EndReason, Event};
+use crate::event::{Cause, EndReason};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
 use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
-use crate::policy::Views;
+use crate::policy::{Communication, Views};
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
 use crate::wire::{Field, Message as _};
 
@@ -132,6 +132,7 @@ impl Leader {
         let own_link = self.own_link(link);
         let (current, version) = (self.issue.epoch(), self.view_due());
         let (shows_views, newest_policy) = (self.station.policy.views != Views::Hidden, self.newest_policy());
+        let shares = self.station.policy.communication != Communication::Relay;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
         let moved = own_link.is_some() && peer.link != own_link;
@@ -150,6 +151,7 @@ impl Leader {
         } else if heard.standing.epoch > peer.shown.epoch {
             peer.behind_since = Some(now);
         }
+        let turned = peer.shown.hears != heard.standing.hears && shares;
         peer.shown = heard.standing;
         // (6) somebody behind gets its block and the view, each at most once an RTO.
         let behind = !peer.waits() && peer.shown.epoch < current;
@@ -173,7 +175,7 @@ impl Leader {
         }
         self.spare(cid);
         self.arm(now, cid);
-        if moved {
+        if moved || turned {
             self.reconnect();
         }
     }
@@ -313,52 +315,5 @@ impl Leader {
         self.timers.set(Timer::Linger(cid), Some(lingering.deadline()));
         self.lingering.insert(cid, lingering);
         self.work.insert(cid);
-    }
-
-    /// RA §5 at a leader: it relays what it has checked, and is a receiver like the others.
-    fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut) -> Result<(), Reason> {
-        if self.closing.is_some() {
-            return Err(Reason::Ended);
-        }
-        // Opening is in place, so the ciphertext for the others is copied first.
-        let forwards = self.everybody.len() > 1;
-        let copy = if forwards {
-            self.out.pool.compose(frame.len(), |out| {
-                out.extend_from_slice(&frame);
-                Ok::<_, Reason>(())
-            })?
-        } else {
-            Bytes::new()
-        };
-        let checked = self.station.check(now, frame, true).map_err(|why| match why {
-            // Whoever makes the keys has them first.
-            Reason::EarlyEpoch => Reason::NoSuchEpoch,
-            why => why,
-        })?;
-        let from = checked.cid();
-        // Without protection, the link is all there is: only that member's own, at a limited rate (RA §5).
-        let clear = checked.is_clear();
-        let peer = self.peers.get(&from).ok_or(Reason::NotMember)?;
-        if clear && peer.link != Some(link) {
-            return Err(Reason::NotMember);
-        }
-        // Not back to its sender; wherever the frame came from, that is its own link (R40).
-        let own = peer.link.unwrap_or(link);
-        // What is clear uses up no number; and it uses up the rate only if nothing else is wrong with it (R25).
-        let message = self.station.deliver(checked)?;
-        if clear && !self.peers.get_mut(&from).is_some_and(|peer| peer.clear.take(now)) {
-            return Err(Reason::Budget);
-        }
-        if !clear && message.epoch == self.issue.epoch() {
-            self.use_key(now, message.payload.len());
-        }
-        if forwards {
-            self.out.stats.relayed += 1;
-            let to = To::AllBut(self.everybody.clone(), own);
-            self.out.send(Transmit { to, frame: copy, class: Class::Data });
-        }
-        self.out.stats.delivered += 1;
-        self.out.event(Event::Data(message));
-        Ok(())
     }
 }

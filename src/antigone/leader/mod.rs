@@ -1,12 +1,13 @@
 //! The leader: the composition of the micro-protocols on the admitting side. It is a member too, number 0, and the
 //! relay of a star.
 //!
-//! `frames.rs` holds what an input frame does, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
+//! `frames.rs` holds what an input frame does, `data.rs` what data do and where they go, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
 //! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs` who is taken for dead,
 //! `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed,
 //! `shared.rs` what goes to all at once, `time.rs` what a deadline does.
 
 mod closing;
+mod data;
 mod ejection;
 mod frames;
 mod joins;
@@ -29,7 +30,6 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use crate::antigone::data::claims::claims;
-use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
@@ -40,8 +40,8 @@ use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Cause, Causes, Event, Port, Stats, Suspicion, Ticket};
-use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
+use crate::event::{Cause, Causes, Event, Stats, Suspicion, Ticket};
+use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
@@ -130,8 +130,9 @@ pub struct Leader {
     work: BTreeSet<MemberId>,
     /// Where the cursor stands, so that it goes round.
     at: MemberId,
-    /// Everybody's link, built anew when a member comes, goes or moves.
-    everybody: Arc<[Link]>,
+    /// The links of those to whom data go point to point: of all, or of those that hear no shared link. See
+    /// [`Self::reconnect`].
+    singly: Arc<[Link]>,
     /// What goes over shared links.
     shared: Shared,
 }
@@ -139,7 +140,7 @@ pub struct Leader {
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
     key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out, shared,
-} skip { me, jitter, links, next_ticket, at, everybody });
+} skip { me, jitter, links, next_ticket, at, singly });
 
 /// What never changes.
 #[derive(Debug, Clone)]
@@ -218,11 +219,15 @@ impl Leader {
     /// Opens a group: draws the instance, the signature pair and the first key. The leader is its first member.
     ///
     /// # Errors
-    /// [`Misuse::Policy`] if the policy contradicts itself, [`Misuse::KeyLength`], [`Failure`].
+    /// [`Misuse::Policy`] if the policy contradicts itself, [`Misuse::AsPublished`] if it names parts as published,
+    /// [`Misuse::KeyLength`], [`Failure`].
     pub fn open(config: LeaderConfig, cx: &mut Cx<'_>) -> Result<Self, CommandError> {
         let LeaderConfig { suite, app, name, key, policy, access, limits } = config;
         if policy.check().is_err() {
             return Err(Misuse::Policy.into());
+        }
+        if policy.mix.is_some() {
+            return Err(Misuse::AsPublished.into());
         }
         if key.secret().len() != suite.sizes().long_term {
             return Err(Misuse::KeyLength.into());
@@ -247,7 +252,7 @@ impl Leader {
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
-        let shared = Shared::new(beacon, station.view.version());
+        let shared = Shared::new(beacon, station.view.version(), Allowance::new(limits.clear_per_second, now));
         station.install(own, issue.floor(), now);
         out.event(Event::Joined { group, cid: MemberId::LEADER, epoch: issue.epoch() });
         // The view is what its events add up to, here as at a member.
@@ -284,48 +289,9 @@ impl Leader {
             timers,
             work: BTreeSet::new(),
             at: MemberId::LEADER,
-            everybody: Arc::new([]),
+            singly: Arc::new([]),
             shared,
         })
-    }
-
-    /// Sends a message to the group.
-    ///
-    /// # Errors
-    /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`Misuse::Closed`],
-    /// [`CommandError::Full`], [`Failure::Suite`].
-    pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
-        if self.closing.is_some() {
-            return Err(Misuse::Closed.into());
-        }
-        if !self.out.room(1, 0) {
-            return Err(CommandError::Full);
-        }
-        let newest = self.station.seals_with_newest(now);
-        let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
-        self.out.stats.sealed += 1;
-        if newest {
-            self.use_key(now, payload.len());
-        }
-        if !self.everybody.is_empty() {
-            self.out.send(Transmit { to: To::Many(self.everybody.clone()), frame, class: Class::Data });
-        }
-        Ok(())
-    }
-
-    /// Moves the sealer of the current epoch out: the data plane on its own. It stops by itself when its key ends. Until
-    /// the next epoch, [`Self::send`] has nothing to seal with. What it seals does not count for the causes *messages* and
-    /// *bytes*; what bounds it is [`SealLimits`](crate::group::sealer::SealLimits).
-    ///
-    /// # Errors
-    /// [`Misuse::SealerTaken`].
-    pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
-        let now = self.out.tick(cx.now);
-        if self.closing.is_some() {
-            return Err(Misuse::Closed);
-        }
-        self.station.take_sealer(now)
     }
 
     /// The longest payload of [`Self::send`], in bytes.
@@ -436,13 +402,6 @@ impl Leader {
             keys: &me.keys,
             limits: &me.limits,
         }
-    }
-
-    /// Builds the set of everybody's links anew. Who waits for its rekey could open nothing yet.
-    fn reconnect(&mut self) {
-        let present = self.peers.values().filter(|peer| !peer.waits());
-        let links: BTreeSet<Link> = present.filter_map(|peer| peer.link).collect();
-        self.everybody = links.into_iter().collect::<Vec<_>>().into();
     }
 }
 

@@ -14,7 +14,7 @@ impl Leader {
     /// What the leader says of itself to this member: its epoch is 0 to one whose rekey waits (RA §4.1).
     fn standing_for(&self, peer: &Peer) -> Standing {
         let epoch = if peer.waits() { Epoch(0) } else { self.issue.epoch() };
-        Standing { epoch, view: self.station.view.version(), policy: self.station.policy_version }
+        Standing { epoch, ..self.station.standing() }
     }
 
     /// The next frame that somebody is owed. Goes round, so that nobody waits for ever.
@@ -52,8 +52,7 @@ impl Leader {
     fn produce_for(&mut self, now: Instant, cid: MemberId) -> Result<Option<Transmit>, Failure> {
         if let Some(lingering) = self.lingering.get_mut(&cid) {
             let Some(link) = lingering.link.filter(|_| lingering.owed) else { return Ok(None) };
-            let standing =
-                Standing { epoch: Epoch(0), view: self.station.view.version(), policy: self.station.policy_version };
+            let standing = Standing { epoch: Epoch(0), ..self.station.standing() };
             let carry = Carry::End(&lingering.body);
             let asks = lingering.backoff.is_some();
             let frame = lingering.channel.seal(&mut self.out.pool, now, standing, asks, carry)?;

@@ -71,10 +71,11 @@ fingerprint!(Peer {
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for Standing {
     fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        let Self { epoch, view, policy } = self;
+        let Self { epoch, view, policy, hears } = self;
         epoch.fingerprint(now, sink);
         view.fingerprint(now, sink);
         policy.fingerprint(now, sink);
+        hears.fingerprint(now, sink);
     }
 }
 

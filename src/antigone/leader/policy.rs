@@ -23,13 +23,17 @@ impl Leader {
     /// [`Event::PolicyChanged`] tells. Members whose floor it breaks leave.
     ///
     /// # Errors
-    /// [`Misuse::Policy`] if it contradicts itself, [`Misuse::FixedPolicy`] if it differs in what is fixed while a group
+    /// [`Misuse::Policy`] if it contradicts itself, [`Misuse::AsPublished`] if it names parts as published,
+    /// [`Misuse::FixedPolicy`] if it differs in what is fixed while a group
     /// runs (views, signed origin, the longest frame), [`Misuse::Closed`],
     /// [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
     pub fn change_policy(&mut self, cx: &mut Cx<'_>, policy: Policy) -> Result<(), CommandError> {
         let now = self.command(cx)?;
         if policy.check().is_err() {
             return Err(Misuse::Policy.into());
+        }
+        if policy.mix.is_some() {
+            return Err(Misuse::AsPublished.into());
         }
         if !self.station.can_follow(&policy) {
             return Err(Misuse::FixedPolicy.into());

@@ -15,7 +15,7 @@ use crate::antigone::failure::heartbeat::Said;
 use crate::endpoint::{Class, Instant, Link, To, Transmit};
 use crate::error::Failure;
 use crate::event::Event;
-use crate::group::Backoff;
+use crate::group::{Allowance, Backoff};
 use crate::identity::{MemberId, Version};
 use crate::policy::Views;
 use crate::wire::Field;
@@ -27,7 +27,11 @@ use crate::wire::field::{Digest, List};
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub(super) struct Shared {
     /// Those with room for the longest frame of the policy (RA §4.4, sizes).
-    links: Arc<[Link]>,
+    pub(super) links: Arc<[Link]>,
+    /// Those over which data go now: all of them, or none.
+    pub(super) data: Arc<[Link]>,
+    /// What comes over them without protection is anybody's: so much of it is taken.
+    pub(super) clear: Allowance,
     beacon: Beacon,
     cast: Option<Cast>,
     /// The version of the view in the facts of the current epoch: where the delta of heartbeats starts.
@@ -37,7 +41,7 @@ pub(super) struct Shared {
     told_before: Version,
 }
 
-fingerprint!(Shared { links, beacon, cast, since, told, told_before });
+fingerprint!(Shared { links, clear, beacon, cast, since, told, told_before } skip { data });
 
 /// A rekey on its way to all: the cursor.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +55,10 @@ struct Cast {
 fingerprint!(Cast { next, paused });
 
 impl Shared {
-    pub(super) fn new(beacon: Beacon, since: Version) -> Self {
+    pub(super) fn new(beacon: Beacon, since: Version, clear: Allowance) -> Self {
         let none = Version(0);
-        Self { links: Arc::new([]), beacon, cast: None, since, told: none, told_before: none }
+        let links: Arc<[Link]> = Arc::new([]);
+        Self { links: links.clone(), data: links, clear, beacon, cast: None, since, told: none, told_before: none }
     }
 
     /// Whether blocks wait to be polled.
@@ -80,11 +85,12 @@ impl Leader {
         if self.shared.links.is_empty() {
             self.end_cast(now);
         }
+        self.reconnect();
     }
 
     /// The group is closed: nothing goes to all any more, and the key that signs heartbeats is gone.
     pub(super) fn end_sharing(&mut self) {
-        (self.shared.links, self.shared.cast) = (Arc::new([]), None);
+        (self.shared.links, self.shared.data, self.shared.cast) = (Arc::new([]), Arc::new([]), None);
         self.shared.beacon.erase();
         self.timers.set(Timer::Beat, None);
         self.timers.set(Timer::Cast, None);

@@ -22,7 +22,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Lacking};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
-use crate::group::{Backoff, ChangeRecord, Check, Probes, ViewStep};
+use crate::group::{Allowance, Backoff, ChangeRecord, Check, Probes, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
@@ -77,9 +77,7 @@ impl Member {
             self.fail_join(JoinFailure::Ended(EndReason::Protocol));
             return Ok(());
         };
-        if let Err(shortfall) = me.floor.admits(&policy)
-            && me.limits.checks.on(Check::PolicyFloor)
-        {
+        if let Err(shortfall) = me.admits(&policy) {
             self.fail_join(JoinFailure::BelowFloor(shortfall));
             return Ok(());
         }
@@ -139,6 +137,7 @@ impl Member {
             watched_since: now,
             evidence: Evidence::new(now),
             hearing: Hearing::new(now, shared),
+            clear: Allowance::new(me.limits.clear_per_second, now),
             behind: false,
             stale: false,
             owed: None,
@@ -438,34 +437,6 @@ impl Member {
         }
     }
 
-    /// RA §5, receiver. With `keeps`, what came before its key waits for it.
-    pub(super) fn on_data(&mut self, now: Instant, link: Link, frame: BytesMut, keeps: bool) -> Result<(), Reason> {
-        let rto = self.me.limits.retry.first;
-        let session = match &mut self.phase {
-            Phase::In(session) => session,
-            Phase::Ending(_) => return Err(Reason::Ended),
-            Phase::Idle | Phase::Asking(_) => return Err(Reason::NotJoined),
-        };
-        // A member delivers nothing while it is stale or has never known its key to be current (S8). One that is merely
-        // behind still delivers what opens. The timer may be late, after a suspension above all: the time decides.
-        let stale = session.stale || session.outdated(rto, now);
-        let current = session.evidence.current_as_of.is_some() && !stale;
-        let parsed = Data::parse(&frame).map_err(|_| Reason::Malformed)?.message;
-        let (group, epoch, cid) = (parsed.group, parsed.epoch, parsed.cid);
-        let station = &mut session.station;
-        let unseen = epoch > station.ring.installed() || (!current && !stale);
-        if group == station.group && cid != station.cid && unseen {
-            // Its key, or the evidence for it, may be on its way. What has waited once and is early still is dropped:
-            // anybody can write it.
-            return if keeps { station.keep_early(link, frame) } else { Err(Reason::EarlyEpoch) };
-        }
-        let checked = station.check(now, frame, current)?;
-        let message = station.deliver(checked)?;
-        self.out.stats.delivered += 1;
-        self.out.event(Event::Data(message));
-        Ok(())
-    }
-
     /// Repeats RA-J1, as the same bytes.
     pub(super) fn repeat_request(&mut self, now: Instant) {
         let Phase::Asking(asking) = &mut self.phase else { return };
@@ -486,12 +457,13 @@ impl Member {
                 self.part(session, now, EndReason::Exhausted, Ending::Exhausted);
             }
         }
+        let hears = self.heard_over().is_some();
         let (retry, pool) = (self.me.limits.retry, &mut self.out.pool);
         let (link, sealed) = match &mut self.phase {
             Phase::In(session) => {
                 let owed = session.owed.filter(|owed| owed.at <= now)?;
                 let link = session.link?;
-                let standing = session.station.standing();
+                let standing = Standing { hears, ..session.station.standing() };
                 session.channel.advance(retry, now, &mut self.jitter);
                 let sealed = session.channel.seal(pool, now, standing, owed.ask, Carry::Due);
                 session.owed = if sealed.is_ok() { None } else { Some(Owed { at: now + retry.first, ..owed }) };

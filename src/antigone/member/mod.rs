@@ -7,10 +7,11 @@
 //!    └──────────────────┴──────────────────┴───────────◀── Ending ◀────┘
 //! ```
 //!
-//! `frames.rs` holds what an input frame does, `shared.rs` what comes over links that many listen to, `policy.rs` how a policy
+//! `frames.rs` holds what an input frame does, `data.rs` what it says and hears of data, `shared.rs` what comes over links that many listen to, `policy.rs` how a policy
 //! follows another, `ejection.rs` how a member asks for an ejection, `session.rs` what a member knows in a group, `time.rs`
 //! what a deadline does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
+mod data;
 mod ejection;
 mod frames;
 #[cfg(any(test, feature = "sim"))]
@@ -28,14 +29,13 @@ use alloc::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::antigone::data::claims::claims;
-use crate::antigone::data::repaired::DataSealer;
 use crate::antigone::join::asking::{Attempt, Parties};
 use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
+use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Shortfall, Stats};
 use crate::group::{Backoff, Check, Jitter, Limits, Outbox, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};
@@ -187,60 +187,6 @@ impl Member {
             self.want_link(now, Bytes::new());
         }
         Ok(())
-    }
-
-    /// Sends a message to the group.
-    ///
-    /// # Errors
-    /// [`Misuse::NotJoined`], [`Misuse::NotCurrent`] (no current key, or no link), [`Misuse::TooLong`],
-    /// [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`CommandError::Full`], [`Failure::Suite`].
-    pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
-        let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined.into()) };
-        if !session.joined {
-            return Err(Misuse::NotJoined.into());
-        }
-        let link = session.link.ok_or(Misuse::NotCurrent)?;
-        if !session.current() {
-            return Err(Misuse::NotCurrent.into());
-        }
-        if !self.out.room(1, 0) {
-            return Err(CommandError::Full);
-        }
-        let frame = session.station.seal(&mut self.out.pool, now, port, payload)?;
-        self.out.stats.sealed += 1;
-        self.out.send(Transmit { to: To::Link(link), frame, class: Class::Data });
-        Ok(())
-    }
-
-    /// Moves the sealer of the current epoch out: the data plane on its own, for a thread of its own. It stops by itself
-    /// when its key ends, and at the instant of [`Self::evidence_until`] unless it is extended. Until the next epoch is
-    /// installed, [`Self::send`] has nothing to seal with.
-    ///
-    /// # Errors
-    /// [`Misuse::NotJoined`], [`Misuse::NotCurrent`], [`Misuse::SealerTaken`].
-    pub fn take_sealer(&mut self, cx: &mut Cx<'_>) -> Result<DataSealer, Misuse> {
-        let now = self.out.tick(cx.now);
-        let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined) };
-        if !session.current() {
-            return Err(Misuse::NotCurrent);
-        }
-        session.station.take_sealer(now)
-    }
-
-    /// Until when the evidence holds that the key here is current (S8): for [`DataSealer::extend`]. `None` without a
-    /// current key.
-    pub fn evidence_until(&self) -> Option<Instant> {
-        let session = self.session().filter(|session| session.current())?;
-        match session.staleness(self.me.limits.retry.first) {
-            Some(bound) => session.evidence.stale_at(bound),
-            None => Some(Instant::from_micros(u64::MAX)),
-        }
-    }
-
-    /// The longest payload of [`Self::send`], in bytes; 0 outside a group.
-    pub fn max_message(&self) -> usize {
-        self.session().map_or(0, |session| session.station.max_message())
     }
 
     /// Leaves the group, or gives a join up. Keys are wiped at once; [`Event::Ended`] tells when the leader knows.
@@ -406,6 +352,14 @@ impl Me {
     fn header(&self) -> Header {
         Header { system: System::Antigone, edition: Edition::Repaired, suite: self.suite.id() }
     }
+
+    /// Whether this member takes part under `policy`: not with parts as published, whatever its floor.
+    fn admits(&self, policy: &Policy) -> Result<(), Shortfall> {
+        if policy.mix.is_some() {
+            return Err(Shortfall::AsPublished);
+        }
+        if self.limits.checks.on(Check::PolicyFloor) { self.floor.admits(policy) } else { Ok(()) }
+    }
 }
 
 /// How many probes a member remembers (RA §4.3).
@@ -437,9 +391,9 @@ impl Endpoint for Member {
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
+        self.unlisten(now, link);
         self.links.remove(&link);
         self.unlink(link);
-        self.unlisten(link);
         match self.usable_link() {
             Some(other) => self.relink(now, other),
             // Without room for the wish now, the next timeout tells it.

@@ -7,7 +7,6 @@ use crate::antigone::station::Ruling;
 use crate::endpoint::Instant;
 use crate::error::Reason;
 use crate::event::{EndReason, Ending, Event, Shortfall};
-use crate::group::Check;
 use crate::policy::Policy;
 use crate::wire::antigone::{Common, PolicyChange};
 
@@ -30,9 +29,7 @@ pub(super) fn take_policy(me: &Me, session: &Session, change: &PolicyChange<'_>)
     if change.version <= newest || !station.can_follow(&policy) {
         return Err(Reason::Violation);
     }
-    if let Err(shortfall) = me.floor.admits(&policy)
-        && me.limits.checks.on(Check::PolicyFloor)
-    {
+    if let Err(shortfall) = me.admits(&policy) {
         return Ok(Announced::Below(shortfall));
     }
     Ok(Announced::Kept(Ruling::new(&*station.suite, policy, change.version)?.into()))

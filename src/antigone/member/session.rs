@@ -11,7 +11,7 @@ use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending, Lacking};
 use crate::group::channel::Channel;
-use crate::group::{Backoff, Check};
+use crate::group::{Allowance, Backoff, Check};
 use crate::identity::MemberId;
 use crate::policy::Views;
 use crate::wire::field::VerifyingKey;
@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) watched_since: Instant,
     /// What is heard on shared links.
     pub(super) hearing: Hearing,
+    /// What comes over shared links without protection is anybody's: so much of it is taken.
+    pub(super) clear: Allowance,
     pub(super) behind: bool,
     pub(super) stale: bool,
     /// When a frame is owed to the leader, and whether it asks for an answer.
@@ -70,6 +72,7 @@ fingerprint!(Session {
     watched_since,
     evidence,
     hearing,
+    clear,
     behind,
     stale,
     owed,

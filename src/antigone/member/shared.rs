@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::group::channel::Standing;
 use crate::group::{ChangeRecord, Check, Jitter, ViewError, ViewStep};
 use crate::identity::Epoch;
-use crate::policy::Views;
+use crate::policy::{Communication, Views};
 use crate::wire::Message as _;
 use crate::wire::antigone::{Delta, Heartbeat, Rekey};
 
@@ -60,9 +60,34 @@ impl Member {
     }
 
     /// A link has closed.
-    pub(super) fn unlisten(&mut self, link: Link) {
+    pub(super) fn unlisten(&mut self, now: Instant, link: Link) {
+        let before = self.heard_over();
         if let Phase::In(session) = &mut self.phase {
             session.hearing.closed(link);
+        }
+        self.tell_hearing(now, before);
+    }
+
+    /// The shared link over which the leader is heard, if it carries the policy's frames: of several the first. None without
+    /// heartbeats: nothing would show that it is dead.
+    pub(super) fn heard_over(&self) -> Option<Link> {
+        let session = self.session().filter(|session| session.pace().is_some())?;
+        let longest = session.station.policy.frame_limit as usize;
+        let carries = |link: &Link| self.links.get(link).is_some_and(|info| info.max_frame >= longest);
+        session.hearing.heard().find(carries)
+    }
+
+    /// Where data go over shared links, the leader has to know who hears it there: each frame of the channel says so. If that
+    /// is another answer than `before`, one goes out after a random time, since many may have noticed the same (RA §5).
+    fn tell_hearing(&mut self, now: Instant, before: Option<Link>) {
+        let turned = self.heard_over().is_some() != before.is_some();
+        let Phase::In(session) = &mut self.phase else { return };
+        if turned
+            && session.joined
+            && session.station.policy.communication != Communication::Relay
+            && let Some(pace) = session.pace()
+        {
+            session.ask_by(now + delay(pace.period, &mut self.jitter));
         }
     }
 
@@ -108,9 +133,12 @@ impl Member {
             None => None,
         };
         // Nothing can fail from here on.
+        let before = self.heard_over();
+        let Phase::In(session) = &mut self.phase else { return Ok(()) };
         if session.hearing.commit(now, link, verified.as_ref()) {
             self.out.event(Event::MulticastHeard { link });
         }
+        self.tell_hearing(now, before);
         let Some(heartbeat) = verified.map(|verified| verified.heartbeat) else { return Ok(()) };
         let (epoch, view) = (heartbeat.epoch, heartbeat.view);
         if let Some(step) = step {
@@ -125,7 +153,7 @@ impl Member {
         }
         if !self.me.limits.checks.on(Check::HeartbeatAdvice) {
             let policy = session.station.policy_version;
-            session.evidence.hear(Standing { epoch, view, policy }, Some(now));
+            session.evidence.hear(Standing { epoch, view, policy, hears: false }, Some(now));
             self.settle_evidence(now);
         }
         Ok(())
@@ -133,10 +161,12 @@ impl Member {
 
     /// Reports a shared link over which nothing comes though the leader lives.
     pub(super) fn note_silence(&mut self, now: Instant) {
+        let before = self.heard_over();
         let Phase::In(session) = &mut self.phase else { return };
         if let Some((_, link)) = session.next_silent().filter(|(at, _)| *at <= now) {
             session.hearing.reported(link);
             self.out.event(Event::MulticastSilent { link });
+            self.tell_hearing(now, before);
         }
     }
 }

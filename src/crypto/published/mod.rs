@@ -127,7 +127,8 @@ pub trait PublishedSuite: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`SuiteError`].
-    fn long_term(&self, modern: &dyn Suite, long_term: &Secret, name: NameRef<'_>) -> Result<Secret, SuiteError>;
+    fn long_term(&self, modern: &dyn super::Suite, long_term: &Secret, name: NameRef<'_>)
+    -> Result<Secret, SuiteError>;
 
     /// A key for parts as published, from a secret of a repaired one (RA §2, mixed editions).
     ///

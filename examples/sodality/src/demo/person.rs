@@ -7,7 +7,7 @@ use std::time::Duration;
 use sodality::antigone::{Leader, Member};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{Cause, EndReason, Ending, Event, Message, Port, Sender, Stats};
+use sodality::event::{Cause, EndReason, Ending, Event, Message, Port, Stats};
 use sodality::explain::Explained;
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
@@ -23,7 +23,7 @@ use super::EJECTED;
 use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
 use crate::codes::of_causes;
 use crate::files::{Folder, Load, Outgoing};
-use crate::timeline::{Teller, bytes, cause_text, causes_text};
+use crate::timeline::{Teller, bytes, cause_text, causes_text, heard};
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
 const SAY_ATTEMPTS: u32 = 100;
@@ -253,14 +253,7 @@ impl<M: Acts + 'static> Person<M> {
 
     async fn heard(&mut self, message: &Message) -> Result<Go, String> {
         let from = self.name_of(message.from.claimed());
-        let said = String::from_utf8_lossy(&message.payload).into_owned();
-        let signed = matches!(message.from, Sender::Signed(_));
-        let fields = vec![
-            ("from", from.clone().into()),
-            ("epoch", message.epoch.0.into()),
-            ("signed", signed.into()),
-            ("text", said.clone().into()),
-        ];
+        let (said, signed, fields) = heard(&from, message);
         let worth = if signed { ", signed" } else { "" };
         self.tell.tell("heard", format!("hears {from} (epoch {}{worth}): \"{said}\"", message.epoch), fields).await;
         match self.part {

@@ -1,5 +1,6 @@
 //! The verbs for real use: each party is a process of its own, on a machine of its own.
 
+mod attack;
 mod explain;
 mod group;
 mod input;
@@ -23,6 +24,7 @@ use sodality::identity::Name;
 use sodality_transports::tcp::ListenError;
 use tokio::sync::mpsc;
 
+pub(crate) use attack::{AttackArgs, main as attack};
 pub(crate) use explain::{ExplainArgs, main as explain};
 pub(crate) use group::{JoinArgs, LeadArgs, join, lead};
 pub(crate) use register::{RegisterArgs, main as register};

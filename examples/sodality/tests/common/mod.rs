@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, reason = "real processes take real time")]
 #![allow(dead_code, reason = "no test file needs all of it")]
 
+pub(crate) mod group;
 pub(crate) mod page;
 
 use std::fs;
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Nothing here takes so long, but on a machine that is very busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Some port that is free.
+pub(crate) const ANYWHERE: &str = "127.0.0.1:0";
 
 /// Polls so often that a loss shows within a second or two.
 pub(crate) const QUICK: &str = "[rekey]\ngrace_ms = 200\nsettle_ms = 50\n[detection]\nperiod_ms = 200\nmisses = 3\n";
@@ -66,15 +70,22 @@ impl Scratch {
     }
 
     pub(crate) fn ttp(&self) -> Party {
-        Party::start(self, &["ttp", "--registry", "reg", "--listen", "127.0.0.1:0", "--json"])
+        Party::start(self, &["ttp", "--registry", "reg", "--listen", ANYWHERE, "--json"])
     }
 
     pub(crate) fn lead(&self, ttp: &str, more: &[&str]) -> Party {
-        let args = [
-            &["lead", "lea", "--app", "tea", "--key", "lea.key", "--ttp", ttp, "--listen", "127.0.0.1:0", "--json"],
-            more,
-        ];
-        Party::start(self, &args.concat())
+        Party::start(self, &Self::lead_args("lea", "lea.key", ttp, ANYWHERE, more))
+    }
+
+    pub(crate) fn lead_args<'a>(
+        name: &'a str,
+        key: &'a str,
+        ttp: &'a str,
+        listen: &'a str,
+        more: &[&'a str],
+    ) -> Vec<&'a str> {
+        let args = ["lead", name, "--app", "tea", "--key", key, "--ttp", ttp, "--listen", listen, "--json"];
+        [&args, more].concat()
     }
 
     pub(crate) fn join_args<'a>(name: &'a str, key: &'a str, at: &'a str, more: &[&'a str]) -> Vec<&'a str> {

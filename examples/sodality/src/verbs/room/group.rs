@@ -1,12 +1,12 @@
 //! What happens in the group, as its participants are told.
 
-use sodality::event::{Cause, EjectVerdict, EndReason, Ending, Event, Message, Sender, Suspicion, Ticket};
+use sodality::event::{Cause, EjectVerdict, EndReason, Ending, Event, Message, Suspicion, Ticket};
 use sodality::identity::{MemberId, Name};
 use tokio::time::Instant;
 
 use super::{Go, MOST, Question, Room};
 use crate::exit::Failed;
-use crate::timeline::{cause_text, causes_text};
+use crate::timeline::{cause_text, causes_text, heard};
 use crate::verbs::over::Over;
 use crate::verbs::refusal_text;
 use crate::verbs::role::Role;
@@ -175,14 +175,7 @@ impl<M: Role + 'static> Room<M> {
 
     async fn heard(&mut self, message: &Message) {
         let from = self.name_of(message.from.claimed());
-        let said = String::from_utf8_lossy(&message.payload).into_owned();
-        let signed = matches!(message.from, Sender::Signed(_));
-        let fields = vec![
-            ("from", from.clone().into()),
-            ("epoch", message.epoch.0.into()),
-            ("signed", signed.into()),
-            ("text", said.clone().into()),
-        ];
+        let (said, signed, fields) = heard(&from, message);
         let doubt = if signed { "" } else { " (unsigned)" };
         self.say("heard", format!("{from}{doubt}: {said}"), fields).await;
     }

@@ -1,40 +1,20 @@
 //! Rules of a member's keys, each shown alone (RA §4.4): what a box needs, what it ends, and what waits for it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sodality::endpoint::{Endpoint, Wake};
 use sodality::error::{Misuse, Reason};
 use sodality::event::Event;
-use sodality::group::Checks;
 use sodality::identity::Epoch;
 use sodality::policy::{Policy, Views};
-use sodality::sim::star::{Star, StarConfig};
+use sodality::sim::star::Star;
 use sodality::sim::{InTransit, NodeId};
 
-use forge::{Forge, get};
-use scene::{SECOND, SOON, Scene, config, draft, number, number_in};
+use crate::forge::{Forge, get};
+use crate::scene::{SECOND, SOON, Scene, draft, number, number_in, usual};
 
 const MS: Duration = Duration::from_millis(1);
-
-fn joined(change: impl FnOnce(&mut StarConfig), members: &[&str]) -> Scene {
-    let mut config = config(Policy::default(), Checks::ALL);
-    change(&mut config);
-    let mut scene = Scene::open(config, members);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
-}
 
 fn epoch_of(frame: &InTransit) -> u64 {
     get(&draft(frame).clear, "epoch")
@@ -59,7 +39,7 @@ fn of_epoch(frame: &InTransit, epoch: u64, counter: u64) -> Bytes {
 /// RA §4.4 A on RA-R (2): a frame without one's own number is ignored.
 #[test]
 fn a_box_for_somebody_else_is_ignored() {
-    let mut scene = joined(|_| (), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     let link = scene.last("RA-R", scene.star.members[0]).to_link;
     let to = NodeId::from(scene.star.members[0]);
     scene.hold(move |frame, id| frame.to == to && id == "RA-R");
@@ -93,7 +73,7 @@ fn a_floor_above_its_epoch_is_refused() {
 /// box is held; what is missing is asked for at once; what was missed is jumped over.
 #[test]
 fn the_floor_wipes_while_the_newest_box_waits() {
-    let mut scene = joined(|_| (), &["m1", "m2", "m3", "m4", "m5"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2", "m3", "m4", "m5"]);
     let member = scene.star.members[0];
     let to = NodeId::from(member);
     let old = scene.member(0).epoch();
@@ -126,7 +106,7 @@ fn the_floor_wipes_while_the_newest_box_waits() {
 #[test]
 fn an_install_waits_for_the_view_in_class_exact_only() {
     for (views, waits) in [(Views::WithEachKey, false), (Views::BestEffort, false), (Views::Exact, true)] {
-        let mut scene = joined(|config| config.policy.views = views, &["m1", "m2", "m3", "m4"]);
+        let mut scene = Scene::under(Policy { views, ..Policy::default() }, &["m1", "m2", "m3", "m4"]);
         let member = scene.star.members[0];
         let to = NodeId::from(member);
         let old = scene.member(0).epoch();
@@ -144,7 +124,7 @@ fn an_install_waits_for_the_view_in_class_exact_only() {
 /// RA §4.4 grace: an old key that is not below the floor opens for `grace` after the install, and no longer.
 #[test]
 fn an_old_key_opens_for_grace() {
-    let mut scene = joined(|_| (), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     let to = NodeId::from(scene.star.members[1]);
     scene.hold(move |frame, id| frame.to == to && id == "RA-D");
     for text in [b"1", b"2"] {
@@ -164,7 +144,7 @@ fn an_old_key_opens_for_grace() {
 /// RA §4.4 settle: sending moves to the next epoch after `settle`, and at once to one that is not the next.
 #[test]
 fn sending_moves_after_settle_and_at_once_after_a_gap() {
-    let mut scene = joined(|_| (), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     let (leader, to) = (scene.star.leader, NodeId::from(scene.star.members[0]));
     let said = |scene: &mut Scene, text: &[u8]| {
         scene.say(0, text).unwrap();
@@ -208,7 +188,9 @@ fn sending_moves_after_settle_and_at_once_after_a_gap() {
 #[test]
 fn early_frames_are_bounded_and_a_leader_keeps_none() {
     for (bytes, most) in [(256 * 1024, 64), (1000, 0)] {
-        let mut scene = joined(|config| config.limits.early_bytes = bytes, &["m1", "m2"]);
+        let mut config = usual();
+        config.limits.early_bytes = bytes;
+        let mut scene = Scene::settled(config, &["m1", "m2"]);
         scene.say(1, b"a text to copy").unwrap();
         scene.run(SOON);
         let (frame, up) = (scene.last("RA-D", scene.star.members[0]), scene.last("RA-D", scene.star.leader));
@@ -229,7 +211,7 @@ fn early_frames_are_bounded_and_a_leader_keeps_none() {
 /// RA §4.4 early: before A's first evidence every epoch is early, also the one that is installed.
 #[test]
 fn before_the_first_evidence_everything_is_early() {
-    let mut scene = joined(|config| config.policy.views = Views::WithEachKey, &["m1"]);
+    let mut scene = Scene::under(Policy { views: Views::WithEachKey, ..Policy::default() }, &["m1"]);
     let newcomer = scene.star.add_member(&mut scene.world, "m2").unwrap();
     let to = NodeId::from(newcomer);
     scene.hold(move |frame, id| frame.to == to && id == "RA-CL");
@@ -251,7 +233,7 @@ fn before_the_first_evidence_everything_is_early() {
 /// higher epoch still is given up at that install.
 #[test]
 fn early_frames_are_opened_a_few_at_a_time() {
-    let mut scene = joined(|config| config.policy.settle = Duration::ZERO, &["m1", "m2"]);
+    let mut scene = Scene::under(Policy { settle: Duration::ZERO, ..Policy::default() }, &["m1", "m2"]);
     let member = scene.star.members[0];
     let to = NodeId::from(member);
     scene.hold(move |frame, id| frame.to == to && matches!(id, "RA-R" | "RA-CL"));

@@ -1,15 +1,5 @@
 //! Rules of views, each shown alone (RA §4.5).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::sync::Arc;
 
 use sodality::antigone::membership::repaired::Paged;
@@ -26,8 +16,8 @@ use sodality::wire::antigone::{LeaderBody, LeaderRecord, ViewPage};
 use sodality::wire::field::{Digest, VerifyingKey};
 use sodality::wire::shape::Content;
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, draft};
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, draft};
 
 /// RA §4.5 none: `common` says version 0, no digest and "hidden"; no page goes out, and nobody is told who is there.
 #[test]
@@ -207,9 +197,7 @@ fn who_lacks_a_forgotten_change_gets_the_whole_list() {
         let forge = Forge::new();
         let mut config = forge.config(Policy::default());
         config.limits.view_history = history;
-        let mut scene = Scene::open(config, &["m1", "m2", "m3", "m4", "m5"]);
-        scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-        scene.run(SECOND * 6);
+        let mut scene = Scene::settled(config, &["m1", "m2", "m3", "m4", "m5"]);
         let member = scene.star.members[0];
         let to = NodeId::from(member);
         let before = scene.frames("RA-CL", member).len();

@@ -1,15 +1,5 @@
 //! Rules of the channel and of its end, each shown alone (RA §4.2, RA §4.6).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use sodality::error::{Misuse, Reason};
 use sodality::event::{Cause, EndReason, Ending, Event};
 use sodality::identity::MemberId;
@@ -18,8 +8,8 @@ use sodality::sim::star::member_machine;
 use sodality::sim::{InTransit, NodeId};
 use sodality::wire::Value;
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, draft, number_in};
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, draft, number_in};
 
 fn joined(members: &[&str]) -> (Forge, Scene) {
     let forge = Forge::new();
@@ -176,11 +166,11 @@ fn who_asks_gets_one_answer_and_who_does_not_gets_none() {
     let (forge, mut scene) = joined(&["m1"]);
     let (leader, member) = (scene.star.leader, scene.star.members[0]);
     let (poll, echo) = (polled(&scene, 0), answered(&scene, 0));
-    assert_eq!(get(&forge.body(&poll), "answer"), 1);
-    assert_eq!(get(&forge.body(&echo), "answer"), 0, "an answer asks for nothing");
+    assert_eq!(get(&forge.body(&poll), "flags"), 1);
+    assert_eq!(get(&forge.body(&echo), "flags"), 0, "an answer asks for nothing");
     for (asks, answers) in [(1u8, 1), (0, 0)] {
         let (up, down) = (sent(&scene, "RA-CM", leader), sent(&scene, "RA-CL", member));
-        let ask = |frame: &InTransit, on| forge.next(frame, on, |body| set(body, "answer", &[asks]));
+        let ask = |frame: &InTransit, on| forge.next(frame, on, |body| set(body, "flags", &[asks]));
         // Each with a number that the peer has not used, so that the true ones are dropped for a while.
         let on = 40 - u64::from(asks) * 20;
         assert_eq!(scene.inject(poll.to_link, ask(&poll, on)), None);
@@ -231,7 +221,7 @@ fn an_end_is_repeated_until_it_is_answered_or_for_t_end() {
         assert!(ends.len() >= 3);
         for (frame, next) in ends.iter().zip(&ends[1..]) {
             let body = forge.body(frame);
-            assert_eq!((get(&body, "answer"), get(&body, "reason")), (1, EndReason::Left as u64));
+            assert_eq!((get(&body, "flags"), get(&body, "reason")), (1, EndReason::Left as u64));
             assert!(get(&draft(next).clear, "n") > get(&draft(frame).clear, "n"));
             assert!(next.sent.since(frame.sent) >= SECOND / 2);
         }
@@ -255,13 +245,13 @@ fn a_leader_that_lingers_answers_once_and_then_forgets() {
     scene.run(SOON);
     let end = polled(&scene, 0);
     let before = sent(&scene, "RA-CL", member);
-    assert_eq!(scene.inject(end.to_link, forge.next(&end, 1, |body| set(body, "answer", &[0]))), None);
+    assert_eq!(scene.inject(end.to_link, forge.next(&end, 1, |body| set(body, "flags", &[0]))), None);
     assert_eq!(sent(&scene, "RA-CL", member), before);
     for on in 2..5 {
         assert_eq!(scene.inject(end.to_link, forge.next(&end, on, |_| ())), None);
         assert_eq!(sent(&scene, "RA-CL", member), before + on as usize - 1);
         let body = forge.body(&answered(&scene, 0));
-        assert_eq!((get(&body, "answer"), get(&body, "reason")), (0, EndReason::Left as u64));
+        assert_eq!((get(&body, "flags"), get(&body, "reason")), (0, EndReason::Left as u64));
     }
     scene.run(SECOND * 10);
     let (removals, sent_then) = (scene.leader().view().version(), sent(&scene, "RA-CL", member));
@@ -276,9 +266,7 @@ fn ended_channels_are_bounded() {
     let forge = Forge::new();
     let mut config = forge.config(Policy::default());
     config.limits.lingering = 1;
-    let mut scene = Scene::open(config, &["m1", "m2", "m3"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(config, &["m1", "m2", "m3"]);
     scene.leave(0);
     scene.run(SOON);
     scene.leave(1);
@@ -307,7 +295,7 @@ fn a_member_answers_an_end_once_and_forgets() {
     let answers = scene.frames("RA-CM", scene.star.leader).split_off(before);
     let answers = ends(answers.into_iter().filter(|frame| frame.from == to).collect());
     assert_eq!(answers.len(), 1);
-    assert_eq!((get(&answers[0], "answer"), get(&answers[0], "reason")), (0, EndReason::TakenOver as u64));
+    assert_eq!((get(&answers[0], "flags"), get(&answers[0], "reason")), (0, EndReason::TakenOver as u64));
     assert_eq!(ends(scene.frames("RA-CL", first)).len(), 1);
     let told = scene.last("RA-CL", first);
     scene.refuses(told.to_link, forge.next(&told, 1, |_| ()), Reason::Unknown);

@@ -1,15 +1,5 @@
 //! Rules of the second half of a join, each shown alone (RA §4.1): what A makes of RA-J2, and L of `hello`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -29,8 +19,8 @@ use sodality::wire::antigone::{Accept, JoinAnswer, KeyRequest, Offer};
 use sodality::wire::field::{Blob, Nonce, Share, VerifyingKey};
 use sodality::wire::{Edition, Field, Header, Message, System};
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, config, draft};
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, config, draft, usual};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -53,12 +43,7 @@ fn lax() -> Policy {
 /// RA §4.1 A on RA-J2 (1), once: an answer is for the attempt that waits, and only the first that opens counts.
 #[test]
 fn only_the_first_answer_to_an_attempt_counts() {
-    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2"]);
-    scene.hold(|_, id| id == "RA-J2");
-    scene.join(0);
-    scene.join(1);
-    scene.run(SOON);
-    let held = scene.release();
+    let (mut scene, held) = Scene::two_asking("RA-J2");
     let (mine, other) = (held[0].clone(), held[1].clone());
     scene.refuses(mine.to_link, other.bytes, Reason::Unknown);
     assert_eq!(scene.inject(mine.to_link, mine.bytes.clone()), None);
@@ -134,7 +119,7 @@ fn nonce_in(clear: &sodality::wire::Value, field: &str) -> Nonce {
 /// RA §4.1 A on RA-J2 (3): a refusal, which is sealed, ends the attempt; its keys are gone.
 #[test]
 fn a_refusal_ends_the_attempt() {
-    let mut config = config(Policy::default(), Checks::ALL);
+    let mut config = usual();
     config.access = Access::List([].into());
     let mut scene = Scene::open(config, &["m1"]);
     scene.join(0);
@@ -150,7 +135,7 @@ fn a_refusal_ends_the_attempt() {
 #[test]
 fn a_join_over_a_link_that_is_too_small_fails() {
     for (carries, joins) in [(65_535, false), (65_536, true)] {
-        let mut config = config(Policy::default(), Checks::ALL);
+        let mut config = usual();
         config.link = config.link.max_frame(carries);
         let mut scene = Scene::open(config, &["m1"]);
         scene.join(0);
@@ -198,7 +183,7 @@ fn every_frame_carries_hello_until_it_is_acknowledged() {
     for (n, frame) in (1..).zip(&said) {
         let body = forge.body(frame);
         assert_eq!(get(&draft(frame).clear, "n"), n, "every frame has the next number");
-        assert_eq!((get(&body, "rseq"), get(&body, "answer")), (1, 1));
+        assert_eq!((get(&body, "rseq"), get(&body, "flags")), (1, 1));
         assert_eq!(body.find("body"), first.find("body"), "the same record");
         assert!(body.find("origin_key").is_some());
     }
@@ -283,7 +268,7 @@ fn an_end_before_hello_drops_the_pending_join() {
 /// RA §4.1 hello: if the group is full by now, the second of two that were offered a place is told so by an end.
 #[test]
 fn who_finds_the_group_full_at_hello_is_told_by_an_end() {
-    let mut config = config(Policy::default(), Checks::ALL);
+    let mut config = usual();
     config.limits = Limits { members: 1, ..config.limits };
     let mut scene = Scene::open(config, &["m1", "m2"]);
     scene.hold(|_, id| id == "RA-CM");
@@ -305,7 +290,7 @@ fn who_finds_the_group_full_at_hello_is_told_by_an_end() {
 #[test]
 fn of_two_joins_of_a_name_the_newer_one_stays() {
     for newer_first in [false, true] {
-        let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m1"]);
+        let mut scene = Scene::open(usual(), &["m1", "m1"]);
         scene.hold(|_, id| id == "RA-CM");
         scene.join(0);
         scene.run(SOON);
@@ -388,9 +373,7 @@ fn a_newcomer_whose_rekey_waits_is_nowhere_yet() {
 /// RA §4.1 attempt, RA §6 (7): a member that crashed joins again with new numbers, keys and cid, and replaces itself.
 #[test]
 fn a_member_that_crashed_starts_anew() {
-    let mut scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1", "m2"]);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     let (first, past) = (scene.star.members[0], scene.member(0).cid().unwrap());
     scene.world.crash(first).unwrap();
     let machine = member_machine(&scene.star.config, "m1").unwrap();

@@ -1,15 +1,5 @@
 //! Rules of rekeying at the leader, each shown alone (RA §4.4).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::time::Duration;
 
 use sodality::event::{Cause, Causes, Event};
@@ -18,8 +8,8 @@ use sodality::identity::{Epoch, MemberId, Version};
 use sodality::policy::Policy;
 use sodality::sim::{InTransit, NodeId};
 
-use forge::{Forge, get};
-use scene::{SECOND, SOON, Scene, config, draft, name};
+use crate::forge::{Forge, get};
+use crate::scene::{SECOND, SOON, Scene, config, draft, name, usual};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -43,7 +33,7 @@ fn of(causes: &[Cause]) -> Causes {
 /// RA §4 opening: G is drawn; view version 1 adds the leader; epoch 1 has the cause `open` and is its own floor.
 #[test]
 fn a_group_opens_with_its_leader_in_view_one_and_epoch_one() {
-    let scene = Scene::open(config(Policy::default(), Checks::ALL), &["m1"]);
+    let scene = Scene::open(usual(), &["m1"]);
     let leader = scene.leader();
     assert_eq!((leader.epoch(), leader.view().version()), (Epoch(1), Version(1)));
     let view: Vec<_> = leader.view().members().keys().copied().collect();

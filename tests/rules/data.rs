@@ -1,15 +1,5 @@
 //! Rules of data, and the situations that no other file of rules holds (RA §5, RA §6).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -22,20 +12,13 @@ use sodality::sim::Moment;
 use sodality::sim::star::{Star, records};
 use sodality::ttp::{MemberRecord, ThirdParty};
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, config, draft, name, number, strangers_link};
-
-fn joined(policy: Policy, members: &[&str]) -> Scene {
-    let mut scene = Scene::open(config(policy, Checks::ALL), members);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
-}
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, config, draft, name, number, number_in, strangers_link, usual};
 
 /// RA §5 (0): what comes back to its sender is an echo, counted and nothing more.
 #[test]
 fn own_messages_that_come_back_are_echoes() {
-    let mut scene = joined(Policy::default(), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     scene.say(0, b"mine").unwrap();
     scene.run(SOON);
     let (mine, own) = (scene.last("RA-D", scene.star.leader), scene.last("RA-CL", scene.star.members[0]).to_link);
@@ -62,7 +45,7 @@ fn the_leader_forwards_what_it_has_checked() {
     let relayed = scene.leader().stats().relayed;
     // Somebody who has the key writes under m1's number, and cannot sign.
     let forged = forge.forge(&up, |clear, body| {
-        scene::number_in(clear, "counter", |n| n + 1);
+        number_in(clear, "counter", |n| n + 1);
         set(body, "payload", b"forged");
     });
     scene.refuses(up.to_link, forged, Reason::Forged);
@@ -85,7 +68,7 @@ fn unknown_ports_are_refused() {
     let up = scene.last("RA-D", scene.star.leader);
     let on = |port: u8, on: u64| {
         forge.forge(&up, |clear, body| {
-            scene::number_in(clear, "counter", |n| n + on);
+            number_in(clear, "counter", |n| n + on);
             set(body, "port", &[port]);
         })
     };
@@ -128,7 +111,7 @@ fn what_is_clear_is_relayed_from_the_own_link_at_a_limited_rate() {
 /// RA §6 (11): a key that is disabled at the third party ends no live session, and lets nobody in any more.
 #[test]
 fn a_key_that_is_disabled_ends_no_session_and_opens_none() {
-    let mut scene = joined(Policy::default(), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     let (suite, disabled) = (scene.star.config.suite.clone(), Rc::new(Cell::new(false)));
     let seen = disabled.clone();
     let app = move |machine: &mut ThirdParty, cx: &mut sodality::endpoint::Cx<'_>, moment: Moment<'_>| {
@@ -155,7 +138,7 @@ fn a_key_that_is_disabled_ends_no_session_and_opens_none() {
 /// RA §6 (8): after a restart the leader has another G and no old channel: what comes of the old group meets silence.
 #[test]
 fn a_leader_that_restarts_answers_nothing_of_its_past() {
-    let mut scene = joined(Policy::default(), &["m1", "m2"]);
+    let mut scene = Scene::settled(usual(), &["m1", "m2"]);
     scene.say(0, b"of the old group").unwrap();
     scene.run(SECOND * 6);
     let (leader, past) = (scene.star.leader, scene.leader().group());

@@ -1,15 +1,5 @@
 //! Rules of a join before `hello`, each shown alone (RA §4.1): what A asks, what L makes of it, and of what T says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,26 +7,20 @@ use sodality::antigone::Access;
 use sodality::endpoint::Endpoint;
 use sodality::error::{Misuse, Reason};
 use sodality::event::{Event, JoinFailure, Refusal, Ticket};
-use sodality::group::{Checks, Limits};
+use sodality::group::Limits;
 use sodality::policy::Policy;
 use sodality::sim::star::StarConfig;
 use sodality::sim::{InTransit, NodeId};
 use sodality::wire::shape::Content;
 
-use forge::{Forge, get, set};
-use scene::{SECOND, SOON, Scene, config, draft, name, strangers_link};
+use crate::forge::{Forge, get, set};
+use crate::scene::{SECOND, SOON, Scene, draft, name, strangers_link, usual};
 
 const MS: Duration = Duration::from_millis(1);
 
-fn open(members: &[&str], change: impl FnOnce(&mut StarConfig)) -> Scene {
-    let mut config = config(Policy::default(), Checks::ALL);
-    change(&mut config);
-    Scene::open(config, members)
-}
-
 /// A join whose RA-J1 has arrived once, and waits for the third party; nothing more of A's requests arrives.
 fn waiting() -> (Scene, InTransit) {
-    let mut scene = open(&["m1"], |_| ());
+    let mut scene = Scene::open(usual(), &["m1"]);
     scene.hold(|_, id| id == "RA-T2");
     scene.join(0);
     while scene.leader().pending_joins() == 0 {
@@ -74,7 +58,7 @@ fn newest_ticket(scene: &Scene) -> Ticket {
 /// RA §4.1 attempt: the same bytes until T_join is over, one attempt at a time, everything drawn anew for a second.
 #[test]
 fn an_attempt_repeats_its_bytes_and_a_second_one_draws_anew() {
-    let mut scene = open(&["m1"], |_| ());
+    let mut scene = Scene::open(usual(), &["m1"]);
     scene.hold(|_, id| id == "RA-J1");
     scene.join(0);
     scene.run(SECOND);
@@ -169,7 +153,7 @@ fn the_same_number_with_other_bytes_is_dropped() {
 /// RA §4.1 L on RA-J1 (3): nothing is repeated while the application decides.
 #[test]
 fn nothing_is_repeated_while_the_application_decides() {
-    let mut scene = open(&["m1"], |config| config.access = Access::Ask);
+    let mut scene = Scene::open(StarConfig { access: Access::Ask, ..usual() }, &["m1"]);
     scene.join(0);
     scene.run(SOON);
     assert_eq!(asked(&scene), 1);
@@ -226,7 +210,7 @@ fn a_name_has_one_pending_join_for_each_link() {
 /// RA §4.1 L on RA-J1 (5): the question to the third party is repeated as the same bytes, ever more slowly from an RTO on.
 #[test]
 fn the_question_is_repeated_as_the_same_bytes() {
-    let mut scene = open(&["m1", "m2"], |_| ());
+    let mut scene = Scene::open(usual(), &["m1", "m2"]);
     // The link to the third party is there before the second asks.
     scene.join(0);
     scene.run(SECOND * 6);
@@ -262,7 +246,7 @@ fn a_pending_join_expires() {
 /// and those that come within T_pend.
 #[test]
 fn a_verdict_serves_every_join_of_its_name() {
-    let mut scene = open(&["m1"], |config| config.access = Access::Ask);
+    let mut scene = Scene::open(StarConfig { access: Access::Ask, ..usual() }, &["m1"]);
     scene.join(0);
     scene.run(SOON);
     // A copy of an older attempt, say: another pending join of the same name, over another link.
@@ -290,7 +274,7 @@ fn a_verdict_serves_every_join_of_its_name() {
 /// RA §4.1 L on RA-T2 (4): no verdict means refuse, at three quarters of T_join after RA-J1 came, while A still waits.
 #[test]
 fn silence_refuses_while_the_member_still_waits() {
-    let mut scene = open(&["m1"], |config| config.access = Access::Ask);
+    let mut scene = Scene::open(StarConfig { access: Access::Ask, ..usual() }, &["m1"]);
     scene.join(0);
     scene.run(SOON / 2);
     let member = scene.star.members[0];
@@ -306,7 +290,7 @@ fn silence_refuses_while_the_member_still_waits() {
 /// RA §4.1 L on RA-T2 (3): what the third party does not vouch for is dropped, blamed, and not answered.
 #[test]
 fn who_is_not_vouched_for_leaves_nothing_pending() {
-    let mut scene = open(&["stranger1"], |_| ());
+    let mut scene = Scene::open(usual(), &["stranger1"]);
     scene.join(0);
     scene.run(SOON);
     assert!(scene.told(scene.star.leader, &Event::NotVouched { name: name("stranger1"), why: Refusal::Unknown }));
@@ -317,7 +301,7 @@ fn who_is_not_vouched_for_leaves_nothing_pending() {
 /// RA §4.1 L on RA-T2 (5): a refusal uses up no member number, and its bytes are kept for duplicates until T_pend.
 #[test]
 fn a_refusal_uses_no_number_and_is_repeated() {
-    let mut scene = open(&["m1", "m2"], |config| config.access = Access::List([name("m2")].into()));
+    let mut scene = Scene::open(StarConfig { access: Access::List([name("m2")].into()), ..usual() }, &["m1", "m2"]);
     let out = scene.star.members[0];
     scene.hold(|_, id| id == "RA-J2");
     scene.join(0);
@@ -335,7 +319,8 @@ fn a_refusal_uses_no_number_and_is_repeated() {
 /// RA §4.1 L on RA-T2 (5): busy, if the group has as many members as it may; somebody who takes over needs no room.
 #[test]
 fn a_full_group_is_busy() {
-    let mut scene = open(&["m1", "m2"], |config| config.limits = Limits { members: 1, ..config.limits });
+    let limits = Limits { members: 1, ..Limits::default() };
+    let mut scene = Scene::open(StarConfig { limits, ..usual() }, &["m1", "m2"]);
     scene.join(0);
     scene.run(SECOND * 6);
     scene.join(1);

@@ -1,15 +1,5 @@
 //! Rules of evidence, staleness and silence, each shown alone (RA §4.3).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
-
-#[path = "scene/forge.rs"]
-mod forge;
-#[path = "support/keyring.rs"]
-#[allow(dead_code, reason = "this file uses a part of it")]
-mod keyring;
-#[path = "scene/mod.rs"]
-mod scene;
-
 use std::time::Duration;
 
 use sodality::endpoint::Instant;
@@ -20,20 +10,16 @@ use sodality::policy::{OnSilence, Policy};
 use sodality::sim::star::{Star, StarConfig};
 use sodality::sim::{InTransit, NodeId, Tables};
 
-use forge::{Forge, get};
-use scene::{SECOND, SOON, Scene, config};
+use crate::forge::{Forge, get};
+use crate::scene::{SECOND, SOON, Scene, config};
 
 const MS: Duration = Duration::from_millis(1);
 /// How finely events are timed here.
 const STEP: Duration = Duration::from_millis(10);
 
-fn joined(change: impl FnOnce(&mut StarConfig), members: &[&str]) -> Scene {
-    let mut config = config(Policy { on_silence: OnSilence::Report, ..Policy::default() }, Checks::ALL);
-    change(&mut config);
-    let mut scene = Scene::open(config, members);
-    scene.star.join_all(&mut scene.world, SECOND * 60).unwrap();
-    scene.run(SECOND * 6);
-    scene
+/// Silence is reported, and nobody is removed for it.
+fn reporting() -> StarConfig {
+    config(Policy { on_silence: OnSilence::Report, ..Policy::default() }, Checks::ALL)
 }
 
 /// The polls of a member, oldest first.
@@ -65,7 +51,7 @@ fn about(at: Instant, expected: Instant) {
 #[test]
 fn a_member_keeps_misses_and_two_probes() {
     for (answered, counts) in [(1, false), (2, true)] {
-        let mut scene = joined(|_| (), &["m1"]);
+        let mut scene = Scene::settled(reporting(), &["m1"]);
         let member = scene.star.members[0];
         let to = NodeId::from(member);
         let begun = polls(&scene, 0).len();
@@ -86,7 +72,7 @@ fn a_member_keeps_misses_and_two_probes() {
 /// RA §4.3 polls: once a period, at most a tenth earlier; and at once after an install.
 #[test]
 fn a_member_polls_once_a_period_and_after_an_install() {
-    let mut scene = joined(|_| (), &["m1"]);
+    let mut scene = Scene::settled(reporting(), &["m1"]);
     let begun = polls(&scene, 0).len();
     scene.run(SECOND * 60);
     let calm = polls(&scene, 0).split_off(begun);
@@ -121,7 +107,7 @@ fn a_newer_epoch_without_its_box_is_asked_for_within_an_rto() {
 /// RA §4.3 polls, RA §6 (16): a link that opens again is polled over; its closing was no leave.
 #[test]
 fn a_link_that_opens_again_is_polled_over() {
-    let mut scene = joined(|_| (), &["m1"]);
+    let mut scene = Scene::settled(reporting(), &["m1"]);
     let (member, leader) = (scene.star.members[0], scene.star.leader);
     let version = scene.leader().view().version();
     let link = scene.world.links_between(member, leader)[0];
@@ -137,7 +123,7 @@ fn a_link_that_opens_again_is_polled_over() {
 /// RA §4.3 behind: it sends nothing, still delivers what opens, and its question brings the box.
 #[test]
 fn a_member_that_is_behind_delivers_and_does_not_send() {
-    let mut scene = joined(|_| (), &["m1", "m2"]);
+    let mut scene = Scene::settled(reporting(), &["m1", "m2"]);
     let member = scene.star.members[0];
     let to = NodeId::from(member);
     scene.hold(move |frame, id| frame.to == to && matches!(id, "RA-D" | "RA-R"));
@@ -159,7 +145,9 @@ fn a_member_that_is_behind_delivers_and_does_not_send() {
 #[test]
 fn a_member_is_stale_at_t_max_and_recovers() {
     for rto in [Duration::from_millis(500), SECOND * 2] {
-        let mut scene = joined(|config| config.limits.retry.first = rto, &["m1", "m2"]);
+        let mut config = reporting();
+        config.limits.retry.first = rto;
+        let mut scene = Scene::settled(config, &["m1", "m2"]);
         let member = scene.star.members[0];
         let to = NodeId::from(member);
         let proof = polls(&scene, 0).last().unwrap().sent;
@@ -184,7 +172,7 @@ fn a_member_is_stale_at_t_max_and_recovers() {
 /// own frame that was echoed; no box is repeated to it from then on, until it is heard again.
 #[test]
 fn a_silent_member_is_suspected_and_gets_each_box_once() {
-    let mut scene = joined(|_| (), &["m1", "m2"]);
+    let mut scene = Scene::settled(reporting(), &["m1", "m2"]);
     let (leader, member) = (scene.star.leader, scene.star.members[0]);
     let cid = scene.member(0).cid().unwrap();
     scene.run(SECOND * 20);

@@ -1,0 +1,65 @@
+//! A8: a key message does not tell its age.
+
+use sodality::event::Event;
+
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::scene::wire::code;
+use crate::scene::{ANN, Plan, SECOND, SOON, Scene, T_MAX};
+
+/// The row.
+pub static ROW: Row = Row {
+    id: "A8",
+    section: "2.2.3, note 5",
+    who: Who::Outsider,
+    class: Class::Weakness,
+    title: "a key message does not tell its age",
+    holds: "a recorded or withheld key message",
+    steps: &[
+        "the key message is held back while time passes",
+    ],
+    reaches: "a member takes a key of whatever age within the lifetime of g",
+    defence: "a key is used only on evidence that it is the leader's now, which is T_max old at most (RA §4.3)",
+    beyond_repair: false,
+    published,
+    repaired,
+};
+
+fn published(setup: &Setup) -> Ran {
+    let mut scene = Scene::open(setup, &Plan::of(2).keeps_its_key())?;
+    let ann = scene.node(ANN);
+    scene.hold(move |frame, id| frame.to == ann && id == "AN-K");
+    scene.join(ANN)?;
+    scene.run(SECOND * 10)?;
+    let held = scene.release();
+    let first = held.first().cloned().ok_or_else(|| Failed::steps("no key was sent"))?;
+    let fresh = code(scene.replay(&first)?);
+    scene.run(SECOND * 600)?;
+    let old = code(scene.replay(&first)?);
+    Ok(Outcome::Measured { text: format!("a key message is {fresh} after 10 s, and again after 610 s: {old}") })
+}
+
+fn repaired(setup: &Setup) -> Ran {
+    let mut scene = Scene::joined(setup, &Plan::of(2))?;
+    let ann = scene.node(ANN);
+    scene.hold(move |frame, id| frame.to == ann && matches!(id, "RA-R" | "RA-CL"));
+    scene.rekey()?;
+    let (mark, from) = (scene.mark(), scene.now());
+    // In steps, so that the time is known to a tenth of a second.
+    for _ in 0..400 {
+        scene.run(SOON)?;
+        if scene.told(&mark, ann, |event| matches!(event, Event::Stale)) {
+            break;
+        }
+    }
+    let after = scene.now().since(from);
+    if after > T_MAX {
+        return Err(Failed::steps("it used its key for longer than T_max"));
+    }
+    Ok(Outcome::Measured {
+        text: format!(
+            "cut off at the moment of a rekey, ann gives up its key after {:.1} s; the bound is {:.1} s",
+            after.as_secs_f32(),
+            T_MAX.as_secs_f32()
+        ),
+    })
+}

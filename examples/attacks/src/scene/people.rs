@@ -1,0 +1,125 @@
+//! What honest people ask of their own machines.
+
+use sodality::crypto::Key;
+use sodality::crypto::keys::role;
+use sodality::error::CommandError;
+use sodality::group::View;
+use sodality::identity::Epoch;
+use sodality::sim::{NodeId, WireId, World};
+
+use super::Scene;
+use crate::row::Ran;
+
+/// The machines of a scene, of whatever edition. `member` is the number of a member; the leader has none.
+pub(crate) trait People {
+    fn third_party(&self) -> NodeId;
+    fn leader(&self) -> NodeId;
+    fn members(&self) -> &[NodeId];
+    fn channel(&self) -> Option<WireId>;
+    fn add(&mut self, world: &mut World, name: &str) -> Ran<()>;
+    fn join(&self, world: &mut World, member: usize) -> Ran<()>;
+    fn leave(&self, world: &mut World, member: usize) -> Ran<()>;
+    fn say(&self, world: &mut World, member: Option<usize>, text: &[u8]) -> Ran<Result<(), CommandError>>;
+    fn rekey(&self, world: &mut World) -> Ran<()>;
+    /// The leader ejects whoever has that name.
+    fn eject(&self, world: &mut World, name: &str) -> Ran<()>;
+    /// A member asks that whoever has that name be ejected.
+    fn ask_to_eject(&self, world: &mut World, member: usize, name: &str) -> Ran<()>;
+    /// A crashed leader comes back, with nothing but its configuration.
+    fn reopen(&self, world: &mut World) -> Ran<()>;
+    /// What a member reads in its own machine (repaired edition).
+    fn own_secret(&self, world: &World, member: usize) -> Option<(Epoch, Key<role::DataBase>)>;
+    /// What a member is shown of the group.
+    fn own_view(&self, world: &World, member: usize) -> Option<View>;
+}
+
+impl Scene {
+    /// Somebody new, who has not asked yet. Its number.
+    ///
+    /// # Errors
+    /// As all here: [`Failed`](crate::Failed) if the machine cannot do it.
+    pub fn add(&mut self, name: &str) -> Ran<usize> {
+        self.people.add(&mut self.world, name)?;
+        Ok(self.people.members().len().saturating_sub(1))
+    }
+
+    /// It asks to join.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn join(&mut self, member: usize) -> Ran<()> {
+        self.people.join(&mut self.world, member)
+    }
+
+    /// It leaves.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn leave(&mut self, member: usize) -> Ran<()> {
+        self.people.leave(&mut self.world, member)
+    }
+
+    /// It says something to the group; it must be able to.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn say(&mut self, member: usize, text: &[u8]) -> Ran<()> {
+        Ok(self.people.say(&mut self.world, Some(member), text)??)
+    }
+
+    /// It says something to the group if its machine lets it; whether it did.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn tries_to_say(&mut self, member: usize, text: &[u8]) -> Ran<bool> {
+        Ok(self.people.say(&mut self.world, Some(member), text)?.is_ok())
+    }
+
+    /// The leader says something.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn leader_says(&mut self, text: &[u8]) -> Ran<()> {
+        Ok(self.people.say(&mut self.world, None, text)??)
+    }
+
+    /// The leader changes the key.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn rekey(&mut self) -> Ran<()> {
+        self.people.rekey(&mut self.world)
+    }
+
+    /// The leader ejects somebody.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn eject(&mut self, name: &str) -> Ran<()> {
+        self.people.eject(&mut self.world, name)
+    }
+
+    /// A member asks that somebody be ejected.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn ask_to_eject(&mut self, member: usize, name: &str) -> Ran<()> {
+        self.people.ask_to_eject(&mut self.world, member, name)
+    }
+
+    /// A machine stops, without a word.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn crash(&mut self, node: NodeId) -> Ran<()> {
+        Ok(self.world.crash(node)?)
+    }
+
+    /// The crashed leader comes back, with nothing but its configuration.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn reopen(&mut self) -> Ran<()> {
+        self.people.reopen(&mut self.world)
+    }
+}
