@@ -8,14 +8,15 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use sodality::wire::antigone::{Change, MESSAGES};
-use sodality::wire::layout::{Section, Structure, render, render_sections};
+use sodality::wire::layout::{Recorded, Section, Structure, render, render_sections};
 use sodality::wire::policy::PolicyForm;
 use sodality::wire::published::{
     ConfirmText, DataText, KeyText, PairText, RemovalText, ReplyText, StrongText, TargetText,
 };
 use sodality::wire::transfer::ObjectMessage;
-use sodality::wire::{Field, bridges, published};
+use sodality::wire::{Field, MessageInfo, bridges, published};
 
 const SOURCE: &str = "From a run in the simulator under the suite without security, so that boxes can be read: under the \
                       others the text is ciphertext of the same length.";
@@ -53,22 +54,49 @@ The rules, the header, the guards and the encodings are those of [wire-layout.md
 [specification/antigone-published.md](specification/antigone-published.md#9-how-this-library-encodes-the-messages).
 ";
 
+const VECTORS: &str = "From tests/vectors/antigone.json, which holds the keys and all steps in between.";
+
+fn bytes(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().strip_prefix("0x").unwrap();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The first vector of that id: of the published edition under the suite of 1999.
+fn first<'v>(vectors: &'v Value, id: &str) -> Option<&'v Value> {
+    vectors["vectors"].as_array().unwrap().iter().find(|vector| vector["id"] == id)
+}
+
+/// A frame of each message that is as published or a bridge.
+fn shown(vectors: &Value) -> Vec<Recorded> {
+    let frame = |info: &&'static MessageInfo| {
+        let vector = first(vectors, info.id).unwrap_or_else(|| panic!("{}: no vector", info.id));
+        Recorded { id: info.id, frame: bytes(&vector["bytes"]), opened: None }
+    };
+    [published::MESSAGES, bridges::MESSAGES].into_iter().flatten().map(frame).collect()
+}
+
 const TEXTS: &str = "\
 What stands in `{…}`: the text before it is encrypted, and after it was decrypted. In the frame `{…}` is a `payload`: the
 length (4 bytes) is that of all that the suite makes of the text, IV or nonce, padding and tag included.";
 
 #[test]
 fn the_layout_document_of_the_published_edition_is_current() {
-    let text = |title, shape| Structure { title, shape, samples: Vec::new() };
+    let vectors: Value = serde_json::from_str(include_str!("vectors/antigone.json")).unwrap();
+    let frames = shown(&vectors);
+    // The text of the first vector of a message, where it is one of the steps that the vector tells.
+    let text = |title, shape, id: &str, step: &str| {
+        let step = first(&vectors, id).and_then(|vector| vector["derived"].get(step));
+        Structure { title, shape, samples: step.map(bytes).into_iter().collect() }
+    };
     let texts = [
-        text("PairText: in AN-T2, under K_SL", &PairText::SHAPE),
-        text("StrongText: in AN-T2s, under K_SL", &StrongText::SHAPE),
-        text("ReplyText: in AN-J2, under σ", &ReplyText::SHAPE),
-        text("ConfirmText: in AN-J3, under σ", &ConfirmText::SHAPE),
-        text("KeyText: in AN-K and in each block of AN-R, under that member's σ", &KeyText::SHAPE),
-        text("RemovalText: in AN-L, under σ", &RemovalText::SHAPE),
-        text("TargetText: in the `inner` of a RemovalText, under K_g", &TargetText::SHAPE),
-        text("DataText: in AN-Dc and AN-Db, under K_g", &DataText::SHAPE),
+        text("PairText: in AN-T2, under K_SL", &PairText::SHAPE, "AN-T2", "text"),
+        text("StrongText: in AN-T2s, under K_SL", &StrongText::SHAPE, "AN-T2s", "text"),
+        text("ReplyText: in AN-J2, under σ", &ReplyText::SHAPE, "AN-J2", "text"),
+        text("ConfirmText: in AN-J3, under σ", &ConfirmText::SHAPE, "AN-J3", "text"),
+        text("KeyText: in AN-K and in each block of AN-R, under that member's σ", &KeyText::SHAPE, "AN-K", "text"),
+        text("RemovalText: in AN-L, under σ", &RemovalText::SHAPE, "AN-L", "text"),
+        text("TargetText: in the `inner` of a RemovalText, under K_g", &TargetText::SHAPE, "AN-L", "inner_text"),
+        text("DataText: in AN-Dc and AN-Db, under K_g", &DataText::SHAPE, "AN-Dc", "text"),
     ];
     let sections = [
         Section {
@@ -86,7 +114,8 @@ fn the_layout_document_of_the_published_edition_is_current() {
             structures: &[],
         },
     ];
-    let rendered = render_sections(PUBLISHED, &sections, SOURCE, &[]).expect("the samples are what they claim to be");
+    let rendered =
+        render_sections(PUBLISHED, &sections, VECTORS, &frames).expect("the samples are what they claim to be");
     compare("docs/wire-layout-published.md", &rendered);
 }
 

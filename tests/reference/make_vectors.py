@@ -126,7 +126,8 @@ def as_published(vectors, suite_id):
         text = layout.REPLY_TEXT.put(text)
         book.add("AN-J2", frame, parties | {"sigma": one, "iv": iv("j2")} | fields, {"text": text})
     frame = an.j3(suite, MEMBER, one, iv("j3"), i2)
-    book.add("AN-J3", frame, {"member": MEMBER, "sigma": one, "iv": iv("j3"), "i2": i2})
+    text = layout.CONFIRM_TEXT.put({"member": MEMBER, "i2": i2})
+    book.add("AN-J3", frame, {"member": MEMBER, "sigma": one, "iv": iv("j3"), "i2": i2}, {"text": text})
     for reason in ("Denied", "Busy"):
         book.add("AN-JE", an.je(suite, LEADER, MEMBER, reason), parties | {"reason": reason})
 
@@ -136,7 +137,8 @@ def as_published(vectors, suite_id):
         taken = layout.Frame(frame).fields
         inputs = {"group": group, "sequence": 4, "member": MEMBER, "sigma": one, "iv": iv("k")}
         inputs |= {"group_key": group_key, "members": members}
-        book.add("AN-K", frame, inputs, {"sealed": taken["sealed"], "digest": taken["digest"]})
+        text = layout.KEY_TEXT.put({"group": group, "key": group_key})
+        book.add("AN-K", frame, inputs, {"text": text, "digest": taken["digest"]})
     later, later_key = {"app": APP, "nonce": filler("g'", 16)}, filler("group key'", suite.key_length)
     blocks = [(name, sigma[name], iv("r " + name)) for name in (MEMBER, OTHER)]
     frame = an.r(suite, later, 5, later_key, blocks)
@@ -146,7 +148,11 @@ def as_published(vectors, suite_id):
     for target, note in ((MEMBER, "AN-L: a leave"), (OTHER, "AN-E: a request to eject")):
         frame = an.leave(suite, group, MEMBER, one, group_key, target, iv("inner"), iv("l"))
         inputs = {"group": group, "member": MEMBER, "sigma": one, "group_key": group_key, "target": target}
-        book.add("AN-L", frame, inputs | {"inner_iv": iv("inner"), "iv": iv("l")}, note=note)
+        inner = layout.TARGET_TEXT.put({"group": group, "target": target})
+        sealed = suite.encrypt(group_key, iv("inner"), inner)
+        text = layout.REMOVAL_TEXT.put({"group": group, "member": MEMBER, "inner": sealed})
+        ivs = {"inner_iv": iv("inner"), "iv": iv("l")}
+        book.add("AN-L", frame, inputs | ivs, {"inner_text": inner, "text": text}, note=note)
     covered = an.beat_text(group, 6)
     inputs = {"group": group, "leader": LEADER, "sequence": 6, "secret": secret}
     book.add("AN-HL", an.hl(suite, group, LEADER, 6, secret), inputs, {"covered": covered}, {"public_key": public})
