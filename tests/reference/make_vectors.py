@@ -96,6 +96,9 @@ def as_published(vectors, suite_id):
         # Under DES it is the leader's name that is encrypted, and the member's has no part in it.
         whose = {} if suite_id == DES_MD5_RSA else {"member": name}
         book.add("sigma", sigma[name], {"member_key": keys[name], "leader": LEADER} | whose)
+    for label in ("sigma", "published"):
+        root = filler("a root", 32)
+        book.add("bridge", an.bridged(suite, root, label.encode()), {"root": root, "label": label})
     parties, one = {"leader": LEADER, "member": MEMBER}, sigma[MEMBER]
     pair = an.pair_key(suite, keys[LEADER], keys[MEMBER], LEADER, MEMBER)
     book.add("pi", pair, parties | {"leader_key": keys[LEADER], "member_key": keys[MEMBER]}, {"sigma": one})

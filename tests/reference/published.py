@@ -16,6 +16,11 @@ def long_term(suite, key, name):
     return expand(long_term_root(key), info)[: suite.key_length]
 
 
+def bridged(suite, root, label):
+    """A key for parts as published, from a secret of a repaired one (RA §2, mixed editions)."""
+    return expand(root, LABEL + label + bytes([suite.id]))[: suite.key_length]
+
+
 def sigma(suite, member_key, leader, member):
     """σ_{SL,A} = {SL}_{K_A}."""
     return suite.name_under(member_key, leader, member)
