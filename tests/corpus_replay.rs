@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use machines::{Scene, Subject};
 use sodality::antigone::{Leader, Member};
 use sodality::ttp::ThirdParty;
+use sodality::wire::TABLES;
+use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::mutate::exercise_decoders;
 
 fn corpus() -> PathBuf {
@@ -57,7 +59,9 @@ fn decode_antigone_seeds() -> Vec<(String, Vec<u8>)> {
         if record.id == "RA-J1" {
             seeds.push((format!("{id}-cut"), cut));
         }
-        seeds.push((format!("{id}-frame"), record.frame));
+        if !record.frame.is_empty() {
+            seeds.push((format!("{id}-frame"), record.frame));
+        }
         seeds.extend(record.opened.map(|text| (format!("{id}-text"), text)));
     }
     seeds.push(("empty".into(), Vec::new()));
@@ -93,7 +97,11 @@ fn corpora_replay() {
         let must_fail = ["-disordered", "-cut"].iter().any(|end| name.ends_with(end)) || name == "lengths";
         // A text without a length of its own takes any bytes, so only whole frames can be seen to fail or pass.
         let frame = name.ends_with("-frame");
-        let own = sodality::wire::antigone::MESSAGES.iter().any(|info| info.dissect(bytes).is_ok());
+        // Under its own type: a shorter message may well begin like another.
+        let code = bytes.get(HEADER_BYTES - 1);
+        let mut named = TABLES.into_iter().flatten().filter(|info| Some(&info.code) == code);
+        let edition = bytes.get(2);
+        let own = named.any(|info| Some(&(info.edition as u8)) == edition && info.dissect(bytes).is_ok());
         assert!(!frame || own, "seed {name} is refused");
         assert!(!must_fail || !own, "seed {name} is accepted");
     }

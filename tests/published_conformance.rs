@@ -264,11 +264,11 @@ impl PublishedSuite for Broken {
         if self.has(Fault::LongTermItself) {
             return Ok(long_term.clone());
         }
-
-        fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
-            self.inner.derive(modern, root, label)
-        }
         self.inner.long_term(modern, long_term, name)
+    }
+
+    fn derive(&self, modern: &dyn Suite, root: &Secret, label: &[u8]) -> Result<Secret, SuiteError> {
+        self.inner.derive(modern, root, label)
     }
 }
 

@@ -10,16 +10,24 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sodality::crypto::SuiteId;
 use sodality::error::DecodeError;
-use sodality::wire::antigone::MESSAGES;
 use sodality::wire::frame::HEADER_BYTES;
-use sodality::wire::mutate::{self, exercise_body, exercise_decoders, exercise_frame, leaves, mix};
+use sodality::wire::mutate::{self, STRUCTURES, exercise_body, exercise_decoders, exercise_frame, leaves, mix};
 use sodality::wire::shape::Content;
-use sodality::wire::{Edition, Guard, Header, MessageInfo, Reader, Shape, System, Value, VariantShape, strategy};
+use sodality::wire::{
+    Edition, Guard, Header, MessageInfo, Reader, Shape, System, TABLES, Value, VariantShape, strategy,
+};
 
 const SEED: [u8; 32] = *b"sodality wire codec, fixed seed.";
 const CASES: u32 = 192;
+/// Longest byte string that is made to try a limit: the bits of a stored object may be half a gigabyte.
+const TRIED: usize = 1 << 21;
 /// Positions tried in one frame; longer frames are sampled.
 const POSITIONS: usize = 160;
+
+/// Every declared message.
+fn messages() -> impl Iterator<Item = &'static MessageInfo> {
+    TABLES.into_iter().flatten().copied()
+}
 
 fn header(info: &MessageInfo) -> Header {
     Header { system: info.system, edition: info.edition, suite: SuiteId(1) }
@@ -67,7 +75,7 @@ fn vary(bytes: &[u8], seed: u64, mut accept: impl FnMut(&[u8]) -> bool, prefixes
 #[test]
 fn frames_have_one_encoding() {
     println!("seed {:?}", core::str::from_utf8(&SEED).unwrap());
-    for info in MESSAGES {
+    for info in messages() {
         let (mut tried, mut accepted, mut longest) = (0, 0, 0);
         let cases = (strategy::frame(info, header(info)), any::<u64>(), vec(any::<u8>(), 0..64));
         run(info.id, cases, |(frame, seed, random)| {
@@ -91,8 +99,30 @@ fn frames_have_one_encoding() {
 }
 
 #[test]
+fn structures_have_one_encoding() {
+    for info in STRUCTURES {
+        let (mut tried, mut accepted, mut longest) = (0, 0, 0);
+        run(info.name, (strategy::encoding(info.shape), any::<u64>()), |(bytes, seed)| {
+            prop_assert!((info.exercise)(&bytes), "refused: {:?}", Value::read("value", info.shape, &bytes));
+            prop_assert!(bytes.len() <= info.shape.max_len(), "longer than its longest");
+            // What ends in bytes without a length takes more of them; a text that is sealed never ends so.
+            let ends = info.name.ends_with("Text");
+            let more = [&bytes[..], &[seed as u8]].concat();
+            prop_assert!(!(ends && (info.exercise)(&more)), "a byte more was accepted");
+            let (t, a) = vary(&bytes, seed, info.exercise, ends);
+            longest = longest.max(bytes.len());
+            tried += t + 2;
+            accepted += a + 1;
+            Ok(())
+        });
+        println!("{:13} {CASES} values, {tried} variants, {accepted} accepted, longest {longest} bytes", info.name);
+        assert!(accepted > CASES as usize && accepted < tried, "{}: the variants say nothing", info.name);
+    }
+}
+
+#[test]
 fn bodies_have_one_encoding() {
-    for info in MESSAGES {
+    for info in messages() {
         let Some(shape) = info.body else { continue };
         let (mut tried, mut accepted) = (0, 0);
         run(info.id, (strategy::encoding(shape), any::<u64>()), |(text, seed)| {
@@ -107,19 +137,22 @@ fn bodies_have_one_encoding() {
     }
 }
 
-/// All shapes of a message: clear fields and body, with a name.
+/// All shapes: clear fields and texts of the messages, and the structures.
 fn shapes() -> impl Iterator<Item = (&'static str, &'static str, &'static Shape)> {
-    MESSAGES.iter().flat_map(|info| {
-        let body = info.body.map(|body| (info.id, "text", body));
-        [(info.id, "clear", info.clear)].into_iter().chain(body)
-    })
+    let clear = messages().map(|info| (info.id, "clear", info.clear));
+    let texts = messages().filter_map(|info| Some((info.id, "text", info.body?)));
+    let structures = STRUCTURES.iter().map(|info| (info.name, "value", info.shape));
+    clear.chain(texts).chain(structures)
 }
 
 #[test]
 fn different_values_have_different_bytes() {
     for (id, part, shape) in shapes() {
         let mut changes = 0;
-        let pairs = strategy::value("value", shape).prop_flat_map(move |value| {
+        // Each change writes and reads the whole value: lists of thousands would take minutes.
+        let values = strategy::encoding_within(shape, 8_192);
+        let values = values.prop_filter_map("valid", move |bytes| Value::read("value", shape, &bytes).ok());
+        let pairs = values.prop_flat_map(move |value| {
             let changed = strategy::with_one_leaf_changed(value.clone(), shape);
             (Just(value), changed)
         });
@@ -178,6 +211,7 @@ fn lengthy(prefix: &[u8], length: usize) -> Vec<u8> {
 /// Encodings of a field just outside its limits.
 fn outside(shape: &Shape) -> Vec<Vec<u8>> {
     match *shape {
+        Shape::Rest { max } if max > TRIED => Vec::new(),
         Shape::U8 { max } => (max..u8::MAX).map(|below| vec![below + 1]).collect(),
         Shape::Bits16 { bits } => {
             let spare = !VariantShape::mask(bits);
@@ -213,6 +247,7 @@ fn outside(shape: &Shape) -> Vec<Vec<u8>> {
 /// Encodings of a field just inside its limits.
 fn inside(shape: &Shape) -> Vec<Vec<u8>> {
     match *shape {
+        Shape::Rest { max } if max > TRIED => vec![Vec::new()],
         Shape::U8 { max } => vec![vec![0], vec![max]],
         Shape::Name { .. } => vec![lengthy(&[1], 1), lengthy(&[255], 255)],
         Shape::Opaque { min, max } => [min, max].map(|length| lengthy(&(length as u16).to_be_bytes(), length)).to_vec(),
@@ -223,7 +258,11 @@ fn inside(shape: &Shape) -> Vec<Vec<u8>> {
 }
 
 /// Typed verdict on the bytes of one part of a message.
-fn accepts(info: &'static MessageInfo, part: &str, bytes: &[u8]) -> bool {
+fn accepts(id: &str, part: &str, bytes: &[u8]) -> bool {
+    if let Some(structure) = STRUCTURES.iter().find(|structure| structure.name == id) {
+        return (structure.exercise)(bytes);
+    }
+    let info = find(id);
     if part == "text" {
         return exercise_body(info, bytes);
     }
@@ -234,7 +273,6 @@ fn accepts(info: &'static MessageInfo, part: &str, bytes: &[u8]) -> bool {
 #[test]
 fn stated_limits_hold() {
     for (id, part, shape) in shapes() {
-        let info = MESSAGES.iter().find(|info| info.id == id).unwrap();
         let (mut refused, mut accepted, mut state) = (0, 0, 1);
         for _ in 0..24 {
             let value = mutate::arbitrary_value("value", shape, &mut || mix(&mut state)).unwrap();
@@ -242,14 +280,14 @@ fn stated_limits_hold() {
                 let limits = shape_at(&value, &leaf.path, shape);
                 for bytes in outside(limits) {
                     let whole = replaced(&value, &leaf.path, bytes);
-                    assert!(!accepts(info, part, &whole), "{id} {}: beyond its limits, and accepted", leaf.name);
+                    assert!(!accepts(id, part, &whole), "{id} {}: beyond its limits, and accepted", leaf.name);
                     refused += 1;
                 }
                 for bytes in inside(limits) {
                     let whole = replaced(&value, &leaf.path, bytes);
                     // Inside a nested value its own limit may refuse what the field's allows.
                     let nested = leaf.name.starts_with("common");
-                    let verdict = accepts(info, part, &whole);
+                    let verdict = accepts(id, part, &whole);
                     assert!(verdict || nested, "{id} {}: within its limits, and refused", leaf.name);
                     accepted += usize::from(verdict);
                 }
@@ -264,7 +302,7 @@ fn stated_limits_hold() {
 }
 
 fn find(id: &str) -> &'static MessageInfo {
-    MESSAGES.iter().find(|info| info.id == id).unwrap()
+    messages().find(|info| info.id == id).unwrap()
 }
 
 /// An RA-R with blocks of these members.
@@ -330,8 +368,8 @@ fn lengths_are_checked_before_they_are_believed() {
 
 #[test]
 fn headers_of_others_are_refused() {
-    let ours = Header { system: System::Antigone, edition: Edition::Repaired, suite: SuiteId(1) };
-    for info in MESSAGES {
+    for info in messages() {
+        let ours = header(info);
         let frame = info.compose(ours, &mutate::arbitrary(info.clear, 0, &mut || 0), &[], &[]);
         assert_eq!(ours.code_of(&frame), Ok(info.code), "{}", info.id);
         for at in 0..4 {
@@ -344,9 +382,10 @@ fn headers_of_others_are_refused() {
         for length in 0..HEADER_BYTES {
             assert_eq!(ours.code_of(&frame[..length]), Err(DecodeError::Truncated));
         }
+        let edition = if ours.edition == Edition::Repaired { Edition::AsPublished } else { Edition::Repaired };
         for theirs in [
             Header { system: System::Enclaves, ..ours },
-            Header { edition: Edition::AsPublished, ..ours },
+            Header { edition, ..ours },
             Header { suite: SuiteId(2), ..ours },
         ] {
             assert_eq!(theirs.code_of(&frame), Err(DecodeError::Header), "{} {theirs:?}", info.id);
@@ -356,15 +395,62 @@ fn headers_of_others_are_refused() {
 
 #[test]
 fn message_types_and_ids_are_unique() {
-    for (index, info) in MESSAGES.iter().enumerate() {
-        for other in &MESSAGES[..index] {
-            assert!(other.code < info.code, "{} and {}: codes must rise", other.id, info.id);
-            assert_ne!(other.id, info.id);
+    let mut seen = std::collections::BTreeSet::new();
+    for table in TABLES {
+        assert!(table.is_sorted_by(|one, other| one.code < other.code), "codes must rise within a table");
+        for info in table {
+            assert!(seen.insert((info.edition as u8, info.code)), "{}: two of that type in one edition", info.id);
+            assert_eq!(messages().filter(|other| other.id == info.id).count(), 1, "{}", info.id);
+            assert_eq!(info.guard == Guard::Boxed, info.body.is_some(), "{}", info.id);
+            let own = if info.edition == Edition::Repaired { "RA-" } else { "AN-" };
+            assert!(info.id.starts_with(own), "{}: of the other edition", info.id);
         }
-        assert_eq!(info.guard == Guard::Boxed, info.body.is_some(), "{}", info.id);
     }
     let join = find("RA-J1");
     assert!(join.max_len() <= sodality::wire::antigone::MAX_JOIN, "the longest RA-J1 fits into RA-T1");
+    let bridged = sodality::wire::bridges::MAX_WISH;
+    assert!(find("AN-J1").max_len() <= bridged, "the longest AN-J1 fits into RA-T1m");
+}
+
+#[test]
+fn longest_values_are_as_long_as_stated() {
+    for (id, part, shape) in shapes() {
+        let bounded = shape.max_len() < 1 << 17;
+        if !bounded {
+            continue;
+        }
+        let bytes = longest(shape);
+        assert_eq!(bytes.len(), shape.max_len(), "{id} {part}");
+        assert!(accepts(id, part, &bytes), "{id} {part}: the longest value is refused");
+    }
+}
+
+/// The longest encoding of a shape without lists.
+fn longest(shape: &Shape) -> Vec<u8> {
+    match *shape {
+        Shape::U8 { max } => vec![max],
+        Shape::Bits16 { bits } => VariantShape::mask(bits).to_be_bytes().to_vec(),
+        Shape::U32 => vec![0xff; 4],
+        Shape::U64 => vec![0xff; 8],
+        Shape::Fixed(length) => vec![0xff; length],
+        Shape::Name { .. } => lengthy(&[255], 255),
+        Shape::Opaque { max, .. } => lengthy(&(max as u16).to_be_bytes(), max),
+        Shape::Payload { max } => lengthy(&(max as u32).to_be_bytes(), max),
+        Shape::Rest { max } => lengthy(&[], max),
+        Shape::Struct(fields) => fields.iter().flat_map(|field| longest(field.shape)).collect(),
+        Shape::Choice(variants) => {
+            let length = |variant: &&VariantShape| variant.shape.map_or(0, Shape::max_len);
+            let most = variants.iter().max_by_key(length).unwrap();
+            [vec![most.code], most.shape.map(longest).unwrap_or_default()].concat()
+        }
+        Shape::Nested { inner, .. } => {
+            let inner = longest(inner);
+            [&(inner.len() as u16).to_be_bytes()[..], &inner].concat()
+        }
+        Shape::List { item, max, .. } => {
+            [(max as u32).to_be_bytes().to_vec(), (0..max).flat_map(|_| longest(item)).collect()].concat()
+        }
+    }
 }
 
 #[test]

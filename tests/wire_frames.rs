@@ -9,10 +9,13 @@ use sodality::error::{DecodeError, Failure};
 use sodality::event::{Cause, Causes, EndReason};
 use sodality::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use sodality::wire::antigone::*;
+use sodality::wire::bridges::{BridgedData, BridgedRequest};
 use sodality::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey, to_vec};
 use sodality::wire::frame::split_frame;
+use sodality::wire::published as an;
 use sodality::wire::{
-    Blob, Edition, Field, FieldShape, Header, List, MaybeName, Message, Nested, Rest, Shape, System, VariantShape,
+    Blob, Edition, Field, FieldShape, Header, List, MaybeName, Message, Nested, Payload, Rest, Shape, System,
+    VariantShape,
 };
 
 const HEADER: Header = Header { system: System::Antigone, edition: Edition::Repaired, suite: SuiteId(1) };
@@ -140,6 +143,70 @@ fn open_tagged_and_signed_messages_parse() {
     assert_eq!((parsed.message, parsed.tag.is_empty()), (heartbeat, true));
     assert_eq!(&frame[..parsed.clear], covered, "the signature covers header and clear fields");
     assert_eq!((parsed.signature(frame).as_bytes(), frame.len()), (&[9; 64][..], parsed.clear + 2 + 64));
+}
+
+/// An open message of the published edition: what is put is what is parsed, and nothing follows the fields.
+fn open_round_trip<'a, M: Message<'a> + PartialEq + core::fmt::Debug>(message: M, room: &'a mut Vec<u8>) {
+    let header = Header { edition: Edition::AsPublished, ..HEADER };
+    let mut frame = BytesMut::new();
+    message.put_open(header, &mut frame);
+    *room = frame.to_vec();
+    assert_eq!(header.code_of(room), Ok(M::INFO.code));
+    let parsed = M::parse(room).unwrap();
+    assert_eq!((parsed.message, parsed.clear, parsed.tag.is_empty()), (message, room.len(), true));
+}
+
+#[test]
+fn messages_as_published_parse() {
+    let (leader, member) = (NameRef::new("lena").unwrap(), NameRef::new("ada").unwrap());
+    let i = Nonce::new(&[3; 8]).unwrap();
+    let group = an::GroupId { app: NameRef::new("chess").unwrap(), nonce: Nonce::new(&[4; 16]).unwrap() };
+    let (sequence, digest) = (u64::MAX, tag());
+    let (short, long) = ([5; 16], vec![6; an::MAX_SEALED]);
+    open_round_trip(an::PairRequest { leader, member, i1: i }, &mut Vec::new());
+    open_round_trip(an::PairAnswer { sealed: an::Sealed::new(&short) }, &mut Vec::new());
+    open_round_trip(an::StrongAnswer { sealed: an::Sealed::new(&long) }, &mut Vec::new());
+    open_round_trip(an::JoinWish { member, i0: i }, &mut Vec::new());
+    open_round_trip(an::JoinReply { leader, member, sealed: an::Sealed::new(&long) }, &mut Vec::new());
+    open_round_trip(an::JoinConfirm { member, sealed: an::Sealed::new(&short) }, &mut Vec::new());
+    open_round_trip(an::JoinError { leader, member, reason: RefuseCode::Busy }, &mut Vec::new());
+    let names = [leader, member];
+    for members in [List::of(&[]), List::of(&names)] {
+        let sealed = an::Sealed::new(&short);
+        open_round_trip(an::KeyDelivery { group, sequence, member, sealed, members, digest }, &mut Vec::new());
+    }
+    let blocks = names.map(|member| an::KeyBlock { member, sealed: an::Sealed::new(&short) });
+    open_round_trip(an::Rekey { group, sequence, blocks: List::of(&blocks), digest }, &mut Vec::new());
+    open_round_trip(an::Removal { member, sealed: an::Sealed::new(&short) }, &mut Vec::new());
+    let signature = Signature::new(&[9; 128]).unwrap();
+    open_round_trip(an::LeaderBeat { group, leader, sequence, signature }, &mut Vec::new());
+    open_round_trip(an::MemberBeat { group, member, sequence, mac: digest }, &mut Vec::new());
+    open_round_trip(an::KeyWish { group, member }, &mut Vec::new());
+    let text = Payload(&b"\0hello"[..]);
+    open_round_trip(an::IntegrityData { group, sender: member, text, digest }, &mut Vec::new());
+    open_round_trip(an::SecretData { group, sealed: an::Sealed::new(&short) }, &mut Vec::new());
+    open_round_trip(an::BothData { group, sealed: an::Sealed::new(&short), digest }, &mut Vec::new());
+    open_round_trip(an::ClearData { group, sender: member, text }, &mut Vec::new());
+}
+
+#[test]
+fn bridging_messages_parse() {
+    let name = NameRef::new("ada").unwrap();
+    let nonce = Nonce::new(&[3; 16]).unwrap();
+    let ask = BridgedRequest { leader: name, i1: nonce, join: Blob(b"an AN-J1") };
+    let mut frame = BytesMut::new();
+    ask.put_tagged(HEADER, &mut frame, |_| Ok::<_, Failure>(tag())).unwrap();
+    let parsed = BridgedRequest::parse(&frame).unwrap();
+    assert_eq!((parsed.message, parsed.tag), (ask, tag()));
+
+    let group = an::GroupId { app: name, nonce };
+    let data = BridgedData { group, sender: name, salt: nonce, counter: 7, kind: Kind::Both };
+    let content = Content { origin: Signature::new(&[]).unwrap(), port: 0, payload: Rest(b"payload") };
+    let mut frame = BytesMut::new();
+    data.put_boxed(HEADER, &mut frame, |out| content.put(out), |_, _| Ok::<_, Failure>(tag())).unwrap();
+    let parsed = BridgedData::parse(&frame).unwrap();
+    assert_eq!((parsed.message, parsed.tag), (data, tag()));
+    assert_eq!(Content::decode(&frame[parsed.text]), Ok(content));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::error::DecodeError;
 use crate::wire::field::{Signature, Tag};
 use crate::wire::frame::{Dissected, HEADER_BYTES};
-use crate::wire::{Field, Guard, MessageInfo, Value, antigone, bridges, published};
+use crate::wire::{Field, Guard, MessageInfo, TABLES, Value};
 
 /// The layouts that a world knows.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Tables(Vec<&'static [&'static MessageInfo]>);
 
 impl Default for Tables {
     fn default() -> Self {
-        Self([antigone::MESSAGES, bridges::MESSAGES, published::MESSAGES].to_vec())
+        Self(TABLES.to_vec())
     }
 }
 

@@ -7,6 +7,9 @@ use super::published::GroupId;
 use super::shared::Kind;
 use crate::identity::NameRef;
 
+/// Longest AN-J1, in bytes: what RA-T1m has room for.
+pub const MAX_WISH: usize = 320;
+
 messages! {
     /// The bridging messages of repaired parts.
     pub const MESSAGES: Antigone Repaired;
@@ -20,7 +23,7 @@ messages! {
         /// The leader's fresh number, I1.
         i1: Nonce,
         /// The whole AN-J1.
-        join: Blob<'a, 1, 320>,
+        join: Blob<'a, 1, MAX_WISH>,
     }
 
     /// A message to the group where keys are distributed as published: the group identifier and the sender's name take

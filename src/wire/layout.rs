@@ -1,5 +1,5 @@
 //! The layout document: all that another implementation of the format needs, written from the declarations. A test
-//! compares it with `docs/wire-layout.md`.
+//! compares it with `docs/wire-layout.md` and `docs/wire-layout-published.md`.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,6 +40,19 @@ pub struct Structure {
     pub samples: Vec<Vec<u8>>,
 }
 
+/// Messages and structures that belong together, in a document about several.
+#[derive(Clone, Debug)]
+pub struct Section<'d> {
+    /// What they are.
+    pub title: &'d str,
+    /// What holds for all of them.
+    pub text: &'d str,
+    /// The messages.
+    pub messages: &'d [&'static MessageInfo],
+    /// The structures.
+    pub structures: &'d [Structure],
+}
+
 /// The whole document. `source` says in a sentence where the frames come from.
 ///
 /// # Errors
@@ -53,8 +66,41 @@ pub fn render(
     let mut out = String::new();
     introduction(&mut out);
     summary(messages, &mut out);
+    all(messages, structures, source, recorded, &mut out)?;
+    Ok(out)
+}
+
+/// A document beside [`render`]'s, whose rules hold here too: sections of messages and structures. A message without a
+/// recorded frame is shown without one.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_sections(
+    introduction: &str,
+    sections: &[Section<'_>],
+    source: &str,
+    recorded: &[Recorded],
+) -> Result<String, DecodeError> {
+    let mut out = introduction.to_string();
+    for section in sections {
+        out.push_str(&format!("\n# {}\n\n{}\n", section.title, section.text));
+        if !section.messages.is_empty() {
+            summary(section.messages, &mut out);
+        }
+        all(section.messages, section.structures, source, recorded, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn all(
+    messages: &[&'static MessageInfo],
+    structures: &[Structure],
+    source: &str,
+    recorded: &[Recorded],
+    out: &mut String,
+) -> Result<(), DecodeError> {
     for info in messages {
-        message(info, &mut out);
+        message(info, out);
         for record in recorded.iter().filter(|record| record.id == info.id) {
             out.push_str(&format!("\n**A frame.** {source}\n\n```text\n"));
             out.push_str(&dump(info, record)?);
@@ -63,16 +109,16 @@ pub fn render(
     }
     for structure in structures {
         out.push_str(&format!("\n## {}\n\nAt most {} bytes.\n\n", structure.title, structure.shape.max_len()));
-        table(structure.shape, "value", usize::MAX, &mut out);
+        table(structure.shape, "value", usize::MAX, out);
         for sample in &structure.samples {
             let value = Value::read("value", structure.shape, sample)?;
             out.push_str(&format!("\n**A value**, of {} bytes.\n\n```text\n", sample.len()));
             let root = if matches!(structure.shape, Shape::Struct(_)) { "" } else { "value" };
-            field(&value, structure.shape, root, sample, &mut out);
+            field(&value, structure.shape, root, sample, out);
             out.push_str("```\n");
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 fn introduction(out: &mut String) {
@@ -83,7 +129,8 @@ fn introduction(out: &mut String) {
 <!-- Generated from the declarations in src/wire. After a change: SODALITY_UPDATE=1 cargo test --test wire_layout -->
 
 This document is enough to write and read the format in another language. It says what the bytes are; what they mean and
-which keys guard them is the protocol's business.
+which keys guard them is the protocol's business. The messages of Antigone as published, and those that repaired parts
+send beside published ones, are in [wire-layout-published.md](wire-layout-published.md).
 
 ## Rules
 
@@ -105,7 +152,7 @@ Each frame begins with {HEADER_BYTES} bytes:
 | 0 | version of the format | {WIRE_VERSION} |
 | 1 | system | 1 Antigone, 2 Enclaves |
 | 2 | edition of the part that the message belongs to | 1 as published, 2 repaired |
-| 3 | suite of that part | {} AES-128-GCM, {} AES-256-GCM, {} ChaCha20-Poly1305, each with SHA-256, Ed25519 and X25519 |
+| 3 | suite of that part | {} AES-128-GCM, {} AES-256-GCM, {} ChaCha20-Poly1305, each with SHA-256, Ed25519 and X25519; {} DES, MD5 and RSA, as published only |
 | 4 | message type | the codes below |
 
 Both sides are configured with the first four; nothing is negotiated. A frame with another value is dropped without an
@@ -148,6 +195,7 @@ In the tables a dot goes into a structure, `[]` into the items of a list, and `=
         SuiteId::AES_128_GCM.0,
         SuiteId::AES_256_GCM.0,
         SuiteId::CHACHA20_POLY1305.0,
+        SuiteId::DES_MD5_RSA.0,
         Signature::MAX,
     ));
 }

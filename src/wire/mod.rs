@@ -41,5 +41,9 @@ pub use frame::{
 };
 pub use shape::{FieldShape, Shape, Value, VariantShape};
 
+/// Every declared message: one table for each module of declarations. Ids are unique over all of them, types within an
+/// edition.
+pub const TABLES: [&[&MessageInfo]; 3] = [antigone::MESSAGES, bridges::MESSAGES, published::MESSAGES];
+
 /// Version of the wire format: the first byte of each frame.
 pub const WIRE_VERSION: u8 = 1;

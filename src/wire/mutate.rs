@@ -7,12 +7,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::antigone;
-use super::bridges;
+use super::TABLES;
 use super::field::{Field, to_vec};
 use super::frame::{Guard, HEADER_BYTES, MessageInfo};
 use super::policy::PolicyForm;
-use super::published;
+use super::published::{ConfirmText, DataText, KeyText, PairText, RemovalText, ReplyText, StrongText, TargetText};
 use super::shape::{Content, Shape, Value, VariantShape};
 use super::shared::Change;
 use super::transfer::{ObjectMessage, Saved};
@@ -24,9 +23,6 @@ pub type Random<'r> = &'r mut dyn FnMut() -> u64;
 
 /// Longest byte string that is made often, in bytes; the longest that a shape allows is made now and then.
 const OFTEN: usize = 4096;
-
-/// Every declared message.
-const TABLES: [&[&MessageInfo]; 3] = [antigone::MESSAGES, bridges::MESSAGES, published::MESSAGES];
 
 /// How often [`change_leaf`] tries.
 const TRIES: usize = 48;
@@ -399,15 +395,51 @@ pub fn exercise_decoders(bytes: &[u8]) -> usize {
         .flatten()
         .map(|info| usize::from(exercise_frame(info, bytes)) + usize::from(exercise_body(info, bytes)))
         .sum::<usize>()
-        + usize::from(exercise_structure::<Change<'_>>(bytes))
-        + usize::from(exercise_structure::<PolicyForm<'_>>(bytes))
-        + usize::from(exercise_structure::<published::ReplyText<'_>>(bytes))
-        + usize::from(exercise_structure::<published::RemovalText<'_>>(bytes))
-        + usize::from(exercise_structure::<published::KeyText<'_>>(bytes))
-        + usize::from(exercise_structure::<published::DataText<'_>>(bytes))
-        + usize::from(exercise_structure::<ObjectMessage<'_>>(bytes))
-        + usize::from(exercise_structure::<Saved<'_>>(bytes))
+        + STRUCTURES.iter().map(|structure| usize::from((structure.exercise)(bytes))).sum::<usize>()
 }
+
+/// A structure that is no message: what travels inside opaque fields and payloads, is sealed, hashed or stored.
+#[derive(Clone, Copy, Debug)]
+pub struct StructureInfo {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// Its fields.
+    pub shape: &'static Shape,
+    /// [`exercise_structure`] for it.
+    pub exercise: fn(&[u8]) -> bool,
+}
+
+macro_rules! structures {
+    ($($name:ident $(<$lt:lifetime>)?,)*) => {
+        &[$(StructureInfo {
+            name: stringify!($name),
+            shape: &<$name $(<$lt>)? as Field<'_>>::SHAPE,
+            exercise: {
+                #[allow(clippy::extra_unused_lifetimes, single_use_lifetimes)]
+                fn exercise<'a>(bytes: &'a [u8]) -> bool {
+                    exercise_structure::<'a, $name $(<$lt>)?>(bytes)
+                }
+                exercise
+            },
+        },)*]
+    };
+}
+
+/// Every structure that is no message and no part of one.
+pub const STRUCTURES: &[StructureInfo] = structures! {
+    Change<'_>,
+    PolicyForm<'_>,
+    ObjectMessage<'_>,
+    Saved<'_>,
+    PairText<'_>,
+    StrongText<'_>,
+    ReplyText<'_>,
+    ConfirmText<'_>,
+    KeyText<'_>,
+    RemovalText<'_>,
+    TargetText<'_>,
+    DataText<'_>,
+};
 
 /// As [`exercise_frame`], for what travels inside opaque fields and payloads, or is stored.
 ///

@@ -146,7 +146,7 @@ fn a_refused_frame_changes_nothing_but_counters() {
             }
             // Well-formed messages of every type, and true ones of other sessions.
             let suite = sample.ring.id();
-            for info in sodality::wire::antigone::MESSAGES {
+            for info in sodality::wire::TABLES.into_iter().flatten() {
                 let mut random = || mix(&mut rng);
                 let clear = mutate::arbitrary_value(info.name, info.clear, &mut random).unwrap();
                 let header = Header { system: info.system, edition: info.edition, suite };

@@ -6,11 +6,15 @@ use sodality::error::Failure;
 use sodality::event::{Cause, Causes};
 use sodality::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use sodality::wire::antigone::*;
+use sodality::wire::bridges::{AcceptMixed, BridgedData, BridgedRequest};
 use sodality::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey, to_vec};
 use sodality::wire::layout::Recorded;
-use sodality::wire::{Blob, Edition, Field, Header, List, MaybeName, Message, Nested, Rest, System};
+use sodality::wire::published as an;
+use sodality::wire::{Blob, Field, Header, List, MaybeName, Message, Nested, Payload, Rest};
 
-const HEADER: Header = Header { system: System::Antigone, edition: Edition::Repaired, suite: SuiteId(1) };
+fn header<'a, M: Message<'a>>() -> Header {
+    Header { system: M::INFO.system, edition: M::INFO.edition, suite: SuiteId(1) }
+}
 
 /// So many bytes that count up from `first`.
 fn bytes(first: u8, length: u8) -> Vec<u8> {
@@ -37,30 +41,34 @@ fn name(text: &'static str) -> NameRef<'static> {
 
 fn open<'a, M: Message<'a>>(message: &M) -> Recorded {
     let mut out = BytesMut::new();
-    message.put_open(HEADER, &mut out);
+    message.put_open(header::<M>(), &mut out);
     Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
 }
 
 fn tagged<'a, M: Message<'a>>(message: &M) -> Recorded {
     let mut out = BytesMut::new();
-    message.put_tagged(HEADER, &mut out, |_| Ok::<_, Failure>(tag())).unwrap();
+    message.put_tagged(header::<M>(), &mut out, |_| Ok::<_, Failure>(tag())).unwrap();
     Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
 }
 
 fn signed<'a, M: Message<'a>>(message: &M) -> Recorded {
     let mut out = BytesMut::new();
-    message.put_signed(HEADER, &mut out, |_| Ok::<_, Failure>(filler!(Signature, 0xb0, 64))).unwrap();
+    message.put_signed(header::<M>(), &mut out, |_| Ok::<_, Failure>(filler!(Signature, 0xb0, 64))).unwrap();
     Recorded { id: M::INFO.id, frame: out.to_vec(), opened: None }
 }
 
 fn boxed<'a, 'b, M: Message<'a>>(message: &M, text: &impl Field<'b>) -> Recorded {
     let mut out = BytesMut::new();
-    message.put_boxed(HEADER, &mut out, |out| text.put(out), |_, _| Ok::<_, Failure>(tag())).unwrap();
+    message.put_boxed(header::<M>(), &mut out, |out| text.put(out), |_, _| Ok::<_, Failure>(tag())).unwrap();
     Recorded { id: M::INFO.id, frame: out.to_vec(), opened: Some(to_vec(text)) }
 }
 
 /// All of them, some messages with more than one.
 pub(crate) fn handmade() -> Vec<Recorded> {
+    [repaired(), bridging(), published()].concat()
+}
+
+fn repaired() -> Vec<Recorded> {
     let group = Instance(core::array::from_fn(|index| 0xa0 + index as u8));
     let cid = MemberId(3);
     let (i0, i1) = (filler!(Nonce, 0x10, 16), filler!(Nonce, 0x20, 16));
@@ -128,4 +136,86 @@ pub(crate) fn handmade() -> Vec<Recorded> {
     let content = Content { origin: none(Signature::new), port: 0, payload: Rest(b"hello, all") };
     let data = Data { group, epoch: Epoch(2), cid, counter: 0, kind: Kind::Confidentiality, label: MaybeName(None) };
     vec![join, ask, answer, accept, leader, member, rekey, heartbeat, boxed(&data, &content)]
+}
+
+fn group_id() -> an::GroupId<'static> {
+    an::GroupId { app: name("chess"), nonce: filler!(Nonce, 0xc0, 16) }
+}
+
+fn bridging() -> Vec<Recorded> {
+    let (i0, i1) = (filler!(Nonce, 0x10, 16), filler!(Nonce, 0x20, 16));
+    let wish = open(&an::JoinWish { member: name("ada"), i0 });
+    let ask = tagged(&BridgedRequest { leader: name("lena"), i1, join: Blob(&wish.frame) });
+    let salt = filler!(Nonce, 0xd0, 16);
+    let data = BridgedData { group: group_id(), sender: name("ada"), salt, counter: 0, kind: Kind::Both };
+    let content = Content { origin: none(Signature::new), port: 0, payload: Rest(b"hello, all") };
+    let accept = Accept {
+        group: Instance([7; 16]),
+        cid: MemberId(3),
+        leader_key: filler!(VerifyingKey, 0x50, 32),
+        policy_version: Version(1),
+        policy: Blob(b"a policy in its canonical form"),
+    };
+    let published_key = filler!(VerifyingKey, 0x60, 131);
+    let offer = Offer::AcceptMixed(AcceptMixed { accept, group: group_id(), sequence: 4, published_key });
+    let answer = boxed(&JoinAnswer { i0, i1, share: none(Share::new) }, &offer);
+    vec![ask, boxed(&data, &content), Recorded { id: "RA-J2-mixed", ..answer }]
+}
+
+fn published() -> Vec<Recorded> {
+    let (leader, member, other) = (name("lena"), name("ada"), name("bob"));
+    let [i0, i1, i2] = [0x10, 0x20, 0x30].map(|first| Nonce::new(&bytes(first, 8)).unwrap());
+    let (group, sequence, digest) = (group_id(), 4, tag());
+    let sealed = bytes(0x80, 48);
+    let block = |member| an::KeyBlock { member, sealed: an::Sealed::new(&sealed) };
+    vec![
+        open(&an::PairRequest { leader, member, i1 }),
+        open(&an::PairAnswer { sealed: an::Sealed::new(&sealed) }),
+        open(&an::StrongAnswer { sealed: an::Sealed::new(&sealed) }),
+        open(&an::JoinWish { member, i0 }),
+        open(&an::JoinReply { leader, member, sealed: an::Sealed::new(&sealed) }),
+        open(&an::JoinConfirm { member, sealed: an::Sealed::new(&sealed) }),
+        open(&an::JoinError { leader, member, reason: RefuseCode::Denied }),
+        open(&an::KeyDelivery {
+            group,
+            sequence,
+            member,
+            sealed: an::Sealed::new(&sealed),
+            members: List::of(&[leader, member, other]),
+            digest,
+        }),
+        open(&an::Rekey { group, sequence, blocks: List::of(&[block(member), block(other)]), digest }),
+        open(&an::Removal { member, sealed: an::Sealed::new(&sealed) }),
+        open(&an::LeaderBeat { group, leader, sequence, signature: filler!(Signature, 0xb0, 128) }),
+        open(&an::MemberBeat { group, member, sequence, mac: tag() }),
+        open(&an::KeyWish { group, member }),
+        open(&an::IntegrityData { group, sender: member, text: Payload(b"\0hello, all"), digest }),
+        open(&an::SecretData { group, sealed: an::Sealed::new(&sealed) }),
+        open(&an::BothData { group, sealed: an::Sealed::new(&sealed), digest }),
+        open(&an::ClearData { group, sender: member, text: Payload(b"\0hello, all") }),
+        inside("AN-T2", &an::PairText { pair: Blob(&bytes(0x40, 8)), i1 }),
+        inside("AN-T2s", &an::StrongText { key: Blob(&bytes(0x40, 8)), member, i1 }),
+        inside("AN-J2", &an::ReplyText { group, member, i0, i2, more: more(), key: filler!(VerifyingKey, 0x60, 131) }),
+        inside("AN-J3", &an::ConfirmText { member, i2 }),
+        inside("AN-K", &an::KeyText { group, key: Blob(&bytes(0x40, 8)) }),
+        inside("AN-L", &an::RemovalText { group, member, inner: an::Sealed::new(&sealed) }),
+        inside("AN-L-inner", &an::TargetText { group, target: other }),
+        inside("AN-Dc", &an::DataText { sender: member, text: Payload(b"\0hello, all") }),
+    ]
+}
+
+fn more() -> an::More<'static> {
+    an::More {
+        instance: Instance([7; 16]),
+        cid: MemberId(3),
+        policy_version: Version(1),
+        policy: Blob(b"a policy in its canonical form"),
+        sequence: 4,
+        leader_key: none(VerifyingKey::new),
+    }
+}
+
+/// A text that stands in `{…}`, without a frame around it.
+fn inside<'b>(id: &'static str, text: &impl Field<'b>) -> Recorded {
+    Recorded { id, frame: Vec::new(), opened: Some(to_vec(text)) }
 }
