@@ -36,6 +36,8 @@ pub mod craft;
 mod deliver;
 mod drive;
 mod links;
+#[cfg(feature = "historic")]
+pub mod mixed;
 pub mod model;
 pub mod net;
 mod nodes;

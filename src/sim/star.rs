@@ -80,7 +80,7 @@ pub fn long_term_key(suite: &dyn Suite, name: &str) -> Key<role::LongTerm> {
     Key::new(Secret::take(&mut bytes))
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::new(text).unwrap_or_else(|_| unreachable_name())
 }
 

@@ -101,7 +101,7 @@ fn a_newer_epoch_without_its_box_is_asked_for_within_an_rto() {
     let asked = polls(&scene, 0).split_off(before);
     assert_eq!(asked.len(), 1, "after {behind:?}");
     let body = forge.body(&asked[0]);
-    assert_eq!((get(&body, "answer"), get(&body, "epoch")), (1, scene.leader().epoch().0 - 1), "the key request");
+    assert_eq!((get(&body, "flags"), get(&body, "epoch")), (1, scene.leader().epoch().0 - 1), "the key request");
 }
 
 /// RA §4.3 polls, RA §6 (16): a link that opens again is polled over; its closing was no leave.

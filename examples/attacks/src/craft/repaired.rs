@@ -9,7 +9,9 @@ use sodality::event::{EndReason, Port};
 use sodality::group::{ChangeRecord, SealLimits, View};
 use sodality::identity::{Epoch, MemberId, Name, Version};
 use sodality::sim::{InTransit, SimRng};
-use sodality::wire::antigone::{ChannelStatus, Content, Data, Delta, DeltaChanges, End, Heartbeat, Kind, MemberBody};
+use sodality::wire::antigone::{
+    ChannelStatus, Content, Data, Delta, DeltaChanges, End, Flags, Heartbeat, Kind, MemberBody,
+};
 use sodality::wire::field::{Field, List, VerifyingKey};
 use sodality::wire::{Edition, Header, Message, System};
 
@@ -48,7 +50,8 @@ impl Words<'_> {
     fn text(&self) -> Vec<u8> {
         let mut text = BytesMut::new();
         let Self { epoch, view, policy, answer, body } = *self;
-        ChannelStatus { seen: 0, ack: 0, epoch, view, policy, answer, rseq: 0 }.put(&mut text);
+        let flags = Flags { answer, hears: false };
+        ChannelStatus { seen: 0, ack: 0, epoch, view, policy, flags, rseq: 0 }.put(&mut text);
         body.put(&mut text);
         text.to_vec()
     }

@@ -331,6 +331,15 @@ impl Member {
         matches!(self.phase, Phase::Idle)
     }
 
+    /// Whether it asks to join, or waits for its first key.
+    pub fn is_joining(&self) -> bool {
+        match &self.phase {
+            Phase::Asking(_) => true,
+            Phase::In(session) => !session.joined,
+            Phase::Idle | Phase::Leaving(_) | Phase::Ending(_) => false,
+        }
+    }
+
     /// The own name.
     pub fn name(&self) -> &Name {
         &self.me.name
