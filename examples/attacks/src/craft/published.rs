@@ -62,7 +62,7 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn new(setup: &Setup) -> Ran<Self> {
-        Ok(Self { suite: place::suite(setup)?, rng: SimRng::new(setup.seed).fork(0x0dd) })
+        Ok(Self { suite: place::suite(setup), rng: SimRng::new(setup.seed).fork(0x0dd) })
     }
 
     /// The suite.
