@@ -50,6 +50,14 @@ fn name(text: &str) -> Ran<NameRef<'_>> {
     Ok(NameRef::new(text)?)
 }
 
+/// The byte in front of what is said to the application.
+const APPLICATION: u8 = 0;
+
+/// m, for the application.
+fn said(text: &[u8]) -> Vec<u8> {
+    [&[APPLICATION], text].concat()
+}
+
 /// What a digest at the end of a frame covers.
 fn before(frame: &[u8], digest: &Tag) -> Ran<Vec<u8>> {
     let end = frame.len().saturating_sub(digest.as_bytes().len() + 2);
@@ -137,7 +145,9 @@ impl Kit {
         };
         let text = self.suite.decrypt(&key.key, sealed).ok()?;
         let DataText { sender, text } = DataText::decode(&text).ok()?;
-        Some((sender.as_str().to_owned(), text.0.to_vec()))
+        // A byte says for which part of the application it is.
+        let text = text.0.strip_prefix(&[APPLICATION])?;
+        Some((sender.as_str().to_owned(), text.to_vec()))
     }
 
     /// AN-Db in whoever's name, for whoever has the key.
@@ -145,7 +155,8 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn both(&mut self, key: &GroupKey, sender: &str, text: &[u8]) -> Ran<Bytes> {
-        let said = DataText { sender: name(sender)?, text: Payload(text) };
+        let text = said(text);
+        let said = DataText { sender: name(sender)?, text: Payload(&text) };
         let sealed = self.encrypt(&key.key, &said)?;
         let unsigned = BothData { group: key.group()?, sealed: Sealed::new(&sealed), digest: Tag::NONE };
         let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
@@ -157,8 +168,9 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn integrity(&self, key: &GroupKey, sender: &str, text: &[u8]) -> Ran<Bytes> {
+        let text = said(text);
         let unsigned =
-            IntegrityData { group: key.group()?, sender: name(sender)?, text: Payload(text), digest: Tag::NONE };
+            IntegrityData { group: key.group()?, sender: name(sender)?, text: Payload(&text), digest: Tag::NONE };
         let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
         Ok(self.open(IntegrityData { digest, ..unsigned }))
     }
@@ -168,7 +180,7 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn clear(&self, group: &GroupId<'_>, sender: &str, text: &[u8]) -> Ran<Bytes> {
-        Ok(self.open(ClearData { group: *group, sender: name(sender)?, text: Payload(text) }))
+        Ok(self.open(ClearData { group: *group, sender: name(sender)?, text: Payload(&said(text)) }))
     }
 
     /// A frame without a guard of its own.

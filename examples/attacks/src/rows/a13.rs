@@ -32,7 +32,7 @@ fn published(setup: &Setup) -> Ran {
     let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
     let (ann, leader) = (scene.node(ANN), scene.leader());
     scene.leave(ANN)?;
-    scene.run(SECOND * 2)?;
+    scene.run(SECOND * 12)?;
     let request = scene.frames_from("AN-L", ann);
     scene.join(ANN)?;
     scene.run(SECOND * 12)?;

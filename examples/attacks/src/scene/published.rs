@@ -11,7 +11,7 @@ use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::Port;
 use sodality::group::View;
-use sodality::identity::{Epoch, Name};
+use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy::{Editions, Mix, Policy, Views};
 use sodality::sim::mixed::{MixedConfig, MixedStar, leader_machine};
 use sodality::sim::wild::Spy;
@@ -38,8 +38,7 @@ pub(super) fn open(setup: &Setup, plan: &Plan) -> Ran<Scene> {
         strong_reply: plan.strong_reply,
         per_heartbeat: plan.per_heartbeat,
     };
-    let faults =
-        if setup.has_fault(Fault::LeadingGroup) { Faults::taking_the_leading_group() } else { Faults::NONE };
+    let faults = if setup.has_fault(Fault::LeadingGroup) { Faults::taking_the_leading_group() } else { Faults::NONE };
     let config = MixedConfig {
         policy: Policy { origin: false, views: Views::WithEachKey, mix: Some(mix), ..plan.policy.clone() },
         faults,
@@ -141,6 +140,11 @@ impl People for Published {
     /// There is no such secret: data keys do not follow from anything that is shown.
     fn own_secret(&self, _: &World, _: usize) -> Option<(Epoch, Key<role::DataBase>)> {
         None
+    }
+
+    fn name_of(&self, world: &World, member: usize, cid: MemberId) -> Option<Name> {
+        let member = self.member(member).ok()?;
+        world.get(member)?.name_of(cid).cloned()
     }
 
     /// Members learn names, and have no view.
