@@ -14,8 +14,8 @@ use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Signature, Tag};
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::published::{
     BothData, ClearData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish,
-    KeyBlock, KeyDelivery, KeyText, KeyWish, LeaderBeat, MemberBeat, Rekey, Removal, RemovalText, ReplyText, Sealed,
-    SecretData, TargetText,
+    KeyBlock, KeyDelivery, KeyText, KeyWish, LeaderBeat, MemberBeat, PairRequest, Rekey, Removal, RemovalText,
+    ReplyText, Sealed, SecretData, TargetText,
 };
 use sodality::wire::{Edition, Header, Message, System, antigone::RefuseCode};
 
@@ -56,6 +56,10 @@ const APPLICATION: u8 = 0;
 /// m, for the application.
 fn said(text: &[u8]) -> Vec<u8> {
     [&[APPLICATION], text].concat()
+}
+
+fn number(bytes: &[u8]) -> Ran<Nonce> {
+    Nonce::new(bytes).ok_or_else(|| Failed::steps("no number"))
 }
 
 /// What a digest at the end of a frame covers.
@@ -173,6 +177,43 @@ impl Kit {
             IntegrityData { group: key.group()?, sender: name(sender)?, text: Payload(&text), digest: Tag::NONE };
         let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
         Ok(self.open(IntegrityData { digest, ..unsigned }))
+    }
+
+    /// AN-Di with the digest of another: for whoever has two texts with one digest (X13).
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn integrity_with(&self, like: &[u8], text: &[u8]) -> Ran<Bytes> {
+        let like = IntegrityData::parse(like)?.message;
+        Ok(self.open(IntegrityData { text: Payload(&said(text)), ..like }))
+    }
+
+    /// AN-T1 in whoever's name, with whatever number.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn pair_request(&self, leader: &str, member: &str, i1: &[u8]) -> Ran<Bytes> {
+        Ok(self.open(PairRequest { leader: name(leader)?, member: name(member)?, i1: number(i1)? }))
+    }
+
+    /// AN-J1 in whoever's name, with whatever number.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn join_wish(&self, member: &str, i0: &[u8]) -> Ran<Bytes> {
+        Ok(self.open(JoinWish { member: name(member)?, i0: number(i0)? }))
+    }
+
+    /// AN-K of the attacker's own making, round a box that it has from elsewhere.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn delivery_from(&self, key: &GroupKey, sequence: u64, who: &str, sealed: &[u8]) -> Ran<Bytes> {
+        let (group, member) = (key.group()?, name(who)?);
+        let sealed = Sealed::new(sealed);
+        let unsigned = KeyDelivery { group, sequence, member, sealed, members: List::of(&[]), digest: Tag::NONE };
+        let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
+        Ok(self.open(KeyDelivery { digest, ..unsigned }))
     }
 
     /// AN-Dn in whoever's name.
@@ -294,6 +335,16 @@ impl Kit {
     pub fn block(&mut self, sigma: &Secret, key: &GroupKey) -> Ran<BytesMut> {
         let text = KeyText { group: key.group()?, key: Blob(key.key.expose()) };
         self.encrypt(sigma, &text)
+    }
+
+    /// What AN-K and AN-R hold under σ, before it is encrypted.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn key_text(&self, key: &GroupKey) -> Ran<Vec<u8>> {
+        let mut text = BytesMut::new();
+        KeyText { group: key.group()?, key: Blob(key.key.expose()) }.put(&mut text);
+        Ok(text.to_vec())
     }
 
     /// A number of the suite's length.

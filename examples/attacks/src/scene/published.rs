@@ -9,13 +9,15 @@ use sodality::crypto::published::{Modern, PublishedSuite, des_md5_rsa};
 use sodality::crypto::{Key, aes_128_gcm};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
-use sodality::event::Port;
+use sodality::event::{Event, Port};
 use sodality::group::View;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy::{Editions, Mix, Policy, Views};
 use sodality::sim::mixed::{MixedConfig, MixedStar, leader_machine};
+use sodality::sim::star::{long_term_key, records};
 use sodality::sim::wild::Spy;
-use sodality::sim::{LinkConfig, Node, NodeId, SimRng, WireId, World, shared};
+use sodality::sim::{LinkConfig, Moment, Node, NodeId, SimRng, WireId, World, shared};
+use sodality::ttp::{LeaderRecord, Records, ThirdParty};
 
 use super::people::People;
 use super::repaired;
@@ -48,6 +50,17 @@ pub(super) fn open(setup: &Setup, plan: &Plan) -> Ran<Scene> {
     };
     let names: Vec<String> = NAMES.iter().take(plan.members).map(|name| (*name).to_owned()).collect();
     let star = MixedStar::with_names(&mut world, config, &names)?;
+    if plan.everybody_leads {
+        let suite = star.config.suite.clone();
+        world.set_app(star.third_party, move |machine: &mut ThirdParty, cx, moment| {
+            if let Moment::Event(Event::LookupWanted { ticket, leader, member }) = moment {
+                let leads = LeaderRecord { key: long_term_key(&*suite, leader.as_str()) };
+                let found = Records { leader: Some(leads), ..records(&*suite, leader, member) };
+                // Full or failing: the leader asks again.
+                let _ = machine.answer(cx, *ticket, &found);
+            }
+        })?;
+    }
     let members = star.members.iter().map(|member| NodeId::from(*member)).collect();
     let rng = SimRng::new(setup.seed).fork(0xa77ac);
     Ok(Scene { world, tap, people: Box::new(Published { star, members }), loot, rng })
