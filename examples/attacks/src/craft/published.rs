@@ -10,12 +10,11 @@ use sodality::endpoint::Link;
 use sodality::identity::NameRef;
 use sodality::sim::star::{LEADER, long_term_key};
 use sodality::sim::{InTransit, SimRng};
-use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Signature, Tag};
+use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Tag};
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::published::{
-    BothData, ClearData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish,
-    KeyBlock, KeyDelivery, KeyText, KeyWish, LeaderBeat, MemberBeat, PairRequest, Rekey, Removal, RemovalText,
-    ReplyText, Sealed, SecretData, TargetText,
+    BothData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish, KeyBlock,
+    KeyDelivery, KeyText, KeyWish, PairRequest, Rekey, ReplyText, Sealed, SecretData,
 };
 use sodality::wire::{Edition, Header, Message, System, antigone::RefuseCode};
 
@@ -216,14 +215,6 @@ impl Kit {
         Ok(self.open(KeyDelivery { digest, ..unsigned }))
     }
 
-    /// AN-Dn in whoever's name.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn clear(&self, group: &GroupId<'_>, sender: &str, text: &[u8]) -> Ran<Bytes> {
-        Ok(self.open(ClearData { group: *group, sender: name(sender)?, text: Payload(&said(text)) }))
-    }
-
     /// A frame without a guard of its own.
     pub fn open<'m>(&self, message: impl Message<'m>) -> Bytes {
         let mut out = BytesMut::new();
@@ -281,37 +272,6 @@ impl Kit {
         Ok(self.open(Rekey { digest, ..unsigned }))
     }
 
-    /// AN-L or, if somebody else goes, AN-E: for whoever has σ and K_g.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn removal(&mut self, sigma: &Secret, key: &GroupKey, member: &str, target: &str) -> Ran<Bytes> {
-        let inner = self.encrypt(&key.key, &TargetText { group: key.group()?, target: name(target)? })?;
-        let text = RemovalText { group: key.group()?, member: name(member)?, inner: Sealed::new(&inner) };
-        let sealed = self.encrypt(sigma, &text)?;
-        Ok(self.open(Removal { member: name(member)?, sealed: Sealed::new(&sealed) }))
-    }
-
-    /// AN-HM: for whoever has σ.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn member_beat(&self, sigma: &Secret, key: &GroupKey, member: &str, sequence: u64) -> Ran<Bytes> {
-        let mut number = BytesMut::new();
-        sequence.put(&mut number);
-        let mac = self.suite.mac(sigma, &[&key.group, &number])?;
-        Ok(self.open(MemberBeat { group: key.group()?, member: name(member)?, sequence, mac }))
-    }
-
-    /// AN-HL with a signature of nobody's: nobody but the leader can make one.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn leader_beat(&self, key: &GroupKey, sequence: u64, signature: &[u8]) -> Ran<Bytes> {
-        let signature = Signature::new(signature).ok_or_else(|| Failed::steps("no signature"))?;
-        Ok(self.open(LeaderBeat { group: key.group()?, leader: name(LEADER)?, sequence, signature }))
-    }
-
     /// AN-Q in whoever's name.
     ///
     /// # Errors
@@ -328,15 +288,6 @@ impl Kit {
         Ok(self.open(JoinError { leader: name(LEADER)?, member: name(member)?, reason: RefuseCode::Denied }))
     }
 
-    /// A block of AN-R under σ.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn block(&mut self, sigma: &Secret, key: &GroupKey) -> Ran<BytesMut> {
-        let text = KeyText { group: key.group()?, key: Blob(key.key.expose()) };
-        self.encrypt(sigma, &text)
-    }
-
     /// What AN-K and AN-R hold under σ, before it is encrypted.
     ///
     /// # Errors
@@ -345,6 +296,15 @@ impl Kit {
         let mut text = BytesMut::new();
         KeyText { group: key.group()?, key: Blob(key.key.expose()) }.put(&mut text);
         Ok(text.to_vec())
+    }
+
+    /// Eight random bytes.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn draw(&mut self) -> Ran<[u8; 8]> {
+        let drawn = self.suite.fresh_nonce(&mut self.rng, 8)?;
+        drawn.as_bytes().try_into().map_err(|_| Failed::steps("eight bytes"))
     }
 
     /// A number of the suite's length.
