@@ -45,7 +45,7 @@ const NUMBER: usize = 32;
 
 /// I0 of 32 bytes holds all of `{g, K*}`, its padding too, and stands in AN-J2 in blocks of its own. The cipher block before it
 /// is the IV under which they open: random IVs (D4) and padding (D6) do not matter, nor how long g is (D13).
-fn published(setup: &Setup) -> Ran {
+fn splice(setup: &Setup, length: usize) -> Ran<(bool, &'static str)> {
     let mut kit = Kit::new(setup)?;
     let mut scene = Scene::joined(setup, &Plan::of(1))?;
     let member = scene.add(VICTIM)?;
@@ -61,7 +61,7 @@ fn published(setup: &Setup) -> Ran {
     let key = GroupKey { group, key: kit.wrong_key()? };
     let mut number = kit.key_text(&key)?;
     let padding = NUMBER.saturating_sub(number.len()).max(1);
-    number.resize(NUMBER, u8::try_from(padding).unwrap_or_default());
+    number.resize(length, u8::try_from(padding).unwrap_or_default());
     scene.inject(line, kit.join_wish(VICTIM, &number)?)?;
     scene.run(SOON)?;
     let reply = scene.last_from("AN-J2", leader)?;
@@ -69,7 +69,7 @@ fn published(setup: &Setup) -> Ran {
     // In front of I0: g, the member's name, a length. One block further than in the text, for the IV; one less, for the block
     // before.
     let place = open.len() + 1 + VICTIM.len() + 2;
-    let block = sealed.get(place..place + BLOCK + NUMBER).unwrap_or_default();
+    let block = sealed.get(place..place + BLOCK + length).unwrap_or_default();
     let (forged, mark) = (kit.rekey_from(&key, 1, VICTIM, block)?, scene.mark());
     let mut why = None;
     if let Some(forged) = setup.give(forged) {
@@ -80,14 +80,23 @@ fn published(setup: &Setup) -> Ran {
     scene.run(SOON)?;
     let said = scene.last_from("AN-Db", victim).ok();
     let read = said.and_then(|said| kit.read_data(&key, &said)).is_some_and(|(_, text)| text == WORDS);
-    let shown = format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {NUMBER} bytes, \
-        for all random IVs and padding; the rekey was {}", code(why));
+    Ok((installed && read, code(why)))
+}
+
+fn published(setup: &Setup) -> Ran {
+    let own = Kit::new(setup)?.suite().sizes().nonce;
+    let ((long, why), (short, _)) = (splice(setup, NUMBER)?, splice(setup, own)?);
     let by = match setup.cell.suite {
-        Suite::DesMd5Rsa => "I0 has not the length that the leader took",
+        Suite::DesMd5Rsa => "I0 has the length of D14, which holds no key",
         Suite::Modern => "what is cut out of an AEAD's box does not open",
     };
-    let shown = if installed && read { shown } else { format!("the rekey was {}", code(why)) };
-    Ok(setup.verdict(installed && read, None, by, shown))
+    let with_own = if short { "she does too" } else { "she does not" };
+    let shown = match long {
+        true => format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {NUMBER} bytes; with \
+            the {own} of D14 {with_own}: random IVs (D4), padding (D6) and a long g (D13) are not enough"),
+        false => format!("with I0 of {NUMBER} bytes, the rekey was {why}"),
+    };
+    Ok(setup.verdict(long || short, None, by, shown))
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
