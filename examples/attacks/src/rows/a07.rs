@@ -35,7 +35,7 @@ fn published(setup: &Setup) -> Ran {
     scene.run(SECOND * 12)?;
     scene.rekey()?;
     scene.run(SECOND * 6)?;
-    scene.hold(move |frame, id| frame.to == ann && id == "AN-K");
+    scene.hold(move |frame, id| frame.to == ann && matches!(id, "AN-K" | "AN-HL"));
     scene.join(ANN)?;
     scene.run(SOON)?;
     let why = scene.replay_all(&setup.give_all(old.clone()))?;
