@@ -435,7 +435,7 @@ impl Leader {
             instance: station.group,
             cid,
             policy_version: station.policy_version,
-            policy: station.policy.encode(),
+            policy: self.policy.encode(),
             sequence: self.sequence,
             leader_key: VerifyingKey::NONE,
             key: self.signing.as_ref().map_or(VerifyingKey::NONE, |(_, public)| *public),
@@ -459,7 +459,7 @@ impl Leader {
         let without = station.policy.ephemeral && pending.share.is_empty();
         let verdict = verdict.and(if without { Err(Refusal::Denied) } else { Ok(()) });
         let cid = MemberId(self.next_cid);
-        let policy = station.policy.encode();
+        let policy = self.policy.encode();
         let group = self.plane.key().ok_or(Reason::Ended)?.group.clone();
         let offer = match verdict {
             Ok(()) => Offer::AcceptMixed(AcceptMixed {
