@@ -285,6 +285,8 @@ impl Leader {
         }
         self.arm(now, cid);
         if moved {
+            // What it was owed while it had no link goes out now.
+            self.work.insert(cid);
             self.reconnect();
         }
     }
@@ -368,6 +370,8 @@ impl Leader {
         peer.link = own.or(peer.link);
         self.arm(now, cid);
         if moved {
+            // What it was owed while it had no link goes out now.
+            self.work.insert(cid);
             self.reconnect();
         }
         Ok(())

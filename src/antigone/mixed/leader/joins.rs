@@ -188,8 +188,11 @@ impl Leader {
             if edition == Edition::Repaired && now.since(pending.since) < limits.pending_guard {
                 return Err(Reason::Budget);
             }
-        } else if self.pendings.len() >= limits.pending_joins {
-            return Err(Reason::Budget);
+        } else {
+            let of_link = self.pendings.values().filter(|pending| pending.link == Some(own)).count();
+            if self.pendings.len() >= limits.pending_joins || of_link >= limits.pending_joins_per_link {
+                return Err(Reason::Budget);
+            }
         }
         let pending = self.question(cx, now, own, name, i0, share, frame)?;
         if let Some(id) = same {
