@@ -20,7 +20,7 @@ use sodality::crypto::published::des_md5_rsa;
 use sodality::crypto::symbolic::symbolic;
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Failure, Misuse, Reason};
-use sodality::event::{EjectVerdict, Event, Port};
+use sodality::event::{Cause, Causes, EjectVerdict, Event, Port};
 use sodality::identity::Name;
 use sodality::policy::{Editions, EjectRequests, Part};
 use sodality::sim::mixed::{MixedConfig, MixedStar, leader_machine, member_machine};
@@ -292,6 +292,27 @@ fn an_ejection_that_fails_is_asked_for_again_and_answered() {
             _ => None,
         });
         assert_eq!(answers, [EjectVerdict::Ejected], "{editions:?}");
+    }
+}
+
+/// A rekey that failed is not the cause of a later one.
+#[test]
+fn a_rekey_that_fails_leaves_no_trace() {
+    for editions in [Editions::PUBLISHED, mixed::alone(Part::Join)] {
+        let (mut world, star) = mixed::joined(SEED, config_of(&symbolic().silent(), editions), 2);
+        world.run_for(SECOND).unwrap();
+        world.entropy(star.leader).unwrap().arm(1);
+        let before = digest(world.get(star.leader).unwrap());
+        let failed = world.with(star.leader, |leader, cx| leader.rekey(cx)).unwrap();
+        assert_eq!(failed, Err(Failure::Entropy.into()));
+        assert!(digest(world.get(star.leader).unwrap()) == before, "{editions:?}");
+        command(&mut world, star.members[0], |member, cx| member.leave(cx)).unwrap();
+        world.run_for(SECOND).unwrap();
+        let causes = mixed::told(&world, star.leader, |event| match event {
+            Event::Installed { causes, .. } => Some(*causes),
+            _ => None,
+        });
+        assert_eq!(causes.last(), Some(&Causes::of(Cause::Leave)), "{editions:?}");
     }
 }
 

@@ -284,8 +284,11 @@ impl Leader {
     /// [`Misuse::Closed`], [`CommandError::Full`], [`Failure`].
     pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         let now = self.command(cx)?;
-        self.due = self.due.with(Cause::Command);
-        self.turn(cx, now, None, &[], true).map(drop).map_err(super::plane::failure_of)
+        let due = self.due;
+        self.due = due.with(Cause::Command);
+        let turned = self.turn(cx, now, None, &[], true);
+        // Nothing has changed if it failed.
+        turned.map(drop).inspect_err(|_| self.due = due).map_err(super::plane::failure_of)
     }
 
     /// Answers [`Event::AdmissionWanted`].
