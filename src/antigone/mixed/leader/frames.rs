@@ -392,8 +392,12 @@ impl Leader {
             return Err(Reason::Budget);
         }
         peer.key = true;
+        let gains = peer.link.is_none() && own.is_some();
         peer.link = peer.link.or(own);
         self.work.insert(cid);
+        if gains {
+            self.reconnect();
+        }
         Ok(())
     }
 
