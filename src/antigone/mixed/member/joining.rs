@@ -19,7 +19,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Event, JoinFailure, Refusal};
 use crate::group::channel::{Channel, Side};
-use crate::group::{Backoff, Jitter, Probes};
+use crate::group::{Backoff, Check, Jitter, Probes};
 use crate::identity::{Instance, MemberId, Version};
 use crate::policy::{Part, Policy, Views};
 use crate::ttp::schedule::question_digest;
@@ -101,7 +101,9 @@ impl Me {
             let parties =
                 Parties { app: sides.app.by_ref(), leader: sides.leader.by_ref(), member: self.name.by_ref() };
             let header = sides.repaired_header();
-            Wish::Repaired(Box::new(Attempt::new(&*sides.modern, header, cx.rng, &self.keys, parties, true)?))
+            // The exchange costs little and a leader that does not want it cannot forbid it (floor).
+            let ephemeral = self.limits.checks.on(Check::Ephemeral);
+            Wish::Repaired(Box::new(Attempt::new(&*sides.modern, header, cx.rng, &self.keys, parties, ephemeral)?))
         };
         Ok(Asking { attempt, link: None, backoff: Backoff::start(self.limits.retry, now, jitter), until })
     }
