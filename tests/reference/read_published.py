@@ -3,7 +3,7 @@
 import layout
 import published as an
 import repaired as ra
-from codec import Malformed, decode
+from codec import Malformed
 from suites import Forged, published_suite, same, xor
 
 
@@ -95,10 +95,9 @@ class PublishedSession:
         self.sigmas.pop(member, None)
         self.signing[leader] = text["key"]
         more = text["more"]
-        policy = decode(layout.POLICY_FORM, more["policy"])
         wish = self.wishes.get((member, text["i0"]))
         self.replies[member, text["i2"]] = key, wish, frame.data, (more["instance"], more["cid"])
-        self.beside.welcome(policy, text["group"], (more["instance"], more["cid"]), member, leader)
+        self.beside.welcome(more, text["group"], (more["instance"], more["cid"]), member, leader)
         return f"{member} may join {text['group']['app']} as number {text['more']['cid']}", None
 
     def read_j3(self, suite, fields, frame):

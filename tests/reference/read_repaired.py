@@ -19,6 +19,7 @@ class RepairedSession:
         self.joins = {}  # (member, I0): RA-J1
         self.shut_joins = set()  # I1 of joins with an ephemeral exchange; their (G, cid) cannot be known
         self.roots = {}  # (G, cid): Z
+        self.policies = {}  # (G, version): digest
         self.mixes = {}  # G: published suite, application
         self.beside = None  # what is known of published parts
         self.names = {}  # (G, cid): name
@@ -34,8 +35,10 @@ class RepairedSession:
         """What the frame is, and what it says to the group: None, or port and payload."""
         return getattr(self, "read_" + frame.id[3:].lower())(frame, frame.suite, frame.fields)
 
-    def welcome(self, policy, group, place, member, leader):
+    def welcome(self, offer, group, place, member, leader):
         """What an accepted offer tells beside its keys, whatever its edition."""
+        policy = decode(layout.POLICY_FORM, offer["policy"])
+        self.policies[place[0], offer["policy_version"]] = ra.policy_digest(offer["policy"])
         self.names[place], self.names[place[0], 0] = member, leader
         match policy["mix"]:
             case ("Mix", mix):
@@ -103,9 +106,8 @@ class RepairedSession:
             return f"{member} is refused: {offer[1]}", None
         accept = offer[1]["accept"] if offer[0] == "AcceptMixed" else offer[1]
         place = accept["group"], accept["cid"]
-        policy = decode(layout.POLICY_FORM, accept["policy"])
         self.roots[place], self.origin[accept["group"], 0] = z, accept["leader_key"]
-        self.welcome(policy, offer[1].get("group"), place, member, leader)
+        self.welcome(accept, offer[1].get("group"), place, member, leader)
         if offer[0] == "AcceptMixed":
             self.beside.leaders[member], self.beside.signing[leader] = leader, offer[1]["published_key"]
             self.beside.sigmas[member] = an.mixed_sigma(self.mixes[accept["group"]][0], z)
@@ -157,6 +159,9 @@ class RepairedSession:
     def read_r(self, frame, suite, fields):
         common = layout.COMMON.put(fields["common"])
         epoch, group = fields["common"]["epoch"], fields["group"]
+        version, digest = fields["common"]["policy"], fields["common"]["policy_digest"]
+        if self.policies.get((group, version), digest) != digest:
+            raise Forged("another policy than the one of the offer")
         opened = []
         for block in fields["blocks"]:
             if (group, block["cid"]) in self.roots:

@@ -251,7 +251,9 @@ impl Member {
         let identity = Identity { group: instance, cid, name: me.name.clone(), origin: None };
         let hidden = Policy { views: Views::Hidden, ..policy };
         let header = sides.repaired_header();
-        let station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
+        let mut station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
+        // The policy as it was offered: what the leader binds into its keys.
+        station.policy_digest = sides.modern.hash(&[&welcomed.policy])?;
         let probes = Probes::many(detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let mut channel = channel.map(|(seal, open)| {
             Channel::new(Side::Member, header, instance, cid, seal, open, probes, me.limits.records)
