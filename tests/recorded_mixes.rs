@@ -27,7 +27,7 @@ const SAID: [&str; 4] =
     ["to the group, from m1", "to the group, from the leader", "from m2, which has asked for its key", "without m2"];
 
 /// A whole session: three join, one loses a key and gets it, one is ejected at another's request, one leaves.
-fn session(name: &str, config: MixedConfig) -> Option<String> {
+fn record(name: &str, config: MixedConfig) -> Session {
     let mut world = World::new(1999);
     let tape = shared(Recorder::default());
     let losing = Rc::new(Cell::new(None));
@@ -71,7 +71,12 @@ fn session(name: &str, config: MixedConfig) -> Option<String> {
     }
 
     let names = [LEADER, "m1", "m2", "m3"];
-    let output = read(name, &Session::of_world((published, "mixed"), (&*suite, &names), &world, &tape.borrow()))?;
+    Session::of_world((published, "mixed"), (&*suite, &names), &world, &tape.borrow())
+}
+
+/// Has such a session read: all of it opens, and what was said comes out.
+fn session(name: &str, config: MixedConfig) -> Option<String> {
+    let output = read(name, &record(name, config))?;
     let (said, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{name}: {said}\n{complaints}");
     for (from, text) in [("m1", SAID[0]), (LEADER, SAID[1]), ("m2", SAID[2]), ("m1", SAID[3])] {
@@ -177,5 +182,31 @@ fn long_term_keys_open_mixed_sessions() {
             assert!(ids.split([' ', ',']).any(|word| word == id), "no {id}: {ids}");
         }
         assert!(!ids.contains("RA-H"), "there is no RA-H in a mix");
+    }
+}
+
+/// The ephemeral exchange belongs to the join: where that is repaired, nothing of what follows opens (S2), though all else
+/// is as published; where it is published, all of it does, though all else is repaired.
+#[test]
+fn forward_secrecy_comes_with_the_join() {
+    let published: Arc<dyn PublishedSuite> = Arc::new(Modern::new(aes_128_gcm()));
+    for edition in [Edition::Repaired, Edition::AsPublished] {
+        let others = if edition == Edition::Repaired { Editions::PUBLISHED } else { Editions::REPAIRED };
+        let plain = config(aes_128_gcm(), published.clone(), others.with(Part::Join, edition));
+        let policy = Policy { ephemeral: true, ..plain.policy.clone() };
+        let config = MixedConfig { policy, limits: Limits::default(), ..plain };
+        if edition == Edition::AsPublished {
+            session("ephemeral-join-published", config);
+            continue;
+        }
+        let name = "ephemeral-join-repaired";
+        let Some(output) = read(name, &record(name, config)) else { continue };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(", 0 wrong") && SAID.iter().all(|text| !said.contains(text)), "{said}");
+        for id in ["RA-J2", "RA-CM", "AN-K", "AN-R", "AN-L", "AN-Db"] {
+            let opened = said.lines().any(|line| line.contains(&format!(" {id}: ")) && !line.contains(": shut: "));
+            assert!(!opened, "{id} was opened\n{said}");
+        }
     }
 }
