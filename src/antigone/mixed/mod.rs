@@ -15,6 +15,7 @@
 mod leader;
 mod member;
 mod plane;
+mod roles;
 mod sides;
 
 pub use crate::policy::Historic;

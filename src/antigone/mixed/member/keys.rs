@@ -113,11 +113,10 @@ impl Member {
             session.joined = true;
             let (group, cid) = (session.plane.station.group, session.plane.station.cid);
             self.out.event(Event::Joined { group, cid, epoch });
-            let leader = self.me.sides.leader.clone();
-            let view = crate::identity::Version(0);
             if session.shows_names {
-                let cid = crate::identity::MemberId::LEADER;
-                self.out.event(Event::MemberAdded { cid, name: leader, view });
+                let (view, leader) = (crate::identity::Version(0), crate::identity::MemberId::LEADER);
+                self.out.event(Event::MemberAdded { cid: leader, name: self.me.sides.leader.clone(), view });
+                self.out.event(Event::MemberAdded { cid, name: self.me.name.clone(), view });
             }
         }
     }
