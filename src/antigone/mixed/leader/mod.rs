@@ -78,6 +78,8 @@ pub struct Leader {
     wanted: Wish,
     next_ticket: u64,
     plane: Plane,
+    /// As it was given: the plane's shows no numbered views.
+    policy: Policy,
     /// The facts of the newest key, where keys are repaired.
     issue: Option<Issue>,
     /// S_SL (D11).
@@ -104,7 +106,7 @@ pub struct Leader {
 fingerprint!(Leader {
     third_party, wanted, plane, issue, sequence, pendings, peers, names, lingering, next_cid, due, key_use, questions, closed,
     timers, work, out,
-} skip { me, jitter, links, next_ticket, signing, next_pending, at, everybody, shared });
+} skip { me, jitter, links, next_ticket, policy, signing, next_pending, at, everybody, shared });
 
 #[derive(Debug, Clone)]
 struct Me {
@@ -209,7 +211,6 @@ impl Leader {
         let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let mut station = Station::new(sides.modern.clone(), header, &limits, hidden, Version(1), identity, 0)?;
-        station.policy.views = policy.views;
         let entry = Station::leader_entry(&name, VerifyingKey::NONE);
         let step = station.view.prepare(modern, &group, [entry]).map_err(|_| Failure::Suite)?;
         let mut out = Outbox::new(&limits);
@@ -218,6 +219,7 @@ impl Leader {
         let key_use = KeyUse::new(now);
         let mut leader = Self {
             plane: Plane::new(station, name.clone(), limits.senders),
+            policy,
             me: Me { sides, name, keys, published_key, access, limits },
             out,
             jitter: Jitter::new(u64::from_be_bytes(seed)),
@@ -336,7 +338,7 @@ impl Leader {
 
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
-        &self.plane.station.policy
+        &self.policy
     }
 
     /// The group instance.
