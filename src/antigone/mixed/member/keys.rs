@@ -102,8 +102,10 @@ impl Member {
         (session.wish, session.wished, session.confirming) = (None, false, None);
         session.judge();
         self.out.event(Event::Installed { epoch, causes });
-        if session.told.is_some() && session.behind() && self.me.sides.is_published(Part::Keys) {
-            // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
+        // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
+        // A repaired one that is newer than what a heartbeat has told is no reason to wait either.
+        let older = self.me.sides.is_published(Part::Keys) || session.told < Some(epoch);
+        if session.behind() && older {
             session.told = None;
         }
         if was_behind && !session.behind() {
