@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sodality::endpoint::Instant;
 use sodality::event::{Cause, Causes, Message, Sender};
 use sodality::identity::Epoch;
-use sodality::policy::{Policy, Protection};
+use sodality::policy::{Part, Policy, Protection};
 use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
 
@@ -334,6 +334,7 @@ pub(crate) fn cause_text(cause: Cause) -> &'static str {
         Cause::Period => "the key was old",
         Cause::Messages | Cause::Bytes => "the key was used up",
         Cause::Command => "asked for",
+        Cause::Missed => "no longer named as a member",
         _ => "another cause",
     }
 }
@@ -406,10 +407,11 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
 /// The policy in one line.
 pub(crate) fn policy_line(policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
+    let joins_as_published = policy.mix.is_some_and(|mix| mix.editions.is_published(Part::Join));
     let polls =
         policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
     let rest = format!(
-        "{}{} origin, {:?} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
+        "{}{} origin, {} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
         match policy.protection {
             Protection::None => "no protection, ",
             Protection::Integrity => "integrity, ",
@@ -417,8 +419,9 @@ pub(crate) fn policy_line(policy: &Policy) -> String {
             Protection::Both => "confidentiality and integrity, ",
         },
         if policy.origin { "signed" } else { "unsigned" },
-        policy.views,
-        if policy.ephemeral { "forward-secret" } else { "plain" },
+        word(policy.views).replace('-', " "),
+        // As published no join is forward secret, whatever the policy says.
+        if policy.ephemeral && !joins_as_published { "forward-secret" } else { "plain" },
         causes.join("/"),
         policy.grace,
         policy.settle,
