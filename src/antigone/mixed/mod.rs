@@ -16,6 +16,7 @@ pub mod bridges;
 mod leader;
 mod member;
 mod plane;
+mod roles;
 mod sides;
 
 pub use crate::policy::Historic;
