@@ -51,6 +51,14 @@ impl Group {
         Some(Self { app: app.clone(), nonce: Nonce::new(&nonce)? })
     }
 
+    /// The epoch that this stands for in that instance, where keys are repaired: the inverse of [`Self::of_epoch`].
+    pub fn epoch_in(&self, instance: Instance) -> Option<Epoch> {
+        let (front, back) = instance.0.split_first_chunk::<8>()?;
+        let (of, number) = self.nonce.as_bytes().split_first_chunk::<8>()?;
+        let (back, number) = (u64::from_be_bytes(*back.first_chunk()?), u64::from_be_bytes(*number.first_chunk()?));
+        (of == front).then_some(Epoch(number.wrapping_sub(back)))
+    }
+
     /// As read from a frame.
     pub fn of(wire: &GroupId<'_>) -> Self {
         Self { app: wire.app.to_name(), nonce: wire.nonce }

@@ -229,6 +229,8 @@ impl Leader {
         let may_ask = peer.allowance.has_one(now);
         let body = frame.get(heard.range.clone()).unwrap_or_default();
         let Ok(body) = MemberBody::decode(body) else { return self.cut_off(cx, now, cid) };
+        // Also one that was accepted before: its acknowledgement may be lost.
+        let record = matches!(body, MemberBody::Record(_));
         match (heard.body, body) {
             (Body::End, _) => {
                 self.me.sides.expect(Part::Leave, Edition::Repaired)?;
@@ -249,18 +251,22 @@ impl Leader {
                     return Err(Reason::Budget);
                 }
                 let target = request.name.to_name();
-                self.hear(now, cid, own, &heard);
-                return self.on_eject_request(cx, now, cid, rseq, &target);
+                let verdict = self.on_eject_request(cx, now, cid, rseq, &target)?;
+                self.hear(now, cid, own, &heard, record);
+                if let Some(verdict) = verdict {
+                    self.answer_request(now, cid, rseq, verdict);
+                }
+                return Ok(());
             }
             (Body::Record, _) => return self.cut_off(cx, now, cid),
             (Body::Nothing, _) => {}
         }
-        self.hear(now, cid, own, &heard);
+        self.hear(now, cid, own, &heard, record);
         Ok(())
     }
 
     /// Takes in an authentic frame of a live member.
-    fn hear(&mut self, now: Instant, cid: MemberId, own: Option<Link>, heard: &Heard) {
+    fn hear(&mut self, now: Instant, cid: MemberId, own: Option<Link>, heard: &Heard, record: bool) {
         let sides = &self.me.sides;
         let answers = !sides.is_published(Part::LeaderHeartbeat);
         let requests = !sides.is_published(Part::KeyRequest);
@@ -274,9 +280,8 @@ impl Leader {
             peer.alive_as_of = peer.alive_as_of.max(proof);
             peer.suspected = false;
         }
-        let record = heard.body == Body::Record;
-        // RA §2, mixed editions: epoch 0 in a frame without a body is the request for the key.
-        let asks_key = heard.body == Body::Nothing && heard.standing.epoch.0 == 0 && requests;
+        // RA §2, mixed editions: epoch 0 in a frame without a body and without R is the request for the key.
+        let asks_key = !record && !heard.answer && heard.standing.epoch.0 == 0 && requests;
         if (record || (heard.answer && answers) || asks_key) && peer.allowance.take(now) {
             peer.answer |= record || (heard.answer && answers);
             peer.key |= asks_key;
@@ -284,6 +289,8 @@ impl Leader {
         }
         self.arm(now, cid);
         if moved {
+            // What it was owed while it had no link goes out now.
+            self.work.insert(cid);
             self.reconnect();
         }
     }
@@ -347,7 +354,7 @@ impl Leader {
         if target.by_ref() == member {
             return self.dismiss(cx, now, Removal { cid, cause: Cause::Leave, by: cid });
         }
-        self.on_eject_request(cx, now, cid, 0, &target)
+        self.on_eject_request(cx, now, cid, 0, &target).map(drop)
     }
 
     /// AN-HM.
@@ -367,6 +374,8 @@ impl Leader {
         peer.link = own.or(peer.link);
         self.arm(now, cid);
         if moved {
+            // What it was owed while it had no link goes out now.
+            self.work.insert(cid);
             self.reconnect();
         }
         Ok(())
@@ -383,8 +392,12 @@ impl Leader {
             return Err(Reason::Budget);
         }
         peer.key = true;
+        let gains = peer.link.is_none() && own.is_some();
         peer.link = peer.link.or(own);
         self.work.insert(cid);
+        if gains {
+            self.reconnect();
+        }
         Ok(())
     }
 

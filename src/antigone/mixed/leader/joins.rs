@@ -14,7 +14,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Secret};
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
-use crate::group::Backoff;
+use crate::group::{Backoff, Check};
 use crate::identity::{MemberId, Name};
 use crate::policy::Part;
 use crate::ttp::exchange::{Question, Verdict};
@@ -188,8 +188,11 @@ impl Leader {
             if edition == Edition::Repaired && now.since(pending.since) < limits.pending_guard {
                 return Err(Reason::Budget);
             }
-        } else if self.pendings.len() >= limits.pending_joins {
-            return Err(Reason::Budget);
+        } else {
+            let of_link = self.pendings.values().filter(|pending| pending.link == Some(own)).count();
+            if self.pendings.len() >= limits.pending_joins || of_link >= limits.pending_joins_per_link {
+                return Err(Reason::Budget);
+            }
         }
         let pending = self.question(cx, now, own, name, i0, share, frame)?;
         if let Some(id) = same {
@@ -435,7 +438,7 @@ impl Leader {
             instance: station.group,
             cid,
             policy_version: station.policy_version,
-            policy: station.policy.encode(),
+            policy: self.policy.encode(),
             sequence: self.sequence,
             leader_key: VerifyingKey::NONE,
             key: self.signing.as_ref().map_or(VerifyingKey::NONE, |(_, public)| *public),
@@ -456,10 +459,11 @@ impl Leader {
     ) -> Result<Stage, Reason> {
         let sides = &self.me.sides;
         let station = &self.plane.station;
-        let without = station.policy.ephemeral && pending.share.is_empty();
+        let wanted = station.policy.ephemeral && self.me.limits.checks.on(Check::Ephemeral);
+        let without = wanted && pending.share.is_empty();
         let verdict = verdict.and(if without { Err(Refusal::Denied) } else { Ok(()) });
         let cid = MemberId(self.next_cid);
-        let policy = station.policy.encode();
+        let policy = self.policy.encode();
         let group = self.plane.key().ok_or(Reason::Ended)?.group.clone();
         let offer = match verdict {
             Ok(()) => Offer::AcceptMixed(AcceptMixed {

@@ -78,6 +78,8 @@ pub struct Leader {
     wanted: Wish,
     next_ticket: u64,
     plane: Plane,
+    /// As it was given: the plane's shows no numbered views.
+    policy: Policy,
     /// The facts of the newest key, where keys are repaired.
     issue: Option<Issue>,
     /// S_SL (D11).
@@ -104,7 +106,7 @@ pub struct Leader {
 fingerprint!(Leader {
     third_party, wanted, plane, issue, sequence, pendings, peers, names, lingering, next_cid, due, key_use, questions, closed,
     timers, work, out,
-} skip { me, jitter, links, next_ticket, signing, next_pending, at, everybody, shared });
+} skip { me, jitter, links, next_ticket, policy, signing, next_pending, at, everybody, shared });
 
 #[derive(Debug, Clone)]
 struct Me {
@@ -209,7 +211,7 @@ impl Leader {
         let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let mut station = Station::new(sides.modern.clone(), header, &limits, hidden, Version(1), identity, 0)?;
-        station.policy.views = policy.views;
+        station.policy_digest = modern.hash(&[&policy.encode()]).map_err(Failure::from)?;
         let entry = Station::leader_entry(&name, VerifyingKey::NONE);
         let step = station.view.prepare(modern, &group, [entry]).map_err(|_| Failure::Suite)?;
         let mut out = Outbox::new(&limits);
@@ -218,6 +220,7 @@ impl Leader {
         let key_use = KeyUse::new(now);
         let mut leader = Self {
             plane: Plane::new(station, name.clone(), limits.senders),
+            policy,
             me: Me { sides, name, keys, published_key, access, limits },
             out,
             jitter: Jitter::new(u64::from_be_bytes(seed)),
@@ -282,8 +285,11 @@ impl Leader {
     /// [`Misuse::Closed`], [`CommandError::Full`], [`Failure`].
     pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         let now = self.command(cx)?;
-        self.due = self.due.with(Cause::Command);
-        self.turn(cx, now, None, &[], true).map(drop).map_err(super::plane::failure_of)
+        let due = self.due;
+        self.due = due.with(Cause::Command);
+        let turned = self.turn(cx, now, None, &[], true);
+        // Nothing has changed if it failed.
+        turned.map(drop).inspect_err(|_| self.due = due).map_err(super::plane::failure_of)
     }
 
     /// Answers [`Event::AdmissionWanted`].
@@ -336,7 +342,7 @@ impl Leader {
 
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
-        &self.plane.station.policy
+        &self.policy
     }
 
     /// The group instance.

@@ -236,7 +236,7 @@ impl Leader {
 
     /// The names of the group, for AN-K, where the policy tells them.
     pub(super) fn roster(&self) -> Vec<NameRef<'_>> {
-        if self.plane.station.policy.views == crate::policy::Views::Hidden {
+        if self.policy.views == crate::policy::Views::Hidden {
             return Vec::new();
         }
         self.peers.values().map(|peer| peer.name.by_ref()).collect()

@@ -70,8 +70,13 @@ impl Member {
         if seen {
             return Err(Reason::Replayed);
         }
+        let told = if sides.is_published(Part::Keys) {
+            group.number()
+        } else {
+            group.epoch_in(session.plane.station.group).ok_or(Reason::OtherGroup)?
+        };
         session.sequence = sequence;
-        let behind = session.hear_leader(&self.me, group.number(), Some(now));
+        let behind = session.hear_leader(&self.me, told, Some(now));
         self.heard(now, behind);
         Ok(())
     }
@@ -123,6 +128,8 @@ impl Member {
         let Ok(body) = LeaderBody::decode(frame.get(heard.range.clone()).unwrap_or_default()) else {
             return self.break_off(now);
         };
+        // Also one that was accepted before: its acknowledgement may be lost.
+        let record = matches!(body, LeaderBody::Record(_));
         let mut answered = None;
         match (heard.body, body) {
             (Body::End, LeaderBody::End(end)) => {
@@ -157,10 +164,14 @@ impl Member {
         if self.links.get(&link).is_some_and(|info| !info.shared) {
             session.link = Some(link);
         }
+        session.owed.record |= record;
         if let Some((target, verdict)) = answered {
-            session.owed.record = true;
             self.out.event(Event::EjectionAnswered { target, verdict });
-        } else if heard.answer && !self.me.sides.is_published(Part::MemberHeartbeat) && session.plane.key().is_some() {
+        } else if heard.answer
+            && !record
+            && !self.me.sides.is_published(Part::MemberHeartbeat)
+            && session.plane.key().is_some()
+        {
             session.owed.reply = true;
         }
         // Only what answers the own challenge is evidence.
@@ -197,7 +208,13 @@ impl Member {
         };
         let message = match &incoming.sender {
             Some(name) => {
+                let known = session.names.contains_key(name);
                 let cid = session.number(name, self.me.limits.members).ok_or(Reason::Budget)?;
+                // Beside repaired keys no list names anybody: who speaks is there.
+                if !known && session.shows_names && !self.me.sides.is_published(Part::Keys) {
+                    let view = crate::identity::Version(session.rosters);
+                    self.out.event(Event::MemberAdded { cid, name: name.clone(), view });
+                }
                 from_number(incoming.message, cid)
             }
             None => incoming.message,
