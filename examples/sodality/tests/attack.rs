@@ -32,6 +32,18 @@ fn an_attack_on_the_repaired_edition_is_stopped_by_a_check_that_has_a_name() {
 }
 
 #[test]
+fn an_attack_on_the_edition_as_published_wins_and_its_control_run_does_not() {
+    let scratch = Scratch::new("attack-published");
+    let alone = ["attack", "run", "A11", "--edition", "as-published", "--suite", "des-md5-rsa", "--json"];
+    let json = scratch.good(&alone);
+    let lines: Vec<&str> = json.lines().collect();
+    lines.iter().for_each(|line| page::check(line));
+    assert_eq!((lines.len(), field(lines[1], "outcome"), field(lines[1], "control")), (2, "wins", "stopped"));
+    // Without an edition: all columns.
+    assert_eq!(scratch.good(&["attack", "run", "A11", "--json"]).lines().count(), 4);
+}
+
+#[test]
 fn the_matrix_as_a_page_is_the_page() {
     let scratch = Scratch::new("attack-matrix");
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/attack-matrix.md");
