@@ -247,7 +247,7 @@ impl Member {
         let views = policy.views;
         let detection = policy.detection;
         let identity = Identity { group: instance, cid, name: me.name.clone(), origin: None };
-        let hidden = Policy { views: Views::Hidden, ..policy };
+        let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
         let probes = Probes::many(detection.map_or(2, |detection| usize::from(detection.misses) + 2));
@@ -278,6 +278,7 @@ impl Member {
         let names = BTreeMap::from([(sides.leader.clone(), MemberId::LEADER), (me.name.clone(), cid)]);
         let session = Session {
             plane: Plane::new(station, me.name.clone(), me.limits.senders),
+            policy,
             link: own,
             sigma,
             channel,

@@ -19,7 +19,7 @@ use crate::event::{Cause, EndReason, Ending, Event};
 use crate::group::channel::{Channel, Standing};
 use crate::group::{Backoff, Jitter};
 use crate::identity::{Epoch, MemberId, Name, NameRef, Version};
-use crate::policy::Part;
+use crate::policy::{Part, Policy};
 use crate::wire::Field;
 use crate::wire::antigone::{EjectRequest, MemberBody, MemberRecord};
 use crate::wire::field::VerifyingKey;
@@ -29,6 +29,8 @@ use crate::wire::field::VerifyingKey;
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub(super) struct Session {
     pub(super) plane: Plane,
+    /// As the leader sent it: the plane's shows no numbered views.
+    pub(super) policy: Policy,
     pub(super) link: Option<Link>,
     /// Of the published exchange, or of this session behind a repaired join.
     pub(super) sigma: Key<role::Pair>,
@@ -69,7 +71,7 @@ pub(super) struct Session {
 fingerprint!(Session {
     plane, link, sigma, channel, expected, confirming, joined, until, sequence, own_sequence, published_key, alive_as_of,
     current_as_of, told, stale, wish, wished, beat_at, owed, names, requests,
-} skip { next_number, rosters, shows_names });
+} skip { policy, next_number, rosters, shows_names });
 
 /// AN-J3 on its way.
 #[derive(Debug)]
