@@ -43,6 +43,7 @@ enum Command {
     Lead(verbs::LeadArgs),
     #[command(after_help = EXIT_CODES)]
     Join(verbs::JoinArgs),
+    #[cfg(feature = "study")]
     #[command(after_help = EXIT_CODES)]
     Attack(verbs::AttackArgs),
     #[command(after_help = EXIT_CODES)]
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         Command::Ttp(args) => verbs::ttp(args),
         Command::Lead(args) => verbs::lead(args),
         Command::Join(args) => verbs::join(args),
+        #[cfg(feature = "study")]
         Command::Attack(args) => verbs::attack(args),
         Command::Explain(args) => verbs::explain(args),
     };

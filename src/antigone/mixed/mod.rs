@@ -6,12 +6,13 @@
 //! nothing that matters**, and it takes a [`Historic`] to make one.
 //!
 //! What is as published in a mix is the message and the check of it. What the report leaves to an implementer is done the
-//! same way in all mixes: requests are repeated until they are answered, tables are bounded, and a member whose first key
-//! does not come asks again.
+//! same way in all mixes: requests are repeated until they are answered, tables are bounded, a member whose first key does not
+//! come asks again, and one that has had no current key for T_lost is out.
 //!
 //! In a mix nobody has numbered views: published messages name members. A member learns names from AN-K and AN-R, where the
 //! policy says `with each key`, and gives them numbers of its own for its events.
 
+pub mod bridges;
 mod leader;
 mod member;
 mod plane;

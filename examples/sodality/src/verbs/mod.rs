@@ -1,5 +1,6 @@
 //! The verbs for real use: each party is a process of its own, on a machine of its own.
 
+#[cfg(feature = "study")]
 mod attack;
 mod explain;
 mod group;
@@ -24,6 +25,7 @@ use sodality::identity::Name;
 use sodality_transports::tcp::ListenError;
 use tokio::sync::mpsc;
 
+#[cfg(feature = "study")]
 pub(crate) use attack::{AttackArgs, main as attack};
 pub(crate) use explain::{ExplainArgs, main as explain};
 pub(crate) use group::{JoinArgs, LeadArgs, join, lead};

@@ -40,7 +40,8 @@ impl Leader {
         Ok(())
     }
 
-    /// A member's request. `rseq` is the number of its record, 0 for AN-E, to which there is no answer.
+    /// A member's request. `rseq` is the number of its record, 0 for AN-E, to which there is no answer. Removing comes
+    /// first: if it fails, nothing has changed, and the record is repeated. Gives what to answer now.
     pub(super) fn on_eject_request(
         &mut self,
         cx: &mut Cx<'_>,
@@ -48,7 +49,7 @@ impl Leader {
         asker: MemberId,
         rseq: u64,
         name: &Name,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<EjectVerdict>, Reason> {
         let target = self.names.get(name).copied().filter(|target| *target != asker);
         let verdict = match (self.plane.station.policy.eject_requests, target) {
             (EjectRequests::Refused, _) => EjectVerdict::NotAllowed,
@@ -63,15 +64,14 @@ impl Leader {
                 self.questions.open(ticket, Question { asker, rseq, target, until });
                 self.set_question_timer();
                 self.out.event(Event::EjectionWanted { ticket, by: asker, target, name: name.clone() });
-                return Ok(());
+                return Ok(None);
             }
             (EjectRequests::Asked, Some(_)) => EjectVerdict::Busy,
         };
-        self.answer_request(now, asker, rseq, verdict);
-        Ok(())
+        Ok(Some(verdict))
     }
 
-    fn answer_request(&mut self, now: Instant, asker: MemberId, rseq: u64, verdict: EjectVerdict) {
+    pub(super) fn answer_request(&mut self, now: Instant, asker: MemberId, rseq: u64, verdict: EjectVerdict) {
         let retry = self.me.limits.retry;
         let Some(channel) = self.peers.get_mut(&asker).and_then(|peer| peer.channel.as_mut()) else { return };
         if rseq == 0 || !channel.has_room() {

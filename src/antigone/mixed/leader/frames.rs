@@ -251,8 +251,12 @@ impl Leader {
                     return Err(Reason::Budget);
                 }
                 let target = request.name.to_name();
+                let verdict = self.on_eject_request(cx, now, cid, rseq, &target)?;
                 self.hear(now, cid, own, &heard, record);
-                return self.on_eject_request(cx, now, cid, rseq, &target);
+                if let Some(verdict) = verdict {
+                    self.answer_request(now, cid, rseq, verdict);
+                }
+                return Ok(());
             }
             (Body::Record, _) => return self.cut_off(cx, now, cid),
             (Body::Nothing, _) => {}
@@ -350,7 +354,7 @@ impl Leader {
         if target.by_ref() == member {
             return self.dismiss(cx, now, Removal { cid, cause: Cause::Leave, by: cid });
         }
-        self.on_eject_request(cx, now, cid, 0, &target)
+        self.on_eject_request(cx, now, cid, 0, &target).map(drop)
     }
 
     /// AN-HM.
@@ -388,8 +392,12 @@ impl Leader {
             return Err(Reason::Budget);
         }
         peer.key = true;
+        let gains = peer.link.is_none() && own.is_some();
         peer.link = peer.link.or(own);
         self.work.insert(cid);
+        if gains {
+            self.reconnect();
+        }
         Ok(())
     }
 

@@ -211,6 +211,7 @@ impl Leader {
         let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let mut station = Station::new(sides.modern.clone(), header, &limits, hidden, Version(1), identity, 0)?;
+        station.policy_digest = modern.hash(&[&policy.encode()]).map_err(Failure::from)?;
         let entry = Station::leader_entry(&name, VerifyingKey::NONE);
         let step = station.view.prepare(modern, &group, [entry]).map_err(|_| Failure::Suite)?;
         let mut out = Outbox::new(&limits);
@@ -284,8 +285,11 @@ impl Leader {
     /// [`Misuse::Closed`], [`CommandError::Full`], [`Failure`].
     pub fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
         let now = self.command(cx)?;
-        self.due = self.due.with(Cause::Command);
-        self.turn(cx, now, None, &[], true).map(drop).map_err(super::plane::failure_of)
+        let due = self.due;
+        self.due = due.with(Cause::Command);
+        let turned = self.turn(cx, now, None, &[], true);
+        // Nothing has changed if it failed.
+        turned.map(drop).inspect_err(|_| self.due = due).map_err(super::plane::failure_of)
     }
 
     /// Answers [`Event::AdmissionWanted`].

@@ -100,6 +100,10 @@ impl Member {
         let epoch = ready.epoch();
         session.plane.install(ready, now, causes.evict());
         (session.wish, session.wished, session.confirming) = (None, false, None);
+        if !self.me.sides.is_published(Part::Keys) {
+            // Repaired keys are in order, and come from nobody but the leader.
+            session.told = session.told.max(Some(epoch));
+        }
         session.judge();
         self.out.event(Event::Installed { epoch, causes });
         // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
@@ -113,6 +117,7 @@ impl Member {
         }
         if !session.joined {
             session.joined = true;
+            session.current_as_of = session.current_as_of.or(Some(session.alive_as_of));
             let (group, cid) = (session.plane.station.group, session.plane.station.cid);
             self.out.event(Event::Joined { group, cid, epoch });
             if session.shows_names {

@@ -393,7 +393,15 @@ impl Member {
         *slot = Some(link);
         match &mut self.phase {
             Phase::Asking(asking) => asking.backoff.hurry(now),
-            Phase::In(session) => session.beat_at = session.beat_at.map(|_| now),
+            Phase::In(session) => {
+                session.beat_at = session.beat_at.map(|_| now);
+                let sides = &self.me.sides;
+                let beats = sides.is_published(Part::MemberHeartbeat) || !sides.is_published(Part::LeaderHeartbeat);
+                // Where no heartbeat shows the leader the new way, the request for the key does.
+                if session.joined && (session.beat_at.is_none() || !beats) {
+                    session.want_key(&self.me, now, &mut self.jitter);
+                }
+            }
             Phase::Leaving(leaving) => leaving.backoff.hurry(now),
             Phase::Ending(farewell) => farewell.owed = Some(now),
             Phase::Idle => {}

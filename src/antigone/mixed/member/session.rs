@@ -123,6 +123,13 @@ impl Session {
         self.plane.station.policy.detection.map(|detection| detection.staleness(rto))
     }
 
+    /// When the leader counts as lost (T_lost): nothing was heard of it, or its key does not come. As published nobody is
+    /// told that it was removed, and may still hear heartbeats.
+    pub(super) fn lost_at(&self, bound: Duration) -> Instant {
+        let current = self.current_as_of.filter(|_| self.stale);
+        current.unwrap_or(self.alive_as_of).min(self.alive_as_of) + bound.saturating_mul(2)
+    }
+
     /// The leader has been heard: its key has this number, and it lived at `proof`. True if the key here is to be asked for.
     pub(super) fn hear_leader(&mut self, me: &Me, told: Epoch, proof: Option<Instant>) -> bool {
         // Repaired epochs grow; what stands for a published g does not.

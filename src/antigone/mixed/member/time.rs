@@ -55,7 +55,7 @@ impl Member {
                     {
                         wake = wake.earlier(Wake::At(since + bound, Due::Staleness));
                     }
-                    wake = wake.earlier(Wake::At(session.alive_as_of + bound.saturating_mul(2), Due::Silence));
+                    wake = wake.earlier(Wake::At(session.lost_at(bound), Due::Silence));
                 }
                 wake
             }
@@ -117,7 +117,7 @@ impl Member {
             return self.fail_join(JoinFailure::Timeout);
         }
         if let Some(bound) = session.staleness(rto) {
-            if now >= session.alive_as_of + bound.saturating_mul(2) {
+            if now >= session.lost_at(bound) {
                 return if session.joined {
                     self.finish(Ending::LeaderLost);
                 } else {
