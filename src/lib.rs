@@ -99,6 +99,7 @@
 //! | `rustcrypto` | yes | suites on the RustCrypto and dalek crates |
 //! | `sim` | no | the test kit: simulator, adversary, checkers, symbolic and recording suites, state digests, machines that can be cloned |
 //! | `proptest` | no | proptest strategies for every message |
+//! | `historic` | no | Antigone as published in 1999, its suite, and every mix of the editions: for study, it protects nothing |
 //! | `toml` | no | policies as TOML files; needs `std` |
 //! | `insecure-null` | no | a suite without security, for fuzzing and for measuring everything else |
 //!

@@ -299,3 +299,24 @@ fn mixes_under_des_run_too() {
         }
     }
 }
+
+/// A repaired key that comes before the next heartbeat of the leader is used at once: it is newer than the one that the last
+/// heartbeat told of.
+#[test]
+fn a_new_key_waits_for_no_heartbeat() {
+    let published = des_md5_rsa();
+    let editions = Editions::REPAIRED.with(Part::Join, Edition::AsPublished);
+    let mix = Mix { editions, ..Mix::published(published.id()) };
+    let mut world = World::new(0x6e0);
+    let mut config = MixedConfig::new(aes_128_gcm(), published, mix);
+    config.policy.settle = Duration::ZERO;
+    let star = MixedStar::add(&mut world, config, 2).unwrap();
+    star.join_all(&mut world, SECOND * 20).unwrap();
+    // The leader has answered a challenge of each member, and says which epoch it has.
+    world.run_for(SECOND * 12).unwrap();
+    world.with(star.leader, |leader, cx| leader.rekey(cx).unwrap()).unwrap();
+    world.run_for(SECOND / 10).unwrap();
+    for member in &star.members {
+        assert!(world.get(*member).unwrap().is_current());
+    }
+}

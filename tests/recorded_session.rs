@@ -7,53 +7,19 @@
 mod session_file;
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
 use serde_json::Value;
-use session_file::Session;
+use session_file::{Session, read};
 use sodality::crypto::{Suite, SuiteId, aes_128_gcm, aes_256_gcm, chacha20_poly1305};
 use sodality::group::{Check, Checks, Limits};
 use sodality::policy::{Policy, Protection, Views};
 use sodality::sim::star::{LEADER, Star, StarConfig};
 use sodality::sim::{LinkConfig, Recorder, World, shared};
-use sodality::wire::Edition;
 
 const SEED: u64 = 2000;
 const SAID: [&str; 3] = ["to the group, from m1", "to the group, from the leader", "without m2"];
-
-/// The reader, if this machine can run it; else what is missing.
-fn reader() -> Result<PathBuf, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/read_session.py");
-    let probe = Command::new("python3").args(["-c", "import cryptography"]).output();
-    match probe {
-        Err(error) => Err(format!("no python3: {error}")),
-        Ok(probe) if !probe.status.success() => {
-            Err("python3 has no package `cryptography` (pip install cryptography)".into())
-        }
-        Ok(_) => Ok(script),
-    }
-}
-
-/// Has a session read. `None` if there is nobody to read it, which is said loudly, and in CI is a failure.
-fn read(name: &str, session: &Session) -> Option<Output> {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.jsonl"));
-    session.write(&path).unwrap();
-    match reader() {
-        Ok(script) => {
-            let output = Command::new("python3").arg(script).arg(&path).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            println!("{}: {}", path.display(), said.lines().last().unwrap_or("nothing"));
-            Some(output)
-        }
-        Err(missing) => {
-            println!("SKIPPED: {} is written and not read: {missing}", path.display());
-            assert!(std::env::var_os("CI").is_none(), "{missing}");
-            None
-        }
-    }
-}
 
 /// Runs a session of the repaired edition and has it read.
 fn read_back(name: &str, suite: &Arc<dyn Suite>, policy: Policy, multicast: bool) -> Option<Output> {
@@ -78,7 +44,7 @@ fn read_back(name: &str, suite: &Arc<dyn Suite>, policy: Policy, multicast: bool
     assert_eq!(Star::heard(&world, star.leader, SAID[2].as_bytes()), 1);
 
     let names = [LEADER, "m1", "m2"];
-    let parts = (suite.id(), Edition::Repaired);
+    let parts = (suite.id(), "repaired");
     read(name, &Session::of_world(parts, (&**suite, &names), &world, &tape.borrow()))
 }
 
@@ -141,7 +107,7 @@ fn long_term_keys_open_everything_as_published() {
             let inputs = &vector["inputs"];
             (inputs["name"].as_str().unwrap(), bytes(&inputs["long_term"]))
         });
-        let mut session = Session::new(suite, Edition::AsPublished, keys);
+        let mut session = Session::new(suite, "published", keys);
         let frames: Vec<_> = own.filter(|vector| vector["id"].as_str().unwrap().starts_with("AN-")).collect();
         for (at, vector) in frames.iter().enumerate() {
             session.frame(at as u64, "somebody", "somebody", &bytes(&vector["bytes"]));

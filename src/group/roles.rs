@@ -1,6 +1,8 @@
 //! What the machines of both systems have in common, as two small traits: an application that only talks needs no more
 //! of either.
 
+use alloc::vec::Vec;
+
 use super::view::View;
 use crate::endpoint::{Cx, Endpoint};
 use crate::error::CommandError;
@@ -30,6 +32,12 @@ pub trait Participant: Endpoint {
 
     /// Who is in the group, as far as the policy shows it.
     fn view(&self) -> Option<&View>;
+
+    /// The numbers of those in the group, as far as they are known here. Not only views tell them: published messages name
+    /// members.
+    fn known(&self) -> Vec<MemberId> {
+        self.view().map(|view| view.members().keys().copied().collect()).unwrap_or_default()
+    }
 
     /// Whether [`Self::send`] would find a current key.
     fn is_current(&self) -> bool;

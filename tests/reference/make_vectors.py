@@ -13,6 +13,7 @@ import layout
 import published as an
 import repaired as ra
 import suites
+from codec import U64
 from suites import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, DES_MD5_RSA, SUITES, expand, published_suite, sha256
 
 PATH = Path(__file__).resolve().parent.parent / "vectors" / "antigone.json"
@@ -96,9 +97,6 @@ def as_published(vectors, suite_id):
         # Under DES it is the leader's name that is encrypted, and the member's has no part in it.
         whose = {} if suite_id == DES_MD5_RSA else {"member": name}
         book.add("sigma", sigma[name], {"member_key": keys[name], "leader": LEADER} | whose)
-    for label in ("sigma", "published"):
-        root = filler("a root", 32)
-        book.add("bridge", an.bridged(suite, root, label.encode()), {"root": root, "label": label})
     parties, one = {"leader": LEADER, "member": MEMBER}, sigma[MEMBER]
     pair = an.pair_key(suite, keys[LEADER], keys[MEMBER], LEADER, MEMBER)
     book.add("pi", pair, parties | {"leader_key": keys[LEADER], "member_key": keys[MEMBER]}, {"sigma": one})
@@ -174,6 +172,44 @@ def as_published(vectors, suite_id):
         frame = an.db(suite, **sealed)
         book.add("AN-Db", frame, sealed, {"text": text, "digest": layout.Frame(frame).fields["digest"]})
         book.add("AN-Dn", an.dn(suite, **said), said)
+
+
+def mixed(vectors, suite_id):
+    """What stands between unlike neighbours, with `suite_id` as the suite of the published ones."""
+    suite, book = published_suite(suite_id), Book(vectors, "mixed", suite_id)
+    # Of the suite of repaired parts only the number stands in what is hashed.
+    modern = AES_128_GCM if suite_id == DES_MD5_RSA else suite_id
+    iv = lambda label: filler("iv " + label, suite.iv_length)
+    number = lambda label: filler("number " + label, suite.nonce_length)
+    long = {name: filler("long-term key of " + name, 32) for name in (LEADER, MEMBER)}
+    sigma = an.sigma(suite, an.long_term(suite, long[MEMBER], MEMBER), LEADER, MEMBER)
+
+    question = an.t1(suite, LEADER, MEMBER, number("i1"))
+    join = ra.j1(modern, APP, LEADER, MEMBER, long[MEMBER], filler("i0", 16), b"")
+    h, k = ra.mixed_session(sigma, question, join)
+    book.add("k", k, {"sigma": sigma, "question": question, "join": join}, {"h": h})
+
+    group = {"app": APP, "nonce": filler("g", 16)}
+    more = {"instance": INSTANCE, "cid": 3, "policy_version": 1, "policy": POLICY, "sequence": 4, "leader_key": b""}
+    wish, i2 = an.j1(suite, MEMBER, number("i0")), number("i2")
+    reply = an.j2(suite, LEADER, MEMBER, sigma, iv("j2"), group, number("i0"), i2, more, b"")
+    confirm = an.j3(suite, MEMBER, sigma, iv("j3"), i2)
+    z = ra.mixed_root(sigma, wish, reply, confirm)
+    k_la, k_al = ra.keys_of_root(modern, z)
+    inputs = {"sigma": sigma, "wish": wish, "reply": reply, "confirm": confirm}
+    book.add("Z", z, inputs, {"transcript": sha256(wish, reply, confirm), "k_LA": k_la, "k_AL": k_al})
+
+    root = filler("a root", 32)
+    book.add("sigma", an.mixed_sigma(suite, root), {"z": root})
+    base = filler("a base", 32)
+    book.add("K_g", an.mixed_group_key(suite, base), {"base": base})
+    for instance, epoch in ((INSTANCE, 7), (INSTANCE[:8] + b"\xff" * 7 + b"\xfe", 9)):
+        group = ra.mixed_group(APP, instance, epoch)
+        inputs = {"app": APP, "instance": instance, "epoch": epoch}
+        book.add("g", layout.GROUP_ID.put(group), inputs, note="modulo 2^64" if epoch == 9 else None)
+    # What is behind the first eight bytes has no part in it.
+    for front in (filler("g", 16)[:8], bytes(7) + b"\x02"):
+        book.add("epoch of g", U64.put(ra.mixed_epoch({"app": APP, "nonce": front + bytes(8)})), {"front": front})
 
 
 def joins(book, suite, long_terms):
@@ -326,6 +362,8 @@ def main():
     vectors = []
     for suite in (DES_MD5_RSA, *MODERN):
         as_published(vectors, suite)
+    for suite in (DES_MD5_RSA, *MODERN):
+        mixed(vectors, suite)
     for suite in MODERN:
         repaired(vectors, suite)
     names = {str(number): name for number, name in SUITES.items()}

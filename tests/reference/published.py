@@ -21,6 +21,16 @@ def bridged(suite, root, label):
     return expand(root, LABEL + label + bytes([suite.id]))[: suite.key_length]
 
 
+def mixed_sigma(suite, z):
+    """σ of one session behind a repaired join."""
+    return bridged(suite, z, b"sigma")
+
+
+def mixed_group_key(suite, base):
+    """K_g for data as published where keys are distributed repaired."""
+    return bridged(suite, base, b"published data")
+
+
 def sigma(suite, member_key, leader, member):
     """σ_{SL,A} = {SL}_{K_A}."""
     return suite.name_under(member_key, leader, member)

@@ -2,6 +2,7 @@
 
 import layout
 import published as an
+import repaired as ra
 from codec import Malformed
 from suites import Forged, published_suite, same, xor
 
@@ -19,6 +20,11 @@ class PublishedSession:
         self.leaders = {}  # member: leader, as AN-J2 names them
         self.signing = {}  # leader: Pu_G
         self.keys = {}  # g, encoded: K_g
+        self.asked = {}  # I1: AN-T1
+        self.wishes = {}  # (member, I0): AN-J1
+        self.replies = {}  # (member, I2): AN-J2, and (G, cid)
+        self.sigmas = {}  # member: σ of the present session, behind a repaired join
+        self.beside = None  # what is known of repaired parts
 
     def key(self, suite, name):
         """K_X of this edition."""
@@ -27,6 +33,9 @@ class PublishedSession:
         return an.long_term(suite, self.long_term[name], name)
 
     def sigma(self, suite, member):
+        """σ: of this session behind a repaired join, of all sessions behind one as published."""
+        if member in self.sigmas:
+            return self.sigmas[member]
         if member not in self.leaders:
             raise self.shut(f"no AN-J2 named the leader of {member}")
         return an.sigma(suite, self.key(suite, member), self.leaders[member], member)
@@ -42,7 +51,8 @@ class PublishedSession:
         handler = getattr(self, "read_" + frame.id[3:].lower())
         return handler(suite, fields, frame)
 
-    def read_t1(self, _suite, fields, _frame):
+    def read_t1(self, _suite, fields, frame):
+        self.asked[fields["i1"]] = frame.data
         self.questions[fields["i1"]] = (fields["leader"], fields["member"])
         return f"{fields['leader']} asks for the key with {fields['member']}", None
 
@@ -71,24 +81,36 @@ class PublishedSession:
             raise Forged("σ of another pair")
         return f"σ of {leader} and {member}", None
 
-    def read_j1(self, _suite, fields, _frame):
+    def read_j1(self, _suite, fields, frame):
+        self.wishes[fields["member"], fields["i0"]] = frame.data
         return f"{fields['member']} wishes to join", None
 
-    def read_j2(self, suite, fields, _frame):
+    def read_j2(self, suite, fields, frame):
         leader, member = fields["leader"], fields["member"]
         key = an.sigma(suite, self.key(suite, member), leader, member)
         text = an.open_text(suite, key, fields["sealed"], layout.REPLY_TEXT)
         if text["member"] != member:
             raise Forged("a reply to another")
         self.leaders[member] = leader
+        self.sigmas.pop(member, None)
         self.signing[leader] = text["key"]
+        more = text["more"]
+        wish = self.wishes.get((member, text["i0"]))
+        self.replies[member, text["i2"]] = key, wish, frame.data, (more["instance"], more["cid"])
+        self.beside.welcome(more, text["group"], (more["instance"], more["cid"]), member, leader)
         return f"{member} may join {text['group']['app']} as number {text['more']['cid']}", None
 
-    def read_j3(self, suite, fields, _frame):
+    def read_j3(self, suite, fields, frame):
         member = fields["member"]
         text = an.open_text(suite, self.sigma(suite, member), fields["sealed"], layout.CONFIRM_TEXT)
         if text["member"] != member:
             raise Forged("a confirmation of another")
+        if (member, text["i2"]) not in self.replies:
+            raise self.shut("no AN-J2 with this I2")
+        sigma, wish, reply, place = self.replies[member, text["i2"]]
+        if wish is None:
+            raise self.shut("no AN-J1 with the I0 of this AN-J2")
+        self.beside.roots[place] = ra.mixed_root(sigma, wish, reply, frame.data)
         return f"{member} confirms", None
 
     def read_je(self, _suite, fields, _frame):

@@ -9,7 +9,7 @@ are read from the headers of the frames.
 
 Of the published edition the long-term keys open everything, today or in ten years: σ follows from K_A and the leader's
 name, K_g from σ. Of the repaired one they open what was said without an ephemeral exchange; of a session with one, nothing
-after the join (forward secrecy).
+after the join (forward secrecy). In a mix of both, the bridges of RA §2 lead from one to the other.
 
 exit: 0 all opened, 1 a frame is malformed or forged, 2 all well, but something stays shut.
 """
@@ -44,6 +44,7 @@ def read(lines):
     keys = {name: bytes.fromhex(key) for name, key in first["long_term"].items()}
     print(f"{first['edition']}, suite {SUITES.get(first['suite'], first['suite'])}, keys of {', '.join(sorted(keys))}")
     readers = {layout.PUBLISHED: PublishedSession(keys, Shut), layout.REPAIRED: RepairedSession(keys, Shut)}
+    readers[layout.PUBLISHED].beside, readers[layout.REPAIRED].beside = reversed(readers.values())
     # Who has a recording can look ahead: the first pass only learns keys, some of which come after what they open.
     for line in frames:
         try:

@@ -52,11 +52,20 @@ def answer_box(suite, leader_key, leader, status, h):
     return expand(leader_reply_key(leader_key, leader), info, aead_key_length(suite))
 
 
-def channel_keys(suite, k, dh, h, clear):
-    """(k_LA, k_AL), `clear` being the clear part of RA-J2."""
-    z = extract(sha256(h, clear), k + dh)
+def channel_root(k, dh, h, clear):
+    """Z, `clear` being the clear part of RA-J2."""
+    return extract(sha256(h, clear), k + dh)
+
+
+def keys_of_root(suite, z):
+    """(k_LA, k_AL)."""
     length = aead_key_length(suite)
     return expand(z, LABEL + b"leader to member", length), expand(z, LABEL + b"member to leader", length)
+
+
+def channel_keys(suite, k, dh, h, clear):
+    """(k_LA, k_AL), `clear` being the clear part of RA-J2."""
+    return keys_of_root(suite, channel_root(k, dh, h, clear))
 
 
 def exchange(secret, share):
@@ -76,6 +85,28 @@ def bridged_data_key(suite, group, group_key, kind, sender, salt):
     base = extract(sha256(layout.GROUP_ID.put(group)), group_key)
     info = LABEL + b"data" + bytes([KINDS[kind]]) + NAME.put(sender) + salt
     return expand(base, info, aead_key_length(suite))
+
+
+def mixed_session(sigma, question, join):
+    """h and k of a repaired join behind a third party as published, from AN-T1 and RA-J1."""
+    h = sha256(question, join)
+    return h, expand(extract(b"bridge", sigma), LABEL + b"session" + h)
+
+
+def mixed_root(sigma, wish, reply, confirm):
+    """Z behind a join as published, from AN-J1, AN-J2 and AN-J3."""
+    return extract(sha256(wish, reply, confirm), sigma)
+
+
+def mixed_group(app, instance, epoch):
+    """g of a repaired epoch, for parts as published."""
+    count = (int.from_bytes(instance[8:], "big") + epoch) % (1 << 64)
+    return {"app": app, "nonce": instance[:8] + U64.put(count)}
+
+
+def mixed_epoch(group):
+    """What stands for g in the `epoch` of channel frames, where keys are distributed as published."""
+    return max(1, int.from_bytes(group["nonce"][:8], "big"))
 
 
 def nonce(domain, counter):

@@ -106,10 +106,6 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>) -> Made {
                 suite.long_term(&*aes_128_gcm(), &inputs.secret("long_term")?, inputs.name("name")?).map_err(no)?;
             return Ok(key.expose().to_vec());
         }
-        "bridge" => {
-            let (root, label) = (inputs.secret("root")?, inputs.text("label")?.as_bytes());
-            return Ok(suite.derive(&*aes_128_gcm(), &root, label).map_err(no)?.expose().to_vec());
-        }
         "sigma" => {
             let member = inputs.name("member").unwrap_or(anybody());
             let key = suite.name_under(&inputs.secret("member_key")?, inputs.name("leader")?, member).map_err(no)?;

@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod files;
 mod journal;
+mod past;
 mod timeline;
 mod verbs;
 
@@ -30,7 +31,8 @@ struct Args {
 enum Command {
     /// Shows a whole group at work on this machine: a third party, a leader and four members, joined by nothing but TCP over
     /// loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
-    /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw.
+    /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw. With --edition as-published
+    /// or --published, the same as in 1999.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
     #[command(after_help = EXIT_CODES)]
@@ -41,6 +43,7 @@ enum Command {
     Lead(verbs::LeadArgs),
     #[command(after_help = EXIT_CODES)]
     Join(verbs::JoinArgs),
+    #[cfg(feature = "study")]
     #[command(after_help = EXIT_CODES)]
     Attack(verbs::AttackArgs),
     #[command(after_help = EXIT_CODES)]
@@ -63,6 +66,8 @@ struct DemoArgs {
     /// Print the summary only
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
+    #[command(flatten)]
+    past: past::PastArgs,
 }
 
 /// Help as it is; what is wrong with a command line in one line.
@@ -84,7 +89,8 @@ fn demonstrate(args: DemoArgs) -> Result<(), Failed> {
         (_, true) => Style::Quiet,
         _ => Style::Human,
     };
-    demo::main(demo::Options { file: args.file, out: args.out, force: args.force, style })
+    let past = args.past.asked()?;
+    demo::main(demo::Options { file: args.file, out: args.out, force: args.force, style, past })
 }
 
 fn main() -> ExitCode {
@@ -98,6 +104,7 @@ fn main() -> ExitCode {
         Command::Ttp(args) => verbs::ttp(args),
         Command::Lead(args) => verbs::lead(args),
         Command::Join(args) => verbs::join(args),
+        #[cfg(feature = "study")]
         Command::Attack(args) => verbs::attack(args),
         Command::Explain(args) => verbs::explain(args),
     };

@@ -8,9 +8,12 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sodality::endpoint::Instant;
 use sodality::event::{Cause, Causes, Message, Sender};
-use sodality::policy::{Policy, Protection};
+use sodality::identity::Epoch;
+use sodality::policy::{Part, Policy, Protection};
 use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
+
+use crate::past::{parts_text, suite_word};
 
 /// How what happens is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -331,7 +334,18 @@ pub(crate) fn cause_text(cause: Cause) -> &'static str {
         Cause::Period => "the key was old",
         Cause::Messages | Cause::Bytes => "the key was used up",
         Cause::Command => "asked for",
+        Cause::Missed => "no longer named as a member",
         _ => "another cause",
+    }
+}
+
+/// That there is a new key.
+pub(crate) fn key_text(epoch: Epoch, causes: Causes) -> String {
+    // As published no cause is told, and what stands for an epoch is a number drawn with the key.
+    if causes.is_empty() {
+        format!("has the key {epoch}")
+    } else {
+        format!("has the key of epoch {epoch} ({})", causes_text(causes))
     }
 }
 
@@ -377,6 +391,10 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
         fields.push(("period_ms", millis(polls.period).into()));
         fields.push(("misses", u64::from(polls.misses).into()));
     }
+    if let Some(mix) = &policy.mix {
+        fields.push(("published", parts_text(mix.editions).into()));
+        fields.push(("published_suite", suite_word(mix.suite).into()));
+    }
     let measures = [
         ("key_lifetime_ms", policy.key_lifetime.map(millis)),
         ("key_messages", policy.key_messages),
@@ -389,10 +407,11 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
 /// The policy in one line.
 pub(crate) fn policy_line(policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
+    let joins_as_published = policy.mix.is_some_and(|mix| mix.editions.is_published(Part::Join));
     let polls =
         policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
-    format!(
-        "repaired Antigone: {}{} origin, {:?} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
+    let rest = format!(
+        "{}{} origin, {} views, {} joins; new key on {}; grace {:?}, settle {:?}, {polls}",
         match policy.protection {
             Protection::None => "no protection, ",
             Protection::Integrity => "integrity, ",
@@ -400,12 +419,16 @@ pub(crate) fn policy_line(policy: &Policy) -> String {
             Protection::Both => "confidentiality and integrity, ",
         },
         if policy.origin { "signed" } else { "unsigned" },
-        policy.views,
-        if policy.ephemeral { "forward-secret" } else { "plain" },
+        word(policy.views).replace('-', " "),
+        // As published no join is forward secret, whatever the policy says.
+        if policy.ephemeral && !joins_as_published { "forward-secret" } else { "plain" },
         causes.join("/"),
         policy.grace,
         policy.settle,
-    )
-    .to_lowercase()
-    .replace("antigone", "Antigone")
+    );
+    let which = match &policy.mix {
+        None => "repaired Antigone".to_owned(),
+        Some(mix) => format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite)),
+    };
+    format!("{which}: {}", rest.to_lowercase())
 }

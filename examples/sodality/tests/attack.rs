@@ -1,5 +1,5 @@
 //! `sodality attack`, as a user calls it.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "study"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
 #![allow(dead_code)] // A part of what the tests share.
 

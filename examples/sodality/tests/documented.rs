@@ -69,7 +69,8 @@ fn the_page_has_no_kind_that_the_source_lacks() {
 fn every_verb_tells_the_exit_statuses_of_the_page() {
     let scratch = Scratch::new("statuses");
     let page = page::text();
-    for verb in ["register", "ttp", "lead", "join", "demo", "attack"] {
+    let study = cfg!(feature = "study").then_some("attack");
+    for verb in ["register", "ttp", "lead", "join", "demo"].into_iter().chain(study) {
         let help = scratch.good(&[verb, "--help"]);
         let statuses = help.split("Exit status:\n").nth(1).unwrap_or_else(|| panic!("{verb}: {help}"));
         let mut rows = 0;

@@ -12,9 +12,11 @@
 //! In a mix nobody has numbered views: published messages name members. A member learns names from AN-K and AN-R, where the
 //! policy says `with each key`, and gives them numbers of its own for its events.
 
+pub mod bridges;
 mod leader;
 mod member;
 mod plane;
+mod roles;
 mod sides;
 
 pub use crate::policy::Historic;

@@ -9,6 +9,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::bridges;
 use super::sides::Sides;
 use crate::antigone::data::bridge::{self, BridgeOpeners, BridgeSealer};
 use crate::antigone::data::published;
@@ -121,14 +122,9 @@ impl Plane {
         base: &Key<role::DataBase>,
     ) -> Result<Ready, Failure> {
         let group = Group::of_epoch(&sides.app, self.station.group, epoch).ok_or(Failure::Suite)?;
-        let key = sides.published.derive(&*sides.modern, base.secret(), b"published data")?;
+        let key = bridges::data_key(&*sides.modern, &*sides.published, base)?;
         let keys = self.station.prepare(&self.station.policy, epoch, base.clone(), Instant::from_micros(u64::MAX))?;
-        let held = Held {
-            key: GroupKey { group, key: Key::new(key) },
-            epoch,
-            sealer: None,
-            openers: BridgeOpeners::default(),
-        };
+        let held = Held { key: GroupKey { group, key }, epoch, sealer: None, openers: BridgeOpeners::default() };
         Ok(Ready { held, repaired: Some((keys, floor)) })
     }
 

@@ -2,16 +2,15 @@
 
 use alloc::sync::Arc;
 
+use super::bridges;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
-use crate::crypto::{Key, Purpose, Suite};
+use crate::crypto::{Key, Suite};
 use crate::error::{DecodeError, Failure, Reason};
 use crate::identity::Name;
 use crate::policy::{Mix, Part};
 use crate::wire::field::Digest;
 use crate::wire::{Edition, Header, System};
-
-use crate::ttp::schedule::LABEL;
 
 /// Suites, editions and names.
 #[derive(Debug, Clone)]
@@ -65,7 +64,7 @@ impl Sides {
 
     /// σ for published parts behind a repaired join: for this session only.
     pub(super) fn session_sigma(&self, root: &Key<role::ChannelRoot>) -> Result<Key<role::Pair>, Failure> {
-        Ok(Key::new(self.published.derive(&*self.modern, root.secret(), b"sigma")?))
+        Ok(bridges::session_sigma(&*self.modern, &*self.published, root)?)
     }
 
     /// `Z` behind a published join: from σ and all three messages.
@@ -74,8 +73,7 @@ impl Sides {
         sigma: &Key<role::Pair>,
         messages: [&[u8]; 3],
     ) -> Result<Key<role::ChannelRoot>, Failure> {
-        let transcript = self.modern.hash(&messages)?;
-        Ok(Key::new(self.modern.extract(transcript.as_bytes(), &[sigma.secret()])?))
+        Ok(bridges::channel_root(&*self.modern, sigma, messages)?)
     }
 
     /// The digest of the question, and k, for a repaired join behind a third party as published.
@@ -85,9 +83,6 @@ impl Sides {
         question: &[u8],
         join: &[u8],
     ) -> Result<(Digest, Key<role::Session>), Failure> {
-        let digest = self.modern.hash(&[question, join])?;
-        let root = self.modern.extract(b"bridge", &[sigma.secret()])?;
-        let info = [LABEL, b"session", digest.as_bytes()];
-        Ok((digest, Key::new(self.modern.expand(&root, &info, Purpose::Derive)?)))
+        Ok(bridges::session(&*self.modern, sigma, question, join)?)
     }
 }

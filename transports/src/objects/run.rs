@@ -177,10 +177,9 @@ impl<M: Participant + 'static> Run<M> {
 
     /// Asks the participant where it stands.
     async fn standing(&mut self, inputs: &mut Vec<Input>) -> Result<(), Over> {
-        let standing = self.handle.call(|machine, _| {
-            let others: Vec<_> = machine.view().map(|view| view.members().keys().copied().collect())?;
-            Some((machine.cid()?, others, machine.max_message(), machine.is_current()))
-        });
+        let standing = self
+            .handle
+            .call(|machine, _| Some((machine.cid()?, machine.known(), machine.max_message(), machine.is_current())));
         if let Some((own, others, max_message, current)) = standing.await? {
             self.current = current;
             inputs.push(Input::Joined { own, others, max_message });

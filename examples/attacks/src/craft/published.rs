@@ -10,12 +10,11 @@ use sodality::endpoint::Link;
 use sodality::identity::NameRef;
 use sodality::sim::star::{LEADER, long_term_key};
 use sodality::sim::{InTransit, SimRng};
-use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Signature, Tag};
+use sodality::wire::field::{Blob, Field, List, Nonce, Payload, Tag};
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::published::{
-    BothData, ClearData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish,
-    KeyBlock, KeyDelivery, KeyText, KeyWish, LeaderBeat, MemberBeat, Rekey, Removal, RemovalText, ReplyText, Sealed,
-    SecretData, TargetText,
+    BothData, ConfirmText, DataText, GroupId, IntegrityData, JoinConfirm, JoinError, JoinReply, JoinWish, KeyBlock,
+    KeyDelivery, KeyText, KeyWish, PairRequest, Rekey, ReplyText, Sealed, SecretData,
 };
 use sodality::wire::{Edition, Header, Message, System, antigone::RefuseCode};
 
@@ -50,6 +49,18 @@ fn name(text: &str) -> Ran<NameRef<'_>> {
     Ok(NameRef::new(text)?)
 }
 
+/// The byte in front of what is said to the application.
+const APPLICATION: u8 = 0;
+
+/// m, for the application.
+fn said(text: &[u8]) -> Vec<u8> {
+    [&[APPLICATION], text].concat()
+}
+
+fn number(bytes: &[u8]) -> Ran<Nonce> {
+    Nonce::new(bytes).ok_or_else(|| Failed::steps("no number"))
+}
+
 /// What a digest at the end of a frame covers.
 fn before(frame: &[u8], digest: &Tag) -> Ran<Vec<u8>> {
     let end = frame.len().saturating_sub(digest.as_bytes().len() + 2);
@@ -62,7 +73,7 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn new(setup: &Setup) -> Ran<Self> {
-        Ok(Self { suite: place::suite(setup)?, rng: SimRng::new(setup.seed).fork(0x0dd) })
+        Ok(Self { suite: place::suite(setup), rng: SimRng::new(setup.seed).fork(0x0dd) })
     }
 
     /// The suite.
@@ -137,7 +148,9 @@ impl Kit {
         };
         let text = self.suite.decrypt(&key.key, sealed).ok()?;
         let DataText { sender, text } = DataText::decode(&text).ok()?;
-        Some((sender.as_str().to_owned(), text.0.to_vec()))
+        // A byte says for which part of the application it is.
+        let text = text.0.strip_prefix(&[APPLICATION])?;
+        Some((sender.as_str().to_owned(), text.to_vec()))
     }
 
     /// AN-Db in whoever's name, for whoever has the key.
@@ -145,7 +158,8 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn both(&mut self, key: &GroupKey, sender: &str, text: &[u8]) -> Ran<Bytes> {
-        let said = DataText { sender: name(sender)?, text: Payload(text) };
+        let text = said(text);
+        let said = DataText { sender: name(sender)?, text: Payload(&text) };
         let sealed = self.encrypt(&key.key, &said)?;
         let unsigned = BothData { group: key.group()?, sealed: Sealed::new(&sealed), digest: Tag::NONE };
         let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
@@ -157,18 +171,48 @@ impl Kit {
     /// # Errors
     /// [`Failed`].
     pub fn integrity(&self, key: &GroupKey, sender: &str, text: &[u8]) -> Ran<Bytes> {
+        let text = said(text);
         let unsigned =
-            IntegrityData { group: key.group()?, sender: name(sender)?, text: Payload(text), digest: Tag::NONE };
+            IntegrityData { group: key.group()?, sender: name(sender)?, text: Payload(&text), digest: Tag::NONE };
         let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
         Ok(self.open(IntegrityData { digest, ..unsigned }))
     }
 
-    /// AN-Dn in whoever's name.
+    /// AN-Di with the digest of another: for whoever has two texts with one digest (X13).
     ///
     /// # Errors
     /// [`Failed`].
-    pub fn clear(&self, group: &GroupId<'_>, sender: &str, text: &[u8]) -> Ran<Bytes> {
-        Ok(self.open(ClearData { group: *group, sender: name(sender)?, text: Payload(text) }))
+    pub fn integrity_with(&self, like: &[u8], text: &[u8]) -> Ran<Bytes> {
+        let like = IntegrityData::parse(like)?.message;
+        Ok(self.open(IntegrityData { text: Payload(&said(text)), ..like }))
+    }
+
+    /// AN-T1 in whoever's name, with whatever number.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn pair_request(&self, leader: &str, member: &str, i1: &[u8]) -> Ran<Bytes> {
+        Ok(self.open(PairRequest { leader: name(leader)?, member: name(member)?, i1: number(i1)? }))
+    }
+
+    /// AN-J1 in whoever's name, with whatever number.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn join_wish(&self, member: &str, i0: &[u8]) -> Ran<Bytes> {
+        Ok(self.open(JoinWish { member: name(member)?, i0: number(i0)? }))
+    }
+
+    /// AN-K of the attacker's own making, round a box that it has from elsewhere.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn delivery_from(&self, key: &GroupKey, sequence: u64, who: &str, sealed: &[u8]) -> Ran<Bytes> {
+        let (group, member) = (key.group()?, name(who)?);
+        let sealed = Sealed::new(sealed);
+        let unsigned = KeyDelivery { group, sequence, member, sealed, members: List::of(&[]), digest: Tag::NONE };
+        let digest = self.digest(&key.key, &self.open(unsigned), &Tag::NONE)?;
+        Ok(self.open(KeyDelivery { digest, ..unsigned }))
     }
 
     /// A frame without a guard of its own.
@@ -228,37 +272,6 @@ impl Kit {
         Ok(self.open(Rekey { digest, ..unsigned }))
     }
 
-    /// AN-L or, if somebody else goes, AN-E: for whoever has σ and K_g.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn removal(&mut self, sigma: &Secret, key: &GroupKey, member: &str, target: &str) -> Ran<Bytes> {
-        let inner = self.encrypt(&key.key, &TargetText { group: key.group()?, target: name(target)? })?;
-        let text = RemovalText { group: key.group()?, member: name(member)?, inner: Sealed::new(&inner) };
-        let sealed = self.encrypt(sigma, &text)?;
-        Ok(self.open(Removal { member: name(member)?, sealed: Sealed::new(&sealed) }))
-    }
-
-    /// AN-HM: for whoever has σ.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn member_beat(&self, sigma: &Secret, key: &GroupKey, member: &str, sequence: u64) -> Ran<Bytes> {
-        let mut number = BytesMut::new();
-        sequence.put(&mut number);
-        let mac = self.suite.mac(sigma, &[&key.group, &number])?;
-        Ok(self.open(MemberBeat { group: key.group()?, member: name(member)?, sequence, mac }))
-    }
-
-    /// AN-HL with a signature of nobody's: nobody but the leader can make one.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn leader_beat(&self, key: &GroupKey, sequence: u64, signature: &[u8]) -> Ran<Bytes> {
-        let signature = Signature::new(signature).ok_or_else(|| Failed::steps("no signature"))?;
-        Ok(self.open(LeaderBeat { group: key.group()?, leader: name(LEADER)?, sequence, signature }))
-    }
-
     /// AN-Q in whoever's name.
     ///
     /// # Errors
@@ -275,13 +288,23 @@ impl Kit {
         Ok(self.open(JoinError { leader: name(LEADER)?, member: name(member)?, reason: RefuseCode::Denied }))
     }
 
-    /// A block of AN-R under σ.
+    /// What AN-K and AN-R hold under σ, before it is encrypted.
     ///
     /// # Errors
     /// [`Failed`].
-    pub fn block(&mut self, sigma: &Secret, key: &GroupKey) -> Ran<BytesMut> {
-        let text = KeyText { group: key.group()?, key: Blob(key.key.expose()) };
-        self.encrypt(sigma, &text)
+    pub fn key_text(&self, key: &GroupKey) -> Ran<Vec<u8>> {
+        let mut text = BytesMut::new();
+        KeyText { group: key.group()?, key: Blob(key.key.expose()) }.put(&mut text);
+        Ok(text.to_vec())
+    }
+
+    /// Eight random bytes.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn draw(&mut self) -> Ran<[u8; 8]> {
+        let drawn = self.suite.fresh_nonce(&mut self.rng, 8)?;
+        drawn.as_bytes().try_into().map_err(|_| Failed::steps("eight bytes"))
     }
 
     /// A number of the suite's length.

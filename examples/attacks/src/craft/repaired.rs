@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use sodality::antigone::data::{Sending, data_key};
+use sodality::antigone::keys::open;
 use sodality::crypto::keys::role;
 use sodality::crypto::{Aead, BoxNumber, Key, Secret};
 use sodality::endpoint::Instant;
@@ -10,7 +11,7 @@ use sodality::group::{ChangeRecord, SealLimits, View};
 use sodality::identity::{Epoch, MemberId, Name, Version};
 use sodality::sim::{InTransit, SimRng};
 use sodality::wire::antigone::{
-    ChannelStatus, Content, Data, Delta, DeltaChanges, End, Flags, Heartbeat, Kind, MemberBody,
+    ChannelStatus, Content, Data, Delta, DeltaChanges, End, Flags, Heartbeat, Kind, MemberBody, Rekey,
 };
 use sodality::wire::field::{Field, List, VerifyingKey};
 use sodality::wire::{Edition, Header, Message, System};
@@ -94,6 +95,13 @@ pub fn made_up_key(frame: &InTransit, ahead: u64) -> Ran<Bytes> {
         }
     }
     Ok(draft.frame())
+}
+
+/// Whether a leader's channel key opens a block of RA-R.
+pub fn opens_block(frame: &InTransit, key: &dyn Aead) -> bool {
+    let (suite, Ok(rekey)) = (suite(), Rekey::parse(&frame.bytes)) else { return false };
+    let Rekey { group, blocks, .. } = rekey.message;
+    blocks.iter().any(|block| open(header(), &*suite, group, block.cid, Epoch(0), key, &frame.bytes).is_ok())
 }
 
 /// What RA-D says, for whoever has the secret of its epoch; nothing if that is not the secret.

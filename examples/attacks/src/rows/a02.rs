@@ -1,6 +1,6 @@
 //! A2: a member speaks in another's name.
 
-use sodality::event::{Event, Sender};
+use sodality::event::Sender;
 use sodality::group::Check;
 
 use crate::craft::published::Kit;
@@ -32,11 +32,7 @@ pub static ROW: Row = Row {
 const WORDS: &[u8] = b"ann owes bob ten";
 
 fn as_ann(scene: &Scene) -> bool {
-    let ann = scene.cid(ANN);
-    scene.told(&Default::default(), scene.node(CYD), |event| match event {
-        Event::Data(message) => message.payload == WORDS && Some(message.from.claimed()) == ann,
-        _ => false,
-    })
+    scene.heard_as(CYD, WORDS).as_deref() == Some(NAMES[ANN])
 }
 
 fn published(setup: &Setup) -> Ran {

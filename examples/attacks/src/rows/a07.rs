@@ -27,20 +27,16 @@ pub static ROW: Row = Row {
 };
 
 fn published(setup: &Setup) -> Ran {
-    let mut scene = Scene::joined(setup, &Plan::of(2))?;
+    let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
     let ann = scene.node(ANN);
     let old = scene.frames("AN-K", ann);
     scene.leave(ANN)?;
-    scene.run(SECOND * 6)?;
+    scene.run(SECOND * 12)?;
     scene.rekey()?;
     scene.run(SECOND * 6)?;
-    scene.hold(move |frame, id| frame.to == ann && id == "AN-K");
     scene.join(ANN)?;
-    scene.run(SOON)?;
-    let why = scene.replay_all(&setup.give_all(old.clone()))?;
-    let honest = scene.release();
-    scene.replay_all(&honest)?;
     scene.run(SECOND * 2)?;
+    let why = scene.replay_all(&setup.give_all(old.clone()))?;
     scene.tries_to_say(ANN, b"under which key?")?;
     scene.run(SOON)?;
     // The g in front of what ann says tells which key it uses.

@@ -25,17 +25,20 @@ pub static ROW: Row = Row {
 };
 
 fn published(setup: &Setup) -> Ran {
-    let mut scene = Scene::open(setup, &Plan::of(2).keeps_its_key())?;
+    let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
     let ann = scene.node(ANN);
+    let old = scene.last("AN-K", ann)?;
+    scene.leave(ANN)?;
+    scene.run(SECOND * 600)?;
     scene.hold(move |frame, id| frame.to == ann && id == "AN-K");
     scene.join(ANN)?;
-    scene.run(SECOND * 10)?;
-    let held = scene.release();
-    let first = held.first().cloned().ok_or_else(|| Failed::steps("no key was sent"))?;
-    let fresh = code(scene.replay(&first)?);
-    scene.run(SECOND * 600)?;
-    let old = code(scene.replay(&first)?);
-    Ok(Outcome::Measured { text: format!("a key message is {fresh} after 10 s, and again after 610 s: {old}") })
+    scene.run(SOON)?;
+    let why = code(scene.replay(&old)?);
+    let joined = if scene.is_in(ANN) { "in with it" } else { "not in" };
+    Ok(Outcome::Measured {
+        text: format!("the key message of a session that ended ten minutes ago is {why} in the next one, and ann is {joined}: \
+            it lasts as long as g"),
+    })
 }
 
 fn repaired(setup: &Setup) -> Ran {

@@ -29,18 +29,37 @@ pub static ROW: Row = Row {
 };
 
 fn published(setup: &Setup) -> Ran {
-    let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
-    let (ann, leader) = (scene.node(ANN), scene.leader());
+    let plan = Plan::of(2).keeps_its_key().policy(|policy| policy.eject_requests = EjectRequests::Granted);
+    let mut scene = Scene::joined(setup, &plan)?;
+    let (ann, bob, leader) = (scene.node(ANN), scene.node(BOB), scene.leader());
     scene.leave(ANN)?;
-    scene.run(SECOND * 2)?;
-    let request = scene.frames_from("AN-L", ann);
+    scene.run(SECOND * 12)?;
+    // It was sent more than once; one is enough.
+    let leave = scene.last_from("AN-L", ann)?;
     scene.join(ANN)?;
     scene.run(SECOND * 12)?;
-    let mark = scene.mark();
-    let why = scene.replay_all(&setup.give_all(request))?;
-    scene.run(SOON)?;
-    let won = scene.removed(&mark, leader, NAMES[ANN]).is_some();
-    Ok(setup.shows(won, format!("ann is back and is removed by its old wish to leave, which was {}", code(why))))
+    scene.ask_to_eject(BOB, NAMES[ANN])?;
+    scene.run(SECOND)?;
+    // Both forms have one type (report §2.2.4).
+    let eject = scene.last_from("AN-L", bob)?;
+    let (mut whys, mut causes) = (Vec::new(), Vec::new());
+    for request in [leave, eject] {
+        // Ann notices that she is out by what she does not hear.
+        if scene.is_in(ANN) {
+            scene.leave(ANN)?;
+        }
+        scene.run(SECOND * 12)?;
+        scene.join(ANN)?;
+        scene.run(SECOND * 12)?;
+        let mark = scene.mark();
+        whys.push(code(scene.replay_all(&setup.give_all(vec![request]))?));
+        scene.run(SOON)?;
+        causes.extend(scene.removed(&mark, leader, NAMES[ANN]));
+    }
+    let won = causes == [Cause::Leave, Cause::Eject];
+    let whys = whys.join(", bob's old request ");
+    let shown = format!("ann is back, each time: her old wish to leave was {whys}");
+    Ok(setup.shows(won, shown))
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {

@@ -35,7 +35,7 @@ const REQUESTS: u64 = 10;
 
 fn published(setup: &Setup) -> Ran {
     let kit = Kit::new(setup)?;
-    let mut scene = Scene::joined(setup, &Plan::of(2))?;
+    let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
     let (ann, leader) = (scene.node(ANN), scene.leader());
     let group = field(&draft(&scene.last("AN-K", ann)?)?.clear, "group")?;
     let line = scene.last_from("AN-J1", ann)?.to_link;

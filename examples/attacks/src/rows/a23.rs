@@ -31,7 +31,7 @@ pub static ROW: Row = Row {
 
 fn published(setup: &Setup) -> Ran {
     let kit = Kit::new(setup)?;
-    let mut scene = Scene::joined(setup, &Plan::of(2))?;
+    let mut scene = Scene::joined(setup, &Plan::of(2).keeps_its_key())?;
     scene.leave(ANN)?;
     scene.run(SECOND)?;
     let (ann, leader, sigma) = (scene.node(ANN), scene.leader(), kit.sigma(NAMES[ANN])?);

@@ -1,7 +1,5 @@
 //! G1: the leader abuses its rights.
 
-use sodality::event::{EndReason, Ending, Event};
-
 use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
@@ -30,14 +28,15 @@ fn abused(setup: &Setup) -> Ran {
     scene.say(ANN, b"nothing against anybody")?;
     scene.run(SOON)?;
     let reads = scene.heard(leader, b"nothing against anybody") > 0;
-    let mark = scene.mark();
     // The control run: the same wish, of somebody who is not the leader.
     match setup.give(()) {
         Some(()) => scene.eject(NAMES[ANN])?,
         None => scene.ask_to_eject(BOB, NAMES[ANN])?,
     }
     scene.run(SECOND * 2)?;
-    let out = scene.told(&mark, ann, |event| matches!(event, Event::Ended(Ending::ByLeader(EndReason::Ejected))));
+    scene.say(BOB, b"without ann")?;
+    scene.run(SOON)?;
+    let out = scene.heard(ann, b"without ann") == 0;
     Ok(match reads && out {
         true => Outcome::Impossible { shown: "the leader reads what ann says, and puts it out because it likes \
             to".into() },

@@ -1,10 +1,14 @@
 //! X2: the leader encrypts under σ for anybody.
 
 use sodality::event::{Event, Refusal};
+use sodality::wire::Message as _;
+use sodality::wire::published::JoinReply;
 use sodality::wire::shape::Content;
 
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
-use crate::scene::wire::draft;
+use crate::craft::published::{GroupKey, Kit};
+use crate::craft::{field, lettered};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene};
 
 /// The row.
@@ -14,12 +18,13 @@ pub static ROW: Row = Row {
     who: Who::Outsider,
     class: Class::Exploitable,
     title: "the leader encrypts under σ for anybody",
-    holds: "nothing: whoever claims to be ann chooses I0",
+    holds: "nothing: whoever claims to be a member chooses I0",
     steps: &[
-        "the attacker asks to join in ann's name, with numbers that it computes from the answers",
-        "it puts a key message together from the blocks",
+        "the attacker asks to join in a member's name, with a number of its choice",
+        "published: the number is a key and its g; the attacker cuts its blocks out of the answer, and puts a key message \
+            round them",
     ],
-    reaches: "ann installs a key that the attacker knows",
+    reaches: "she installs a key that the attacker knows",
     defence: "a request carries the member's tag, and the key of the answer depends on the numbers of both sides and \
         an exchange (RA §2)",
     beyond_repair: false,
@@ -30,11 +35,68 @@ pub static ROW: Row = Row {
 /// The leader replaces pending joins of a name only after a while: few at once are enough to see.
 const TRIES: u8 = 4;
 
-/// With a constant IV (D4) and aligned fields: two forged joins for each block of `{g, K*}` under σ.
+/// Her name and the application's leave I0 whole blocks, as every name of seven letters does here.
+const VICTIM: &str = "barbara";
+const WORDS: &[u8] = b"under whose key?";
+/// Of DES.
+const BLOCK: usize = 8;
+/// As long as a number may be.
+const NUMBER: usize = 32;
+
+/// I0 of 32 bytes holds all of `{g, K*}`, its padding too, and stands in AN-J2 in blocks of its own. The cipher block before it
+/// is the IV under which they open: random IVs (D4) and padding (D6) do not matter, nor how long g is (D13).
+fn splice(setup: &Setup, length: usize) -> Ran<(bool, &'static str)> {
+    let mut kit = Kit::new(setup)?;
+    let mut scene = Scene::joined(setup, &Plan::of(1))?;
+    let member = scene.add(VICTIM)?;
+    let (victim, leader) = (scene.node(member), scene.leader());
+    scene.join(member)?;
+    scene.run(SECOND * 12)?;
+    let (line, rekey) = (scene.last_from("AN-J1", victim)?.to_link, scene.last("AN-R", victim)?);
+    let open = field(&draft(&rekey)?.clear, "group")?;
+    // A g of the attacker's own, of another application with a short name.
+    let mut group = lettered("x");
+    group.extend_from_slice(&[0, 16]);
+    group.extend_from_slice(&[b'x'; 16]);
+    let key = GroupKey { group, key: kit.wrong_key()? };
+    let mut number = kit.key_text(&key)?;
+    let padding = NUMBER.saturating_sub(number.len()).max(1);
+    number.resize(length, u8::try_from(padding).unwrap_or_default());
+    scene.inject(line, kit.join_wish(VICTIM, &number)?)?;
+    scene.run(SOON)?;
+    let reply = scene.last_from("AN-J2", leader)?;
+    let sealed = JoinReply::parse(&reply.bytes)?.message.sealed.bytes;
+    // In front of I0: g, the member's name, a length. One block further than in the text, for the IV; one less, for the block
+    // before.
+    let place = open.len() + 1 + VICTIM.len() + 2;
+    let block = sealed.get(place..place + BLOCK + length).unwrap_or_default();
+    let (forged, mark) = (kit.rekey_from(&key, 1, VICTIM, block)?, scene.mark());
+    let mut why = None;
+    if let Some(forged) = setup.give(forged) {
+        why = scene.inject(rekey.to_link, forged)?;
+    }
+    let installed = !scene.installed(&mark, victim).is_empty();
+    scene.tries_to_say(member, WORDS)?;
+    scene.run(SOON)?;
+    let said = scene.last_from("AN-Db", victim).ok();
+    let read = said.and_then(|said| kit.read_data(&key, &said)).is_some_and(|(_, text)| text == WORDS);
+    Ok((installed && read, code(why)))
+}
+
 fn published(setup: &Setup) -> Ran {
-    let scene = Scene::joined(setup, &Plan::of(1))?;
-    drop(scene);
-    Err(Failed::Absent("the oracle needs the suite"))
+    let own = Kit::new(setup)?.suite().sizes().nonce;
+    let ((long, why), (short, _)) = (splice(setup, NUMBER)?, splice(setup, own)?);
+    let by = match setup.cell.suite {
+        Suite::DesMd5Rsa => "I0 has the length of D14, which holds no key",
+        Suite::Modern => "what is cut out of an AEAD's box does not open",
+    };
+    let with_own = if short { "she does too" } else { "she does not" };
+    let shown = match long {
+        true => format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {NUMBER} bytes; with \
+            the {own} of D14 {with_own}: random IVs (D4), padding (D6) and a long g (D13) are not enough"),
+        false => format!("with I0 of {NUMBER} bytes, the rekey was {why}"),
+    };
+    Ok(setup.verdict(long || short, None, by, shown))
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {

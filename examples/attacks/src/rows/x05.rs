@@ -47,8 +47,7 @@ fn published(setup: &Setup) -> Ran {
         *byte ^= is ^ should;
     }
     scene.inject(held.to_link, setup.give(bytes).unwrap_or_else(|| held.bytes.to_vec()))?;
-    let from = scene.heard_from(bob, WORDS).map(sodality::event::Sender::claimed);
-    let won = from.is_some() && from == scene.cid(CYD);
+    let won = scene.heard_as(BOB, WORDS).as_deref() == Some(NAMES[CYD]);
     if setup.cell.suite == Suite::Modern && !won {
         let by = "every bit of the text is covered by the tag of a modern cipher";
         return Ok(setup.verdict(false, None, by, "bob is given nothing"));

@@ -3,6 +3,7 @@
 use sodality::event::{Cause, Event, Sender};
 use sodality::identity::{Epoch, MemberId};
 use sodality::sim::NodeId;
+use sodality::sim::star::LEADER;
 
 use super::Scene;
 
@@ -43,6 +44,15 @@ impl Scene {
             Event::Data(message) if message.payload == text => Some(message.from),
             _ => None,
         })
+    }
+
+    /// In whose name a member's application was given `text`, the first time.
+    pub fn heard_as(&self, member: usize, text: &[u8]) -> Option<String> {
+        let from = self.heard_from(self.node(member), text)?.claimed();
+        if from == MemberId::LEADER {
+            return Some(LEADER.to_owned());
+        }
+        self.people.name_of(&self.world, member, from).map(|name| name.as_str().to_owned())
     }
 
     /// The epochs whose keys a node has installed since.

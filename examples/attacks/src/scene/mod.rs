@@ -60,6 +60,8 @@ pub struct Plan {
     pub policy: Policy,
     /// Whether there is a shared link, on which all listen.
     pub shared: bool,
+    /// Published edition: everybody is registered as a leader too, of some group of its own (D38).
+    pub everybody_leads: bool,
     /// Published edition: the third party answers by AN-T2s.
     pub strong_reply: bool,
     /// Published edition: each heartbeat of the leader has a number of its own (D12).
@@ -69,7 +71,14 @@ pub struct Plan {
 impl Plan {
     /// So many members under the default policy.
     pub fn of(members: usize) -> Self {
-        Self { members, policy: Policy::default(), shared: false, strong_reply: false, per_heartbeat: true }
+        Self {
+            members,
+            policy: Policy::default(),
+            shared: false,
+            everybody_leads: false,
+            strong_reply: false,
+            per_heartbeat: true,
+        }
     }
 
     /// With a shared link.
@@ -99,6 +108,12 @@ impl Plan {
     #[must_use]
     pub fn number_with_each_key(self) -> Self {
         Self { per_heartbeat: false, ..self }
+    }
+
+    /// With everybody registered as a leader too.
+    #[must_use]
+    pub fn everybody_leads(self) -> Self {
+        Self { everybody_leads: true, ..self }
     }
 
     /// With the third party's stronger reply.

@@ -4,7 +4,7 @@ use sodality::crypto::Key;
 use sodality::crypto::keys::role;
 use sodality::error::CommandError;
 use sodality::group::View;
-use sodality::identity::Epoch;
+use sodality::identity::{Epoch, MemberId, Name};
 use sodality::sim::{NodeId, WireId, World};
 
 use super::Scene;
@@ -29,6 +29,8 @@ pub(crate) trait People {
     fn reopen(&self, world: &mut World) -> Ran<()>;
     /// What a member reads in its own machine (repaired edition).
     fn own_secret(&self, world: &World, member: usize) -> Option<(Epoch, Key<role::DataBase>)>;
+    /// Whose number this is, as a member's machine tells its application.
+    fn name_of(&self, world: &World, member: usize, cid: MemberId) -> Option<Name>;
     /// What a member is shown of the group.
     fn own_view(&self, world: &World, member: usize) -> Option<View>;
 }

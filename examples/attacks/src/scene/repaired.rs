@@ -9,7 +9,7 @@ use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::Port;
 use sodality::group::{Limits, View};
-use sodality::identity::{Epoch, Name};
+use sodality::identity::{Epoch, MemberId, Name};
 use sodality::sim::star::{Star, StarConfig, leader_machine};
 use sodality::sim::wild::Spy;
 use sodality::sim::{LinkConfig, Node, NodeId, SimRng, WireId, World, shared};
@@ -125,6 +125,11 @@ impl People for Repaired {
         let member = self.member(member).ok()?;
         let (epoch, secret) = world.get(member)?.epoch_secret()?;
         Some((epoch, Key::new(secret.clone())))
+    }
+
+    fn name_of(&self, world: &World, member: usize, cid: MemberId) -> Option<Name> {
+        let member = self.member(member).ok()?;
+        Some(world.get(member)?.view()?.get(cid)?.name.clone())
     }
 
     fn own_view(&self, world: &World, member: usize) -> Option<View> {

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
+use crate::past::{self, Past};
 use crate::timeline::{self, Line, Printer, Style, Teller};
 use party::{Account, Common, Ended, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, late_text};
 use summary::Finale;
@@ -38,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) force: bool,
     /// How it is shown.
     pub(crate) style: Style,
+    /// Which parts are as published, if any.
+    pub(crate) past: Option<Past>,
 }
 
 /// If nothing at all happens for so long, something is wrong.
@@ -111,7 +114,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let load = given.map_or_else(|| Load::text(DEFAULT_FILE, default_text()), Load::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed::Group(format!("the runtime does not start: {error}")))?;
-    let shown = runtime.block_on(run(options.style, load, origin, folders, out));
+    let shown = runtime.block_on(run(options.style, load, origin, folders, out, options.past.clone()));
     // Nothing is left that could be waited for, but a read or write of a disk.
     runtime.shutdown_timeout(Duration::from_secs(5));
     shown
@@ -187,12 +190,17 @@ async fn run(
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: &Path,
+    past: Option<Past>,
 ) -> Result<(), Failed> {
     let mut printer = Printer::new(style);
+    if let Some(past) = &past {
+        let (text, fields) = past::warning(&past.mix());
+        printer.plain("demo", "historic", &text, &fields);
+    }
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
-    let mut group = Box::pin(conduct(load, origin, folders, out.to_owned(), lines, stop_all.clone(), stop));
+    let mut group = Box::pin(conduct(load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let finale = loop {
@@ -221,11 +229,13 @@ async fn run(
 }
 
 /// Starts everybody and waits until all is over.
+#[allow(clippy::too_many_arguments)]
 async fn conduct(
     mut load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: PathBuf,
+    past: Option<Past>,
     lines: mpsc::Sender<Line>,
     stop_all: watch::Sender<bool>,
     stop: watch::Receiver<bool>,
@@ -234,7 +244,10 @@ async fn conduct(
     let tell = |who: &str| Teller::new(who, lines.clone());
     let suite = aes_256_gcm();
     let (grace, settle) = (Duration::from_millis(300), Duration::from_millis(100));
-    let policy = Policy { grace, settle, detection: Some(DETECTION), ..Policy::default() };
+    let mut policy = Policy { grace, settle, detection: Some(DETECTION), ..Policy::default() };
+    if let Some(past) = &past {
+        past::fit(&mut policy, past.mix());
+    }
     let late = late_name(&load.name);
     let demo = tell("demo");
     let mut fields = timeline::policy_fields(&policy);
@@ -262,6 +275,7 @@ async fn conduct(
         settle: policy.settle,
         late,
         killed: Arc::default(),
+        past,
     };
     let mut registry = BTreeMap::new();
     for who in [LEADER].iter().chain(MEMBERS) {
@@ -286,7 +300,7 @@ async fn conduct(
     let mut file = Some(load);
     for who in MEMBERS.iter().copied() {
         let part = match who {
-            SENDER => Part::Sends { file: file.take(), group: MEMBERS.len() + 1 },
+            SENDER => Part::Sends { file: file.take() },
             LEAVER => Part::Leaves,
             EJECTED => Part::IsEjected,
             _ => Part::Stays,
@@ -319,7 +333,7 @@ async fn conduct(
     });
     let (seen, pieces) =
         searched.await.map_err(|error| group(&error))?.map_err(|error| group(&format!("the record: {error}")))?;
-    Ok(Finale { accounts, seen, pieces, control })
+    Ok(Finale { accounts, seen, pieces, control, past: common.past.is_some() })
 }
 
 fn fresh_key(suite: &dyn Suite) -> Result<Key<role::LongTerm>, sodality::crypto::FreshError> {

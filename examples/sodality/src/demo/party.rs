@@ -14,7 +14,7 @@ use sodality::event::{Event, Peer, Stats};
 use sodality::group::Limits;
 use sodality::identity::{Epoch, Name};
 use sodality::policy::{Floor, Policy};
-use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
+use sodality::ttp::{LeaderRecord, MemberRecord, Records};
 use sodality_transports::clock::Clock;
 use sodality_transports::driver;
 use sodality_transports::objects;
@@ -26,7 +26,9 @@ use tokio::time::Instant;
 
 use super::person::Person;
 use crate::files::{Folder, Load};
+use crate::past::{self, Past};
 use crate::timeline::Teller;
+use crate::verbs::role::Role;
 
 /// What each queue of a link holds, and what of it one sender may fill: a quarter is left for others.
 const QUEUE: usize = 4 << 20;
@@ -54,6 +56,8 @@ pub(crate) struct Common {
     pub(crate) settle: Duration,
     /// When the leader was killed.
     pub(crate) killed: Arc<OnceLock<Instant>>,
+    /// Which parts are as published, if any.
+    pub(crate) past: Option<Past>,
 }
 
 /// How a member noticed that the leader was killed: after which time its key no longer counted as fresh, and after which time
@@ -87,7 +91,7 @@ pub(crate) struct Account {
     /// What the sender offered: name, size, digest.
     pub(crate) sent: Vec<(String, u64, String)>,
     /// The machine of who left or was put out, as it was at the end.
-    pub(crate) gone: Option<Member>,
+    pub(crate) gone: Option<Box<dyn Endpoint + Sync>>,
     /// How it noticed that the leader was killed.
     pub(crate) noticed: Option<Noticed>,
 }
@@ -115,7 +119,7 @@ pub(crate) async fn third_party(
     bound: oneshot::Sender<SocketAddr>,
     mut stop: watch::Receiver<bool>,
 ) -> Ended {
-    let machine = ThirdParty::new(common.suite.clone(), Limits::default());
+    let machine = past::third_party(common.suite.clone(), common.past.as_ref());
     let (handle, mut events) = driver::spawn(machine, driver::Config::default());
     let address = tcp::listen(handle.uplink(), "127.0.0.1:0", TcpConfig::default()).await.map_err(text)?;
     tell.tell(
@@ -180,8 +184,7 @@ pub(crate) async fn leader(
     stop: watch::Receiver<bool>,
 ) -> Ended {
     let LeaderParty { common, key, policy, third_party, folder } = party;
-    let clock = Clock::new();
-    let mut rng = getrandom::SysRng;
+    let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
     let config = LeaderConfig {
         suite: common.suite.clone(),
         app: common.app.clone(),
@@ -191,7 +194,36 @@ pub(crate) async fn leader(
         access: Access::Registered,
         limits: Limits::default(),
     };
-    let machine = Leader::open(config, &mut Cx::new(clock.now(), &mut rng)).map_err(text)?;
+    let now = clock.now();
+    let place = Place { common, tell, folder, stop };
+    match place.common.past.clone() {
+        None => {
+            let machine = Leader::open(config, &mut Cx::new(now, &mut rng)).map_err(text)?;
+            leads(machine, clock, place, third_party, bound).await
+        }
+        Some(past) => {
+            let machine = past.leader(config, &mut Cx::new(now, &mut rng)).map_err(text)?;
+            leads(machine, clock, place, third_party, bound).await
+        }
+    }
+}
+
+/// Where a participant lives.
+struct Place {
+    common: Common,
+    tell: Teller,
+    folder: Folder,
+    stop: watch::Receiver<bool>,
+}
+
+async fn leads<M: Role + 'static>(
+    machine: M,
+    clock: Clock,
+    place: Place,
+    third_party: SocketAddr,
+    bound: oneshot::Sender<SocketAddr>,
+) -> Ended {
+    let Place { common, tell, folder, stop } = place;
     let connector =
         TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
     let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector);
@@ -213,8 +245,8 @@ pub(crate) async fn leader(
 pub(crate) enum Part {
     /// Leads: puts somebody out, and is killed in the end.
     Leads,
-    /// Sends the file once there are so many in the group, and another one when somebody has left.
-    Sends { file: Option<Load>, group: usize },
+    /// Sends the file once all are there, and another one when somebody has left.
+    Sends { file: Option<Load> },
     /// Leaves when everybody has the file.
     Leaves,
     /// Stays until the leader puts it out.
@@ -236,19 +268,29 @@ pub(crate) struct MemberParty {
 /// Runs a member until it has left, is put out, or has lost the leader.
 pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiver<bool>) -> Ended {
     let MemberParty { common, name, key, leader, folder, part } = party;
-    let machine = Member::new(MemberConfig {
+    let config = MemberConfig {
         suite: common.suite.clone(),
         app: common.app.clone(),
         leader: common.leader.clone(),
         name: name.clone(),
         key,
-        floor: Floor { origin: true, ..Floor::default() },
+        // As published nobody signs.
+        floor: Floor { origin: common.past.is_none(), ..Floor::default() },
         limits: Limits::default(),
-    });
+    };
+    let place = Place { common, tell, folder, stop };
+    match place.common.past.clone() {
+        None => joins(Member::new(config).map_err(text)?, name, place, leader, part).await,
+        Some(past) => joins(past.member(config).map_err(text)?, name, place, leader, part).await,
+    }
+}
+
+async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: SocketAddr, part: Part) -> Ended {
+    let Place { common, tell, folder, stop } = place;
     let wanted = Peer::Leader(common.leader.clone());
     let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(leader));
     let config = driver::Config::default().link_limits(limits()).connector(connector);
-    let (handle, events) = driver::spawn(machine.map_err(text)?, config);
+    let (handle, events) = driver::spawn(machine, config);
     let (objects, reports) = objects::spawn(handle.clone(), events, object_config(common.suite.clone()));
     tell.tell(
         "asks",
@@ -277,7 +319,8 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     let driver = handle.stats();
     let finished = handle.shutdown().await.map_err(text)?;
     let stats = finished.machine.stats().clone();
-    Ok(Account { stats, driver, gone: goes.then_some(finished.machine), ..account })
+    let gone = goes.then(|| Box::new(finished.machine) as Box<dyn Endpoint + Sync>);
+    Ok(Account { stats, driver, gone, ..account })
 }
 
 /// How objects are run over such links.

@@ -1,16 +1,15 @@
 //! What the user of a participant does in the demonstration when something happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sodality::antigone::{Leader, Member};
-use sodality::endpoint::{Cx, Instant};
+use sodality::endpoint::Instant;
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{Cause, EndReason, Ending, Event, Message, Port, Stats};
+use sodality::event::{EndReason, Ending, Event, Message, Port, Stats};
 use sodality::explain::Explained;
-use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
+use sodality::policy;
 use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, digest_of};
 use sodality_transports::clock::Clock;
 use sodality_transports::driver::Handle;
@@ -19,11 +18,12 @@ use sodality_transports::report::DriverStats;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::EJECTED;
 use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
-use crate::codes::of_causes;
+use super::{EJECTED, LEAVER, MEMBERS, receivers};
+use crate::codes::{of_causes, with_code};
 use crate::files::{Folder, Load, Outgoing};
-use crate::timeline::{Teller, bytes, cause_text, causes_text, heard};
+use crate::timeline::{Teller, bytes, cause_text, causes_text, heard, key_text};
+use crate::verbs::role::Role;
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
 const SAY_ATTEMPTS: u32 = 100;
@@ -33,36 +33,11 @@ const SAY_PAUSE: Duration = Duration::from_millis(20);
 const RELAYED: Duration = Duration::from_millis(300);
 
 /// What members tell one another.
+const ALL_ARE_HERE: &[u8] = b"everybody is here: ada may begin";
+const ONE_HAS_LEFT: &[u8] = b"bob is gone, and the key is another one";
+const ONE_IS_OUT: &[u8] = b"dan is out, and the key is another one";
 const ALL_HAVE_IT: &[u8] = b"everybody has the file: who has to go may go";
 const ALL_IS_SENT: &[u8] = b"that was all: dan has to go now";
-
-/// A machine that can be told to leave, where it is a member, or to put somebody out, where it leads.
-pub(crate) trait Acts: Participant {
-    /// Leaves.
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Puts a member out.
-    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError>;
-}
-
-impl Acts for Member {
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::leave(self, cx)
-    }
-
-    fn put_out(&mut self, _cx: &mut Cx<'_>, _cid: MemberId) -> Result<(), CommandError> {
-        Ok(())
-    }
-}
-
-impl Acts for Leader {
-    fn leave(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
-
-    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
-        Self::eject(self, cx, cid)
-    }
-}
 
 /// An accepted object.
 #[derive(Debug)]
@@ -86,8 +61,8 @@ pub(super) struct Person<M> {
     offered: BTreeMap<ObjectId, String>,
     /// The file after the leave is on offer.
     late: bool,
-    /// In the group.
-    joined: bool,
+    /// Who has confirmed what is on offer.
+    confirmed: BTreeSet<MemberId>,
     /// Since when it hears nothing fresh of the leader.
     stale: Option<tokio::time::Instant>,
     account: Account,
@@ -99,7 +74,7 @@ enum Go {
     Out,
 }
 
-impl<M: Acts + 'static> Person<M> {
+impl<M: Role + 'static> Person<M> {
     pub(super) fn new(
         name: String,
         common: Common,
@@ -131,7 +106,7 @@ impl<M: Acts + 'static> Person<M> {
             awaited: BTreeMap::new(),
             offered: BTreeMap::new(),
             late: false,
-            joined: false,
+            confirmed: BTreeSet::new(),
             stale: None,
             account,
         }
@@ -169,8 +144,6 @@ impl<M: Acts + 'static> Person<M> {
                     vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
                 self.tell.tell("joined", said, fields).await;
                 self.epoch(epoch);
-                self.joined = true;
-                self.gathered().await?;
             }
             Event::JoinRefused(why) => {
                 return Err(format!("{} may not join: {why:?} [{}]", self.account.name, why.code()));
@@ -183,8 +156,10 @@ impl<M: Acts + 'static> Person<M> {
                 if cid != MemberId::LEADER && matches!(self.part, Part::Leads) {
                     let fields = vec![("name", name.as_str().into()), ("cid", cid.0.into()), ("view", view.0.into())];
                     self.tell.tell("admitted", format!("admits {name} as member {cid}: view {view}"), fields).await;
+                    if self.names.len() > MEMBERS.len() {
+                        self.announce(ALL_ARE_HERE).await?;
+                    }
                 }
-                self.gathered().await?;
             }
             Event::MemberRemoved { cid, name, cause, view, .. } => {
                 self.names.remove(&cid);
@@ -197,24 +172,34 @@ impl<M: Acts + 'static> Person<M> {
                 ];
                 let said = format!("sees {name} go ({}): view {view} [{}]", cause_text(cause), cause.code());
                 self.tell.tell("removed", said, fields).await;
+                match name.as_str() {
+                    LEAVER if matches!(self.part, Part::Leads) => self.announce(ONE_HAS_LEFT).await?,
+                    EJECTED if matches!(self.part, Part::Leads) => self.announce(ONE_IS_OUT).await?,
+                    _ => {}
+                }
             }
             Event::Installed { epoch, causes } => {
                 self.epoch(epoch);
                 let (said, code) = (causes_text(causes), of_causes(causes));
-                let text = format!("has the key of epoch {epoch} ({said}) [{code}]");
-                let fields = vec![("epoch", epoch.0.into()), ("causes", said.into()), ("code", code.into())];
+                let (text, fields) =
+                    (key_text(epoch, causes), vec![("epoch", epoch.0.into()), ("causes", said.into())]);
+                let (text, fields) = with_code(Some(&code), text, fields);
                 self.tell.tell("installed", text, fields).await;
-                if causes.contains(Cause::Leave) && !self.late {
-                    self.after_the_leave().await?;
-                }
-                if causes.contains(Cause::Eject) && matches!(self.part, Part::Sends { .. }) {
-                    self.say(LAST_SECRET.as_bytes()).await?;
-                }
-                self.gathered().await?;
             }
             Event::Data(message) => return self.heard(&message).await,
             Event::Ended(Ending::Left) => {
                 self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            Event::Ended(Ending::LeftUnconfirmed) if self.is_published(policy::Part::Leave) => {
+                self.tell.tell("left", "has left; as published nothing confirms it", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            Event::Ended(Ending::LeaderLost)
+                if matches!(self.part, Part::IsEjected) && self.is_published(policy::Part::Leave) =>
+            {
+                let text = "is put out of the group; as published nobody told it, and it takes the leader for dead";
+                self.tell.tell("ejected", text, Vec::new()).await;
                 return Ok(Go::Out);
             }
             Event::Ended(Ending::ByLeader(EndReason::Ejected)) if matches!(self.part, Part::IsEjected) => {
@@ -256,7 +241,13 @@ impl<M: Acts + 'static> Person<M> {
         let (said, signed, fields) = heard(&from, message);
         let worth = if signed { ", signed" } else { "" };
         self.tell.tell("heard", format!("hears {from} (epoch {}{worth}): \"{said}\"", message.epoch), fields).await;
-        match self.part {
+        match &mut self.part {
+            Part::Sends { file } if message.payload == ALL_ARE_HERE => {
+                let Some(file) = file.take() else { return Ok(Go::On) };
+                self.offer(file).await?;
+            }
+            Part::Sends { .. } if message.payload == ONE_HAS_LEFT => self.after_the_leave().await?,
+            Part::Sends { .. } if message.payload == ONE_IS_OUT => self.say(LAST_SECRET.as_bytes()).await?,
             Part::Leaves if message.payload == ALL_HAVE_IT => self.leave().await?,
             Part::Leads if message.payload == ALL_IS_SENT => self.eject().await?,
             Part::Leads if message.payload == LAST_SECRET.as_bytes() => {
@@ -311,21 +302,15 @@ impl<M: Acts + 'static> Person<M> {
         Err(format!("{} could not say anything: no room, or no current key", self.account.name))
     }
 
-    /// Everybody is there: the sender begins.
-    async fn gathered(&mut self) -> Result<(), String> {
-        let Part::Sends { group: wanted, file: Some(_) } = self.part else { return Ok(()) };
-        if !self.joined {
-            return Ok(());
-        }
-        let here = self.handle.call(|machine, _| machine.view().map_or(0, |view| view.members().len()));
-        if here.await.map_err(text)? < wanted {
-            return Ok(());
-        }
-        let Part::Sends { file, .. } = &mut self.part else { return Ok(()) };
-        let Some(file) = file.take() else { return Ok(()) };
+    /// The leader says how the group stands.
+    async fn announce(&self, said: &'static [u8]) -> Result<(), String> {
         // For so long sending stays with the old key, which the newest members never had: they would miss what is sent.
-        sleep(self.common.settle).await;
-        self.offer(file).await
+        sleep(self.common.settle.saturating_mul(2)).await;
+        self.say(said).await
+    }
+
+    fn is_published(&self, part: policy::Part) -> bool {
+        self.common.past.as_ref().is_some_and(|past| past.mix().editions.is_published(part))
     }
 
     async fn offer(&mut self, load: Load) -> Result<(), String> {
@@ -338,6 +323,7 @@ impl<M: Acts + 'static> Person<M> {
             format!("offers {name}, {} in {} chunks, sha-256 {}…", bytes(size), manifest.chunks(), short(&digest));
         let fields = vec![("file", (&*name).into()), ("size", size.into()), ("sha256", digest.clone().into())];
         self.tell.tell("offers", said, fields).await;
+        self.confirmed.clear();
         self.offered.insert(manifest.object, name.clone());
         self.account.sent.push((name, size, digest));
         Ok(())
@@ -345,9 +331,6 @@ impl<M: Acts + 'static> Person<M> {
 
     /// Somebody has gone and the key is new: the sender sends what that one must not read.
     async fn after_the_leave(&mut self) -> Result<(), String> {
-        if !matches!(self.part, Part::Sends { .. }) {
-            return Ok(());
-        }
         self.late = true;
         self.say(SECRET.as_bytes()).await?;
         self.offer(Load::text(self.common.late, late_text())).await
@@ -378,9 +361,14 @@ impl<M: Acts + 'static> Person<M> {
                 }
                 let fields = vec![("member", who.clone().into()), ("file", name.clone().into())];
                 self.tell.tell("confirmed", format!("hears that {who} has verified {name}"), fields).await;
+                // Not everybody who is here is known in every edition: so they are counted.
+                self.confirmed.insert(member);
+                match (self.late, self.confirmed.len()) {
+                    (false, count) if count == receivers().count() => self.say(ALL_HAVE_IT).await?,
+                    (true, count) if count + 1 == receivers().count() => self.say(ALL_IS_SENT).await?,
+                    _ => {}
+                }
             }
-            Report::AllReceived { .. } if self.late => self.say(ALL_IS_SENT).await?,
-            Report::AllReceived { .. } => self.say(ALL_HAVE_IT).await?,
             Report::OfferEnded { object, why } => {
                 let name = self.offered.get(&object).cloned().unwrap_or_default();
                 return Err(format!("{name} is not on offer any more ({why:?}): did it change while it was sent?"));

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use bytes::BytesMut;
-use sodality::antigone::Member;
 use sodality::endpoint::{Cx, Endpoint, Link, LinkInfo};
 use sodality::event::Event;
 use sodality::explain::Explained;
@@ -26,6 +25,8 @@ pub(crate) struct Finale {
     pub(crate) pieces: usize,
     /// How many the same search finds in the plaintexts themselves.
     pub(crate) control: u64,
+    /// Some parts are as published.
+    pub(crate) past: bool,
 }
 
 /// What became of the frames that somebody without a key was given.
@@ -38,7 +39,7 @@ struct Tried {
 }
 
 /// Hands recorded frames to the machine of who left, as if it still listened on the wire.
-fn try_keyless(machine: &mut Member, frames: &[Vec<u8>]) -> Tried {
+fn try_keyless(machine: &mut dyn Endpoint, frames: &[Vec<u8>]) -> Tried {
     let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
     let mut tried = Tried::default();
     let link = Link(u64::MAX);
@@ -218,14 +219,15 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
         let text = format!("  {} frames are no messages of Antigone", seen.strange);
         printer.closing("strange", &text, &vec![("frames", seen.strange.into())]);
     }
-    let epochs: Vec<_> = seen
-        .epochs
+    let keys: Vec<_> = seen
+        .keys
         .iter()
-        .map(|(epoch, (frames, size))| format!("{frames} frames, {}, in epoch {epoch}", bytes(*size)))
+        .map(|key| format!("{} frames, {}, in epoch {}", key.frames, bytes(key.bytes), key.epoch))
         .collect();
-    let senders: Vec<_> = seen.senders.iter().map(u64::to_string).collect();
-    let text = format!("  data: {}; from the members with the numbers {}", epochs.join("; "), senders.join(", "));
-    printer.closing("data", &text, &vec![("epochs", epochs.join("; ").into()), ("senders", senders.join(" ").into())]);
+    let senders: Vec<_> = seen.senders.iter().map(String::as_str).collect();
+    let from = if senders.is_empty() { "members that are not named".to_owned() } else { senders.join(", ") };
+    let text = format!("  data: {}; from {from}", keys.join("; "));
+    printer.closing("data", &text, &vec![("epochs", keys.join("; ").into()), ("senders", senders.join(" ").into())]);
     for (word, places) in &seen.words {
         let places: Vec<_> = places.iter().map(|(id, count)| format!("{count} × {id}")).collect();
         let text = format!("  the name \"{word}\" stands in clear: {}", places.join(", "));
@@ -250,7 +252,11 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     if seen.found > 0 || finale.control == 0 {
         wrong.push("plaintext is in the eavesdropper's record, or the search for it does not work".to_owned());
     }
-    let text = "  So eve knows who talks to whom, when, and how much; not what is said.";
+    let text = if finale.past {
+        "  That is what she gets by listening alone. As published she can have the rest: `sodality attack list`."
+    } else {
+        "  So eve knows who talks to whom, when, and how much; not what is said."
+    };
     printer.closing("hidden", text, &vec![("visible", "names, numbers, epochs, sizes, times".into())]);
     wrong
 }
@@ -258,8 +264,10 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
 fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String> {
     let Some(account) = finale.accounts.iter_mut().find(|account| account.name == who) else { return Vec::new() };
     let last = account.epochs.last().copied().unwrap_or(0);
-    let latest = finale.seen.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
-    let tried = account.gone.as_mut().map(|machine| try_keyless(machine, &finale.seen.latest)).unwrap_or_default();
+    let latest = finale.seen.keys.last().map_or(0, |key| key.epoch);
+    let had = latest == 0 || account.epochs.contains(&latest);
+    let tried =
+        account.gone.as_mut().map(|machine| try_keyless(&mut **machine, &finale.seen.latest)).unwrap_or_default();
     let text = format!(
         "  {who}: its last key was that of epoch {last}; given {} of eve's frames of epoch {latest}, its machine opens {} ({}) [{}]",
         tried.frames, tried.opened, tried.why, tried.code
@@ -275,7 +283,7 @@ fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String>
     ];
     printer.closing("keyless", &text, &fields);
     let mut wrong = Vec::new();
-    if tried.opened > 0 || tried.frames == 0 || latest <= last {
+    if tried.opened > 0 || tried.frames == 0 || had {
         wrong.push(format!("{who} can read what was sent after it had gone, or that was not tried"));
     }
     wrong

@@ -7,10 +7,9 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sodality::wire::antigone::MESSAGES;
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::shape::Content;
-use sodality::wire::{FieldShape, MessageInfo, Shape, Value};
+use sodality::wire::{FieldShape, MessageInfo, Shape, TABLES, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -144,25 +143,38 @@ pub(crate) struct Seen {
     /// Frames and bytes in all, lengths in front included.
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    /// Data frames by epoch: how many, and bytes.
-    pub(crate) epochs: BTreeMap<u64, (u64, u64)>,
-    /// Numbers of members that sent data.
-    pub(crate) senders: BTreeSet<u64>,
+    /// Data frames by the key that they name, in the order in which those occur: first from the leader, then to it.
+    pub(crate) keys: Vec<KeySeen>,
+    /// Whom data say to be from: numbers, or names.
+    pub(crate) senders: BTreeSet<String>,
     /// In which kinds of frames each of the words that were searched for occurs in clear, and how often.
     pub(crate) words: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// How many times a piece of the known plaintexts was found, and how many pieces were searched for.
     pub(crate) found: u64,
-    /// Data frames of the latest epoch, some of them.
+    /// Data frames of the latest key, some of them.
     pub(crate) latest: Vec<Vec<u8>>,
 }
 
-/// How many frames of the latest epoch are kept.
+/// Data frames under one key.
+#[derive(Debug, Default)]
+pub(crate) struct KeySeen {
+    /// The epoch, or what stands for g in the events of machines.
+    pub(crate) epoch: u64,
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Bytes of the number in g.
+const GROUP_NONCE: usize = 16;
+
+/// How many frames of the latest key are kept.
 const KEPT: usize = 32;
 
 /// Takes the record apart. May block.
 pub(crate) fn read(record: &Record, words: &[String], needles: &Needles) -> io::Result<Seen> {
     let mut seen = Seen::default();
-    for up in [true, false] {
+    // What the leader relays has all keys, in their order.
+    for up in [false, true] {
         let mut stream = BufReader::with_capacity(BLOCK, File::open(record.path(up))?);
         let mut scan = needles.scan();
         while let Some(frame) = next_frame(&mut stream)? {
@@ -192,8 +204,25 @@ fn next_frame(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn declared(frame: &[u8]) -> Option<&'static MessageInfo> {
-    let code = frame.get(HEADER_BYTES - 1)?;
-    MESSAGES.iter().copied().find(|info| info.code == *code)
+    let [_, system, edition, _, code] = *frame.first_chunk::<HEADER_BYTES>()?;
+    let is = |info: &&MessageInfo| (info.system as u8, info.edition as u8, info.code) == (system, edition, code);
+    TABLES.into_iter().flatten().copied().find(is)
+}
+
+/// Which key a message to the group names: its epoch, or what stands for g in events; `None` for other messages.
+fn key_of(id: &str, clear: &Value) -> Option<u64> {
+    match id {
+        "RA-D" => Some(number(clear.find("epoch")).unwrap_or(0)),
+        "AN-Di" | "AN-Dc" | "AN-Db" | "AN-Dn" | "RA-Dm" => match &clear.find("group")?.find("nonce")?.content {
+            Content::Leaf(nonce) => {
+                // In the encoded field a length of two bytes stands in front.
+                let first = nonce.last_chunk::<GROUP_NONCE>()?.first_chunk::<8>()?;
+                Some(u64::from_be_bytes(*first).max(1))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn number(value: Option<&Value>) -> Option<u64> {
@@ -211,7 +240,7 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
     let kind = seen.kinds.entry((info.id, up)).or_default();
     kind.frames += 1;
     kind.bytes += frame.len() as u64;
-    kind.sealed += parts.text.len() as u64 + sealed_keys(&parts.clear);
+    kind.sealed += parts.text.len() as u64 + sealed(info.id, &parts.clear);
     let clear = frame.get(parts.clear.range.clone()).unwrap_or_default();
     for word in words {
         let count = clear.windows(word.len().max(1)).filter(|piece| *piece == word.as_bytes()).count() as u64;
@@ -219,25 +248,35 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
             *seen.words.entry(word.clone()).or_default().entry(info.id).or_default() += count;
         }
     }
-    if info.id == "RA-D" {
-        let epoch = number(parts.clear.find("epoch")).unwrap_or(0);
-        seen.senders.extend(number(parts.clear.find("cid")));
-        if seen.epochs.last_key_value().is_none_or(|(latest, _)| *latest < epoch) {
-            seen.latest.clear();
-        }
-        let tally = seen.epochs.entry(epoch).or_default();
-        tally.0 += 1;
-        tally.1 += frame.len() as u64;
-        let latest = seen.epochs.last_key_value().is_some_and(|(latest, _)| *latest == epoch);
-        if latest && seen.latest.len() < KEPT {
-            seen.latest.push(frame);
-        }
+    let Some(epoch) = key_of(info.id, &parts.clear) else { return };
+    seen.senders.extend(number(parts.clear.find("cid")).map(|cid| format!("member {cid}")));
+    seen.senders.extend(parts.clear.find("sender").and_then(name_in));
+    let at = seen.keys.iter().position(|key| key.epoch == epoch).unwrap_or_else(|| {
+        seen.latest.clear();
+        seen.keys.push(KeySeen { epoch, ..KeySeen::default() });
+        seen.keys.len() - 1
+    });
+    let latest = at + 1 == seen.keys.len();
+    if let Some(key) = seen.keys.get_mut(at) {
+        key.frames += 1;
+        key.bytes += frame.len() as u64;
+    }
+    if latest && seen.latest.len() < KEPT {
+        seen.latest.push(frame);
+    }
+}
+
+/// The text of a name, which has a length in front.
+fn name_in(value: &Value) -> Option<String> {
+    match &value.content {
+        Content::Leaf(bytes) => Some(String::from_utf8_lossy(bytes.get(1..)?).into_owned()),
+        _ => None,
     }
 }
 
 /// The names of a message's clear fields, in their order, and of what is inside those that have parts.
 pub(crate) fn clear_fields(id: &str) -> String {
-    MESSAGES.iter().find(|info| info.id == id).map_or_else(String::new, |info| names(info.clear, 1))
+    TABLES.into_iter().flatten().find(|info| info.id == id).map_or_else(String::new, |info| names(info.clear, 1))
 }
 
 fn names(shape: &Shape, depth: u8) -> String {
@@ -247,7 +286,8 @@ fn names(shape: &Shape, depth: u8) -> String {
                 inner if inner.is_empty() || depth == 0 => field.name.to_owned(),
                 inner => format!("{} ({inner})", field.name),
             };
-            fields.iter().map(name).collect::<Vec<_>>().join(", ")
+            // What is sealed stands among the clear fields of messages as published.
+            fields.iter().filter(|field| field.name != SEALED).map(name).collect::<Vec<_>>().join(", ")
         }
         Shape::Nested { inner, .. } => names(inner, depth),
         Shape::List { item, .. } => names(item, depth),
@@ -255,10 +295,13 @@ fn names(shape: &Shape, depth: u8) -> String {
     }
 }
 
-/// Bytes of keys that stand sealed among the clear fields: those of key blocks.
-fn sealed_keys(value: &Value) -> u64 {
-    let key = if value.name == "key" { value.range.len() as u64 } else { 0 };
-    key + value.parts().iter().map(sealed_keys).sum::<u64>()
+/// The name of a field that is `{…}` in the report.
+const SEALED: &str = "sealed";
+
+/// Bytes that stand sealed among the clear fields: keys in the blocks of RA-R, and all that is `{…}` as published.
+fn sealed(id: &str, value: &Value) -> u64 {
+    let is = value.name == SEALED || (id == "RA-R" && value.name == "key");
+    u64::from(is) * value.range.len() as u64 + value.parts().iter().map(|part| sealed(id, part)).sum::<u64>()
 }
 
 /// Bytes of each piece of plaintext that is searched for: long enough that none occurs by chance.

@@ -10,6 +10,7 @@ use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use sodality::crypto::Key;
 use sodality::crypto::keys::role;
 use sodality::endpoint::Cx;
+use sodality::error::CommandError;
 use sodality::event::Peer;
 use sodality::group::Limits;
 use sodality::identity::Name;
@@ -21,11 +22,13 @@ use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
 use sodality_transports::{driver, objects};
 use tokio::sync::mpsc;
 
+use super::role::Role;
 use super::room::{Room, Setup, Unreached};
 use super::{input, key, style};
 use crate::demo::party::{limits, object_config};
 use crate::exit::Failed;
 use crate::files::Folder;
+use crate::past::{Past, PastArgs};
 use crate::timeline::Teller;
 
 /// A policy file is not longer than this.
@@ -56,6 +59,12 @@ struct Common {
     /// Decline files that are longer
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_file: u64,
+    /// This group has parts as published in 1999, which protects nothing: those of the table [editions] of --policy, or of
+    /// --edition or --published. All in the group say the same
+    #[arg(long)]
+    as_published: bool,
+    #[command(flatten)]
+    past: PastArgs,
     /// Print JSON, a line for each thing that happens
     #[arg(long)]
     json: bool,
@@ -117,6 +126,13 @@ pub(crate) struct JoinArgs {
     /// If the leader does not answer or is lost, try again, with growing pauses, until /leave or Ctrl-C
     #[arg(long)]
     rejoin: bool,
+}
+
+impl Common {
+    /// In bytes.
+    fn max_file(&self) -> u64 {
+        self.max_file.saturating_mul(1 << 20)
+    }
 }
 
 /// What can be put right by the user, and is checked before anything begins.
@@ -221,7 +237,8 @@ fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
 /// # Errors
 /// [`Failed`].
 pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
-    let policy = policy(&args)?;
+    let mut policy = policy(&args)?;
+    let past = args.common.past.of_policy(args.common.as_published, &mut policy)?;
     let access = match (&args.allow, args.ask) {
         (Some(names), _) => {
             Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
@@ -229,20 +246,45 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
         (None, true) => Access::Ask,
         (None, false) => Access::Registered,
     };
-    let ready = ready(&args.common)?;
-    let who = ready.name.as_str().to_owned();
-    super::run(style(args.common.json), &who, |tell| leading(args, ready, policy, access, tell))
+    if let Some(past) = &past {
+        let allowed = match &access {
+            Access::List(names) => names.iter().collect(),
+            _ => Vec::new(),
+        };
+        past.admits(&super::name(&args.common.app)?, [&super::name(&args.common.name)?].into_iter().chain(allowed))?;
+    }
+    let Ready { name, app, key, folder } = ready(&args.common)?;
+    let who = name.as_str().to_owned();
+    super::run(style(args.common.json), &who, async |tell| {
+        super::warn(&tell, past.as_ref()).await;
+        let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
+        let (suite, limits, leader) = (super::suite(), Limits::default(), name.clone());
+        let config = LeaderConfig { suite, app, name, key, policy, access, limits };
+        let mut cx = Cx::new(clock.now(), &mut rng);
+        let cannot = |error: CommandError| Failed::Group(format!("the group cannot be opened: {error}"));
+        let setup = Setup {
+            folder,
+            max_file: args.common.max_file(),
+            rejoin: false,
+            leader,
+            mix: past.as_ref().map(Past::mix),
+        };
+        match past {
+            None => leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+            Some(past) => leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+        }
+    })
 }
 
-async fn leading(args: LeadArgs, ready: Ready, policy: Policy, access: Access, tell: Teller) -> Result<(), Failed> {
-    let Ready { name, app, key, folder } = ready;
+/// Leads with that machine.
+async fn leading<M: Role + 'static>(
+    args: LeadArgs,
+    machine: M,
+    clock: Clock,
+    setup: Setup,
+    tell: Teller,
+) -> Result<(), Failed> {
     let (third_party, at) = (super::address(&args.ttp).await?, super::address(&args.listen).await?);
-    let suite = super::suite();
-    let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
-    let config =
-        LeaderConfig { suite: suite.clone(), app, name: name.clone(), key, policy, access, limits: Limits::default() };
-    let machine = Leader::open(config, &mut Cx::new(clock.now(), &mut rng))
-        .map_err(|error| Failed::Group(format!("the group cannot be opened: {error}")))?;
     let connector =
         TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
     let (observer, notes) = observer();
@@ -252,8 +294,7 @@ async fn leading(args: LeadArgs, ready: Ready, policy: Policy, access: Access, t
         .await
         .map_err(|error| super::cannot_listen(&args.listen, &error))?;
     tell.tell("listening", format!("listens on {address}"), vec![("address", address.to_string().into())]).await;
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(suite));
-    let setup = Setup { folder, max_file: args.common.max_file.saturating_mul(1 << 20), rejoin: false, leader: name };
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(super::suite()));
     Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
 }
 
@@ -266,37 +307,40 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     if args.leader == args.common.name {
         return Err(Failed::Usage("a member and its leader need different names".into()));
     }
-    insisted(&args)?;
-    let ready = ready(&args.common)?;
-    let who = ready.name.as_str().to_owned();
-    super::run(style(args.common.json), &who, |tell| joining(args, ready, leader, tell))
+    let floor = insisted(&args)?;
+    let past = args.common.past.consented(args.common.as_published)?;
+    if let Some(past) = &past {
+        past.admits(&super::name(&args.common.app)?, [&super::name(&args.common.name)?, &leader])?;
+    }
+    let Ready { name, app, key, folder } = ready(&args.common)?;
+    let who = name.as_str().to_owned();
+    super::run(style(args.common.json), &who, async |tell| {
+        super::warn(&tell, past.as_ref()).await;
+        let limits = Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() };
+        let config = MemberConfig { suite: super::suite(), app, leader: leader.clone(), name, key, floor, limits };
+        let cannot = |error: CommandError| Failed::Group(error.to_string());
+        let max_file = args.common.max_file();
+        let setup = Setup { folder, max_file, rejoin: args.rejoin, leader, mix: past.as_ref().map(Past::mix) };
+        match past {
+            None => joining(args, Member::new(config).map_err(cannot)?, setup, tell).await,
+            Some(past) => joining(args, past.member(config).map_err(cannot)?, setup, tell).await,
+        }
+    })
 }
 
-async fn joining(args: JoinArgs, ready: Ready, leader: Name, tell: Teller) -> Result<(), Failed> {
-    let Ready { name, app, key, folder } = ready;
+/// Joins with that machine.
+async fn joining<M: Role + 'static>(args: JoinArgs, machine: M, setup: Setup, tell: Teller) -> Result<(), Failed> {
+    let leader = setup.leader.clone();
     let at = super::address(&args.at).await?;
-    let suite = super::suite();
     let wanted = Peer::Leader(leader.clone());
-    let machine = Member::new(MemberConfig {
-        suite: suite.clone(),
-        app,
-        leader: leader.clone(),
-        name,
-        key,
-        floor: insisted(&args)?,
-        limits: Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() },
-    })
-    .map_err(|error| Failed::Group(error.to_string()))?;
     let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(at));
     let (observer, notes) = observer();
     let config = driver::Config::default().link_limits(limits()).connector(connector).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(suite));
+    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(super::suite()));
     let said = format!("asks {leader} at {at} to join");
     tell.tell("asks", said, vec![("leader", leader.as_str().into()), ("address", at.to_string().into())]).await;
     let asked = handle.call(|machine, cx| machine.join(cx)).await;
     asked.map_err(|error| Failed::Group(error.to_string()))?.map_err(|error| Failed::Group(error.to_string()))?;
-    let max_file = args.common.max_file.saturating_mul(1 << 20);
-    let setup = Setup { folder, max_file, rejoin: args.rejoin, leader };
     Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
 }

@@ -1,5 +1,6 @@
 //! The verbs for real use: each party is a process of its own, on a machine of its own.
 
+#[cfg(feature = "study")]
 mod attack;
 mod explain;
 mod group;
@@ -8,7 +9,7 @@ mod key;
 mod over;
 mod register;
 mod registry;
-mod role;
+pub(crate) mod role;
 mod room;
 mod ttp;
 
@@ -24,6 +25,7 @@ use sodality::identity::Name;
 use sodality_transports::tcp::ListenError;
 use tokio::sync::mpsc;
 
+#[cfg(feature = "study")]
 pub(crate) use attack::{AttackArgs, main as attack};
 pub(crate) use explain::{ExplainArgs, main as explain};
 pub(crate) use group::{JoinArgs, LeadArgs, join, lead};
@@ -31,11 +33,20 @@ pub(crate) use register::{RegisterArgs, main as register};
 pub(crate) use ttp::{TtpArgs, main as ttp};
 
 use crate::exit::Failed;
+use crate::past::{self, Past};
 use crate::timeline::{Printer, Style, Teller};
 
-/// The one suite of the program: AES-256-GCM, SHA-256, Ed25519, X25519.
+/// The one suite of repaired parts: AES-256-GCM, SHA-256, Ed25519, X25519.
 fn suite() -> Arc<dyn Suite> {
     aes_256_gcm()
+}
+
+/// Says what parts as published mean, if there are any.
+async fn warn(tell: &Teller, past: Option<&Past>) {
+    if let Some(past) = past {
+        let (text, fields) = past::warning(&past.mix());
+        tell.tell("historic", text, fields).await;
+    }
 }
 
 fn style(json: bool) -> Style {

@@ -58,8 +58,8 @@ impl Over {
         }
     }
 
-    /// After a join that came to nothing; `unreached` says why there was no link.
-    pub(super) fn of_failure(leader: &Name, why: JoinFailure, unreached: Option<&str>) -> Self {
+    /// After a join that came to nothing; `unreached` says why there was no link. `mixed`: some parts are as published.
+    pub(super) fn of_failure(leader: &Name, why: JoinFailure, unreached: Option<&str>, mixed: bool) -> Self {
         let (failed, again) = match (why, unreached) {
             (JoinFailure::BelowFloor(shortfall), _) => {
                 let what = match shortfall {
@@ -80,6 +80,17 @@ impl Over {
             (JoinFailure::Timeout, Some(unreached)) => {
                 (Failed::Unreachable(format!("cannot reach {leader}: {unreached}; check --at, and that it runs")), true)
             }
+            (JoinFailure::Timeout, None) if mixed => (
+                Failed::Unreachable(format!(
+                    "{leader} did not answer in time; nothing is negotiated: check that it and its third party say the same \
+                     --edition or --published, and the same --suite, and --app, the own name and key"
+                )),
+                true,
+            ),
+            (JoinFailure::Ended(EndReason::Protocol), _) if mixed => (
+                Failed::Group(format!("{leader}'s policy has other parts as published; say the same as it does")),
+                false,
+            ),
             (JoinFailure::Timeout, None) => (
                 Failed::Unreachable(format!(
                     "{leader} did not answer in time; check --leader, --app, the own name and key, and that its third party runs"

@@ -7,29 +7,31 @@ use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
 use sodality::event::Ticket;
 use sodality::group::Participant;
-use sodality::identity::{Epoch, MemberId};
+use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy::Policy;
 
 /// How good the evidence is that the key here is the leader's (S8).
-pub(super) enum Freshness {
+pub(crate) enum Freshness {
     /// It is the own key.
     Own,
     /// For so long, if nothing more is heard.
     For(Duration),
     /// The policy demands none.
     Unwatched,
+    /// As published, none that is worth the name: nothing shows when a heartbeat was made.
+    Unfounded,
 }
 
 /// What a leader knows of a member.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     /// The epoch whose key it has shown to have; 0 for none.
-    pub(super) epoch: Epoch,
+    pub(crate) epoch: Epoch,
     /// How long ago it lived for certain.
-    pub(super) silent: Duration,
+    pub(crate) silent: Duration,
 }
 
 /// What a user can do beyond what every participant can.
-pub(super) trait Role: Participant {
+pub(crate) trait Role: Participant + Sync {
     /// Whether it leads.
     const LEADS: bool;
     /// The policy in force.
@@ -49,7 +51,15 @@ pub(super) trait Role: Participant {
     /// How good the evidence for the key is.
     fn freshness(&self, now: Instant) -> Freshness;
     /// What is known of each member, at a leader.
-    fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)>;
+    fn watched(&self, _now: Instant) -> Vec<(MemberId, Watched)> {
+        Vec::new()
+    }
+    /// Whether it is in no group, and on its way to or from none.
+    fn is_idle(&self) -> bool;
+    /// The name behind a number that no event has told.
+    fn known_as(&self, _cid: MemberId) -> Option<Name> {
+        None
+    }
 }
 
 impl Role for Member {
@@ -91,8 +101,8 @@ impl Role for Member {
         }
     }
 
-    fn watched(&self, _now: Instant) -> Vec<(MemberId, Watched)> {
-        Vec::new()
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
     }
 }
 
@@ -138,5 +148,9 @@ impl Role for Leader {
                 Some((*cid, Watched { epoch, silent: now.since(alive) }))
             })
             .collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.is_closed()
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sodality::crypto::Key;
 use sodality::event::{Event, Ticket};
 use sodality::explain::Explained;
-use sodality::group::Limits;
 use sodality::identity::Name;
 use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 use sodality_transports::driver::{self, Handle};
@@ -16,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::registry::Registry;
 use super::{refusal_text, style};
 use crate::exit::Failed;
+use crate::past::{self, Past, PastArgs};
 use crate::timeline::Teller;
 
 /// Look-ups that read the registry at the same time.
@@ -34,6 +34,11 @@ pub(crate) struct TtpArgs {
     /// Where to listen for leaders
     #[arg(long, value_name = "HOST:PORT")]
     listen: String,
+    /// Serve leaders with parts as published in 1999 too, which protects nothing
+    #[arg(long)]
+    as_published: bool,
+    #[command(flatten)]
+    past: PastArgs,
     /// Print JSON, a line for each thing that happens
     #[arg(long)]
     json: bool,
@@ -44,12 +49,14 @@ pub(crate) struct TtpArgs {
 /// # Errors
 /// [`Failed`].
 pub(crate) fn main(args: TtpArgs) -> Result<(), Failed> {
+    let past = args.past.consented(args.as_published)?;
     let registry = Registry::open(&args.registry)?;
-    super::run(style(args.json), "ttp", |tell| serve(registry, args.listen, tell))
+    super::run(style(args.json), "ttp", |tell| serve(registry, args.listen, past, tell))
 }
 
-async fn serve(registry: Registry, listen: String, tell: Teller) -> Result<(), Failed> {
-    let machine = ThirdParty::new(super::suite(), Limits::default());
+async fn serve(registry: Registry, listen: String, past: Option<Past>, tell: Teller) -> Result<(), Failed> {
+    let machine = past::third_party(super::suite(), past.as_ref());
+    super::warn(&tell, past.as_ref()).await;
     let (handle, mut events) = driver::spawn(machine, driver::Config::default());
     let at = super::address(&listen).await?;
     let address = tcp::listen(handle.uplink(), at, TcpConfig::default())

@@ -14,7 +14,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Secret};
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
-use crate::group::Backoff;
+use crate::group::{Backoff, Check};
 use crate::identity::{MemberId, Name};
 use crate::policy::Part;
 use crate::ttp::exchange::{Question, Verdict};
@@ -459,7 +459,8 @@ impl Leader {
     ) -> Result<Stage, Reason> {
         let sides = &self.me.sides;
         let station = &self.plane.station;
-        let without = station.policy.ephemeral && pending.share.is_empty();
+        let wanted = station.policy.ephemeral && self.me.limits.checks.on(Check::Ephemeral);
+        let without = wanted && pending.share.is_empty();
         let verdict = verdict.and(if without { Err(Refusal::Denied) } else { Ok(()) });
         let cid = MemberId(self.next_cid);
         let policy = self.policy.encode();

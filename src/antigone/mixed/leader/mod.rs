@@ -211,6 +211,7 @@ impl Leader {
         let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let mut station = Station::new(sides.modern.clone(), header, &limits, hidden, Version(1), identity, 0)?;
+        station.policy_digest = modern.hash(&[&policy.encode()]).map_err(Failure::from)?;
         let entry = Station::leader_entry(&name, VerifyingKey::NONE);
         let step = station.view.prepare(modern, &group, [entry]).map_err(|_| Failure::Suite)?;
         let mut out = Outbox::new(&limits);

@@ -208,7 +208,13 @@ impl Member {
         };
         let message = match &incoming.sender {
             Some(name) => {
+                let known = session.names.contains_key(name);
                 let cid = session.number(name, self.me.limits.members).ok_or(Reason::Budget)?;
+                // Beside repaired keys no list names anybody: who speaks is there.
+                if !known && session.shows_names && !self.me.sides.is_published(Part::Keys) {
+                    let view = crate::identity::Version(session.rosters);
+                    self.out.event(Event::MemberAdded { cid, name: name.clone(), view });
+                }
                 from_number(incoming.message, cid)
             }
             None => incoming.message,

@@ -19,7 +19,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Event, JoinFailure, Refusal};
 use crate::group::channel::{Channel, Side};
-use crate::group::{Backoff, Jitter, Probes};
+use crate::group::{Backoff, Check, Jitter, Probes};
 use crate::identity::{Instance, MemberId, Version};
 use crate::policy::{Part, Policy, Views};
 use crate::ttp::schedule::question_digest;
@@ -101,7 +101,9 @@ impl Me {
             let parties =
                 Parties { app: sides.app.by_ref(), leader: sides.leader.by_ref(), member: self.name.by_ref() };
             let header = sides.repaired_header();
-            Wish::Repaired(Box::new(Attempt::new(&*sides.modern, header, cx.rng, &self.keys, parties, true)?))
+            // The exchange costs little and a leader that does not want it cannot forbid it (floor).
+            let ephemeral = self.limits.checks.on(Check::Ephemeral);
+            Wish::Repaired(Box::new(Attempt::new(&*sides.modern, header, cx.rng, &self.keys, parties, ephemeral)?))
         };
         Ok(Asking { attempt, link: None, backoff: Backoff::start(self.limits.retry, now, jitter), until })
     }
@@ -249,7 +251,9 @@ impl Member {
         let identity = Identity { group: instance, cid, name: me.name.clone(), origin: None };
         let hidden = Policy { views: Views::Hidden, ..policy };
         let header = sides.repaired_header();
-        let station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
+        let mut station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
+        // The policy as it was offered: what the leader binds into its keys.
+        station.policy_digest = sides.modern.hash(&[&welcomed.policy])?;
         let probes = Probes::many(detection.map_or(2, |detection| usize::from(detection.misses) + 2));
         let mut channel = channel.map(|(seal, open)| {
             Channel::new(Side::Member, header, instance, cid, seal, open, probes, me.limits.records)

@@ -106,8 +106,10 @@ impl Member {
         }
         session.judge();
         self.out.event(Event::Installed { epoch, causes });
-        if session.told.is_some() && session.behind() && self.me.sides.is_published(Part::Keys) {
-            // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
+        // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
+        // A repaired one that is newer than what a heartbeat has told is no reason to wait either.
+        let older = self.me.sides.is_published(Part::Keys) || session.told < Some(epoch);
+        if session.behind() && older {
             session.told = None;
         }
         if was_behind && !session.behind() {
@@ -118,11 +120,10 @@ impl Member {
             session.current_as_of = session.current_as_of.or(Some(session.alive_as_of));
             let (group, cid) = (session.plane.station.group, session.plane.station.cid);
             self.out.event(Event::Joined { group, cid, epoch });
-            let leader = self.me.sides.leader.clone();
-            let view = crate::identity::Version(0);
             if session.shows_names {
-                let cid = crate::identity::MemberId::LEADER;
-                self.out.event(Event::MemberAdded { cid, name: leader, view });
+                let (view, leader) = (crate::identity::Version(0), crate::identity::MemberId::LEADER);
+                self.out.event(Event::MemberAdded { cid: leader, name: self.me.sides.leader.clone(), view });
+                self.out.event(Event::MemberAdded { cid, name: self.me.name.clone(), view });
             }
         }
     }

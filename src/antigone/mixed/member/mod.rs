@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::sides::Sides;
-use crate::antigone::leave::{Farewell, published as leave};
+use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::crypto::{Key, Suite};
@@ -345,11 +345,6 @@ impl Member {
         &self.me.name
     }
 
-    /// The name behind a number of this member's events.
-    pub fn name_of(&self, cid: MemberId) -> Option<&Name> {
-        self.session()?.names.iter().find(|(_, of)| **of == cid).map(|(name, _)| name)
-    }
-
     fn session(&self) -> Option<&Session> {
         match &self.phase {
             Phase::In(session) => Some(session),
@@ -505,16 +500,5 @@ impl Endpoint for Member {
 
     fn stats(&self) -> &Stats {
         &self.out.stats
-    }
-}
-
-/// AN-L or AN-E of a session.
-impl Session {
-    fn removal(&self, me: &Me, cx: &mut Cx<'_>, target: crate::identity::NameRef<'_>) -> Result<Bytes, CommandError> {
-        let key = self.plane.key().ok_or(Misuse::NotCurrent)?;
-        let sides = &me.sides;
-        let from = (me.name.by_ref(), &self.sigma);
-        leave::removal(&*sides.published, sides.published_header(), cx.rng, key, from, target)
-            .map_err(super::plane::failure_of)
     }
 }

@@ -8,17 +8,17 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::super::plane::Plane;
-use super::Me;
+use super::{Me, Member};
 use crate::antigone::keys::published::Group;
-use crate::antigone::leave::{Farewell, member_end};
+use crate::antigone::leave::{Farewell, member_end, published as leave};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
-use crate::endpoint::{Instant, Link};
+use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{CommandError, Misuse};
 use crate::event::{Cause, EndReason, Ending, Event};
 use crate::group::channel::{Channel, Standing};
 use crate::group::{Backoff, Jitter};
-use crate::identity::{Epoch, MemberId, Name, Version};
+use crate::identity::{Epoch, MemberId, Name, NameRef, Version};
 use crate::policy::Part;
 use crate::wire::Field;
 use crate::wire::antigone::{EjectRequest, MemberBody, MemberRecord};
@@ -239,5 +239,28 @@ impl Session {
         let Self { channel, link, .. } = *self;
         let (channel, standing) = (channel?, Standing::default());
         Some(Box::new(Farewell { channel, link, standing, body, said, backoff, owed: Some(now), until }))
+    }
+}
+
+/// AN-L or AN-E of a session.
+impl Session {
+    pub(super) fn removal(&self, me: &Me, cx: &mut Cx<'_>, target: NameRef<'_>) -> Result<Bytes, CommandError> {
+        let key = self.plane.key().ok_or(Misuse::NotCurrent)?;
+        let sides = &me.sides;
+        let from = (me.name.by_ref(), &self.sigma);
+        leave::removal(&*sides.published, sides.published_header(), cx.rng, key, from, target)
+            .map_err(super::super::plane::failure_of)
+    }
+}
+
+impl Member {
+    /// The name behind a number of this member's events.
+    pub fn name_of(&self, cid: MemberId) -> Option<&Name> {
+        self.session()?.names.iter().find(|(_, of)| **of == cid).map(|(name, _)| name)
+    }
+
+    /// The numbers of those who are known to be in the group, by this member's own count.
+    pub fn numbers(&self) -> impl Iterator<Item = MemberId> {
+        self.session().into_iter().flat_map(|session| session.names.values().copied())
     }
 }

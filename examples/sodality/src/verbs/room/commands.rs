@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sodality::error::{CommandError, Misuse};
 use sodality::event::Port;
 use sodality::identity::{MemberId, Name};
+use sodality::policy::Part;
 use tokio::time::sleep;
 
 use super::{Go, MOST, Question, Room, SAY_ATTEMPTS, SAY_PAUSE};
@@ -68,8 +69,13 @@ impl<M: Role + 'static> Room<M> {
             return Ok(());
         }
         let fields = vec![("name", (&*name).into()), ("cid", cid.0.into())];
+        let published = self.setup.is_published(Part::Leave);
         if M::LEADS {
-            self.say("ejects", format!("ejects {name}"), fields).await;
+            let note = if published { "; as published nobody tells it: it gets no more keys" } else { "" };
+            self.say("ejects", format!("ejects {name}{note}"), fields).await;
+        } else if published {
+            let text = format!("asks {} to eject {name}; as published nothing answers", self.setup.leader);
+            self.say("ejection-asked", text, fields).await;
         } else {
             while self.requested.len() >= MOST {
                 self.requested.pop_first();

@@ -2,11 +2,12 @@
 
 use sodality::event::{Cause, EjectVerdict, EndReason, Ending, Event, Message, Suspicion, Ticket};
 use sodality::identity::{MemberId, Name};
+use sodality::policy::Part;
 use tokio::time::Instant;
 
 use super::{Go, MOST, Question, Room};
 use crate::exit::Failed;
-use crate::timeline::{cause_text, causes_text, heard};
+use crate::timeline::{cause_text, causes_text, heard, key_text};
 use crate::verbs::over::Over;
 use crate::verbs::refusal_text;
 use crate::verbs::role::Role;
@@ -48,7 +49,8 @@ impl<M: Role + 'static> Room<M> {
             }
             Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why)).await,
             Event::JoinFailed(why) => {
-                let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref());
+                let over =
+                    Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.mix.is_some());
                 return self.over(over).await;
             }
             Event::Ended(ending) => return self.ended(ending).await,
@@ -88,11 +90,11 @@ impl<M: Role + 'static> Room<M> {
             }
             Event::Installed { epoch, causes } => {
                 self.keyed = Some(Instant::now());
+                let text = key_text(epoch, causes);
                 let causes = causes_text(causes);
-                let text = format!("has the key of epoch {epoch} ({causes})");
                 self.say("installed", text, vec![("epoch", epoch.0.into()), ("causes", causes.into())]).await;
             }
-            Event::Data(message) => self.heard(&message).await,
+            Event::Data(message) => self.heard(&message).await?,
             Event::Stale => {
                 self.stale = true;
                 self.say("stale", "has heard nothing fresh of the leader: sends and shows nothing", Vec::new()).await;
@@ -130,7 +132,11 @@ impl<M: Role + 'static> Room<M> {
         match ending {
             Ending::Left | Ending::LeftUnconfirmed => {
                 let known = ending == Ending::Left;
-                let text = if known { "has left, and the leader knows" } else { "has left; the leader did not answer" };
+                let text = match (known, self.setup.is_published(Part::Leave)) {
+                    (true, _) => "has left, and the leader knows",
+                    (false, false) => "has left; the leader did not answer",
+                    (false, true) => "has left; as published nothing confirms it, and the leader may not know",
+                };
                 self.say("left", text, vec![("confirmed", known.into())]).await;
                 return Ok(Go::Out);
             }
@@ -173,10 +179,18 @@ impl<M: Role + 'static> Room<M> {
         self.say("ejection", text, fields).await;
     }
 
-    async fn heard(&mut self, message: &Message) {
-        let from = self.name_of(message.from.claimed());
+    async fn heard(&mut self, message: &Message) -> Result<(), Failed> {
+        let cid = message.from.claimed();
+        let from = match self.names.get(&cid) {
+            Some(name) => name.clone(),
+            None => match self.call(move |machine, _| machine.known_as(cid)).await? {
+                Some(name) => name.as_str().to_owned(),
+                None => self.name_of(cid),
+            },
+        };
         let (said, signed, fields) = heard(&from, message);
         let doubt = if signed { "" } else { " (unsigned)" };
         self.say("heard", format!("{from}{doubt}: {said}"), fields).await;
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::{Peer, Ticket};
 use sodality::identity::{MemberId, Name};
+use sodality::policy::{Mix, Part};
 use sodality::transfer::ObjectId;
 use sodality_transports::driver::Handle;
 use sodality_transports::objects::{Objects, Report, Reports};
@@ -54,6 +55,15 @@ pub(super) struct Setup {
     pub(super) rejoin: bool,
     /// Who leads.
     pub(super) leader: Name,
+    /// Which parts are as published, if any.
+    pub(super) mix: Option<Mix>,
+}
+
+impl Setup {
+    /// Whether this part is as published.
+    fn is_published(&self, part: Part) -> bool {
+        self.mix.is_some_and(|mix| mix.editions.is_published(part))
+    }
 }
 
 /// A participant and its user.
@@ -222,7 +232,12 @@ impl<M: Role + 'static> Room<M> {
                 self.leaving = true;
                 if M::LEADS {
                     self.deadline.get_or_insert(Instant::now() + FAREWELL);
-                    self.say("closes", "closes the group, and waits for the members to confirm it", Vec::new()).await;
+                    let text = if self.setup.is_published(Part::Leave) {
+                        "closes the group; as published no message says so: members notice by silence"
+                    } else {
+                        "closes the group, and waits for the members to confirm it"
+                    };
+                    self.say("closes", text, Vec::new()).await;
                 } else {
                     self.say("leaves", "leaves the group", Vec::new()).await;
                 }

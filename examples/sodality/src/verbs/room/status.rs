@@ -34,7 +34,7 @@ impl Standing {
             policy: machine.policy().cloned(),
             epoch: machine.epoch(),
             view: view.map_or(0, |view| view.version().0),
-            members: view.map_or(0, |view| view.members().len() as u64),
+            members: machine.known().len() as u64,
             current: machine.is_current(),
             freshness: machine.freshness(cx.now),
             refused: machine.stats().rejected.clone(),
@@ -59,6 +59,10 @@ impl<M: Role + 'static> Room<M> {
             Freshness::For(left) => (
                 format!("fresh evidence that the key is the leader's, good for {} without more", seconds(left)),
                 Some(left),
+            ),
+            Freshness::Unfounded => (
+                "the leader was heard lately; as published nothing shows when what was heard was made".to_owned(),
+                None,
             ),
             Freshness::Unwatched => ("the policy demands no evidence that the key is the leader's".to_owned(), None),
         };
