@@ -1,7 +1,7 @@
 //! The way in: the wish, the leader's answer, and the confirmation.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -301,7 +301,8 @@ impl Member {
             beat_at: detection.map(|detection| now + self.jitter.spread(detection.period, 10, 0)),
             owed,
             names,
-            next_number: 1 << 32,
+            roster: BTreeSet::new(),
+            next_number: super::session::FIRST,
             rosters: 0,
             shows_names: views != Views::Hidden,
             requests: VecDeque::new(),
