@@ -19,7 +19,7 @@ fn whoever_has_all_keys_breaks_no_machine_of_a_mixed_group() {
     let inputs = std::env::var("SODALITY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(INPUTS);
     let scenes = Mixed::new().unwrap();
     let seeds: Vec<Vec<u8>> = scenes.seeds().into_iter().map(|(_, bytes)| bytes).collect();
-    let (mut rng, mut taken) = (0x1f5e_ed5u64, 0);
+    let (mut rng, mut taken) = (0x1f5e_0ed5_u64, 0);
     for number in 0..inputs {
         let mut random = || mix(&mut rng);
         let [one, other] = [(); 2].map(|()| seeds[random() as usize % seeds.len()].clone());

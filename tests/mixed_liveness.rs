@@ -107,7 +107,7 @@ fn harsh() -> LinkConfig {
 fn config(editions: Editions, seed: u64) -> MixedConfig {
     let config = over(terms(editions), harsh());
     with_policy(config, |policy| {
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             let stays = policy.rekey_on.iter().filter(|cause| *cause != Cause::Join);
             policy.rekey_on = stays.fold(Causes::NONE, Causes::with);
         }
