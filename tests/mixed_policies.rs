@@ -37,9 +37,12 @@ fn mixes() -> [Editions; 5] {
     ]
 }
 
+/// Who sent what: the id of the message, and the frame.
+type Sent = (NodeId, &'static str, Vec<u8>);
+
 /// What went over the wire.
 #[derive(Clone, Default)]
-struct Wire(Rc<RefCell<Vec<(NodeId, &'static str, Vec<u8>)>>>);
+struct Wire(Rc<RefCell<Vec<Sent>>>);
 
 impl Checker for Wire {
     fn name(&self) -> &'static str {
