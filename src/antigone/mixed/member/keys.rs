@@ -111,10 +111,6 @@ impl Member {
         let epoch = ready.epoch();
         session.plane.install(ready, now, causes.evict());
         (session.wish, session.wished, session.confirming) = (None, false, None);
-        if !self.me.sides.is_published(Part::Keys) {
-            // Repaired keys are in order, and come from nobody but the leader.
-            session.told = session.told.max(Some(epoch));
-        }
         session.judge();
         self.out.event(Event::Installed { epoch, causes });
         // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.
