@@ -11,7 +11,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use machines::{Scene, Subject};
+use machines::{InStar, Mixed, Scene};
 use sodality::antigone::{Leader, Member};
 use sodality::ttp::ThirdParty;
 use sodality::wire::TABLES;
@@ -31,11 +31,15 @@ fn target(name: &str) -> Target {
         "member" => machine::<Member>(),
         "leader" => machine::<Leader>(),
         "third_party" => machine::<ThirdParty>(),
+        "mixed" => {
+            let scenes = Mixed::new().unwrap();
+            Box::new(move |bytes| scenes.play(bytes) > 0)
+        }
         _ => panic!("fuzz/corpus/{name}: no such target here: name its function"),
     }
 }
 
-fn machine<M: Subject>() -> Target {
+fn machine<M: InStar>() -> Target {
     let scene = Scene::<M>::new().unwrap();
     assert!(scene.snapshots() > 2 && scene.frames() > 0, "{} {}", scene.snapshots(), scene.frames());
     Box::new(move |bytes| scene.play(bytes) > 0)
@@ -88,6 +92,7 @@ fn corpora_replay() {
     update("member", &machines::seeds(&Scene::<Member>::new().unwrap()));
     update("leader", &machines::seeds(&Scene::<Leader>::new().unwrap()));
     update("third_party", &machines::seeds(&Scene::<ThirdParty>::new().unwrap()));
+    update("mixed", &Mixed::new().unwrap().seeds());
     for (name, bytes) in &seeds {
         let stored = fs::read(folder.join(name)).ok();
         assert!(

@@ -174,8 +174,7 @@ fn samples(seed: u64, config: MixedConfig) -> BTreeMap<Cell, Vec<Sample>> {
         panic!("{stop}\n{}", world.trace().tail(60));
     }
     drop(world);
-    let samples = std::mem::take(&mut catcher.borrow_mut().samples);
-    samples
+    std::mem::take(&mut catcher.borrow_mut().samples)
 }
 
 /// Takes all output.

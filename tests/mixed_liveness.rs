@@ -8,15 +8,17 @@ mod mixed;
 use std::time::Duration;
 
 use sodality::antigone::mixed::Member;
+use sodality::crypto::published::des_md5_rsa;
+use sodality::crypto::symbolic::symbolic;
 use sodality::error::Reason;
 use sodality::event::{Cause, Causes, Ending, Event};
-use sodality::policy::{Editions, Part};
+use sodality::policy::{Communication, Editions, Part};
 use sodality::sim::mixed::{MixedConfig, MixedStar};
 use sodality::sim::{Faults, LinkConfig, SimRng, Stop, World};
 
 use mixed::{
-    SECOND, all_hear_all, bound, joined, mortal, over, persist, report, seeds, settled, some_mixes, terms, told,
-    with_policy,
+    SECOND, all_hear_all, bound, config_with, joined, mortal, over, persist, report, seeds, settled, some_mixes, terms,
+    told, with_policy,
 };
 
 /// How long faults last.
@@ -105,7 +107,7 @@ fn harsh() -> LinkConfig {
 fn config(editions: Editions, seed: u64) -> MixedConfig {
     let config = over(terms(editions), harsh());
     with_policy(config, |policy| {
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             let stays = policy.rekey_on.iter().filter(|cause| *cause != Cause::Join);
             policy.rekey_on = stays.fold(Causes::NONE, Causes::with);
         }
@@ -150,6 +152,36 @@ fn mixed_groups_come_together_after_harsh_links() {
         took.extend(of_mix);
     }
     tell(&format!("{} mixes", mixes.len() - 1), &seeds, &mut took);
+}
+
+/// The same under the suite of 1999, which does not notice what a bad link does to AN-J2 and AN-Dc.
+#[test]
+fn a_group_of_1999_comes_together_after_harsh_links() {
+    let (mut took, seeds) = (Vec::new(), seeds(25));
+    for seed in seeds.clone() {
+        let mut world = World::new(seed);
+        let config = over(config_with(&symbolic().silent(), des_md5_rsa(), Editions::PUBLISHED), harsh());
+        took.push(recovers(&mut world, config, 3).unwrap_or_else(|stop| explain(&world, &stop)));
+    }
+    tell("the suite of 1999", &seeds, &mut took);
+}
+
+/// The same with a multicast channel that is as bad, in the two modes that use it.
+#[test]
+fn mixed_groups_on_a_shared_link_come_together_after_harsh_links() {
+    let (mut took, seeds) = (Vec::new(), seeds(10));
+    for editions in [Editions::PUBLISHED, mixed::alone(Part::Keys), mixed::but(Part::Keys), mixed::but(Part::Data)] {
+        for communication in [Communication::Mixed, Communication::Symmetric] {
+            for seed in seeds.clone() {
+                let config = with_policy(config(editions, seed), |policy| policy.communication = communication);
+                let channel = LinkConfig { max_frame: config.link.max_frame, ..harsh() };
+                let mut world = World::new(seed);
+                let time = recovers(&mut world, MixedConfig { multicast: Some(channel), ..config }, 3);
+                took.push(time.unwrap_or_else(|stop| explain(&world, &stop)));
+            }
+        }
+    }
+    tell("on a shared link", &seeds, &mut took);
 }
 
 #[test]

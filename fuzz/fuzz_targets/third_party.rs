@@ -3,6 +3,7 @@
 #![no_main]
 
 #[path = "../machines/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "each target uses a part of it")]
 mod machines;
 
 use machines::Scene;

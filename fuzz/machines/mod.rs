@@ -5,6 +5,8 @@
 //! ends, frames stay short, and a frame that is refused for a reason found before or by its authentication leaves the
 //! state as it was (R1, R11, R25).
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,11 +24,13 @@ use sodality::sim::{
     shared,
 };
 use sodality::ttp::ThirdParty;
-use sodality::wire::Value;
 use sodality::wire::shape::Content;
+use sodality::wire::{Edition, Value};
 
+mod mixed;
 mod yielding;
 
+pub use mixed::Mixed;
 pub use yielding::{MASTER, yielding};
 
 /// Deeds in one input, at most.
@@ -74,16 +78,35 @@ impl Deed {
 
 /// A machine that inputs are tried on.
 pub trait Subject: Endpoint + Fingerprint + Clone + 'static {
-    /// Its node in the session.
-    fn node(star: &Star) -> Node<Self>;
     /// Calls a command.
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8);
 }
 
-impl Subject for Member {
+/// A machine of a repaired group.
+pub trait InStar: Subject {
+    /// Its node in the session.
+    fn node(star: &Star) -> Node<Self>;
+}
+
+impl InStar for Member {
     fn node(star: &Star) -> Node<Self> {
         star.members[0]
     }
+}
+
+impl InStar for Leader {
+    fn node(star: &Star) -> Node<Self> {
+        star.leader
+    }
+}
+
+impl InStar for ThirdParty {
+    fn node(star: &Star) -> Node<Self> {
+        star.third_party
+    }
+}
+
+impl Subject for Member {
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8) {
         match which % 3 {
             0 => {
@@ -100,9 +123,6 @@ impl Subject for Member {
 }
 
 impl Subject for Leader {
-    fn node(star: &Star) -> Node<Self> {
-        star.leader
-    }
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8) {
         match which % 3 {
             0 => {
@@ -119,9 +139,6 @@ impl Subject for Leader {
 }
 
 impl Subject for ThirdParty {
-    fn node(star: &Star) -> Node<Self> {
-        star.third_party
-    }
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8) {
         let leader = if which & 1 == 0 { "lea" } else { "m1" };
         let member = ["m1", "m2", "stranger", "disabled"][usize::from(which >> 1) % 4];
@@ -160,20 +177,16 @@ impl<M: Subject> Checker for Witness<M> {
     }
 }
 
-impl<M: Subject> Scene<M> {
+impl<M: InStar> Scene<M> {
     /// A session of two members over a network that loses and repeats a little: joins, words, a rekey, a leave.
     pub fn new() -> Result<Self, Stop> {
-        let mut world = World::new(1);
-        world.trace_mut().keep(0);
-        let link = LinkConfig::DATAGRAM.faults(Faults { loss: 50, duplicate: 50, ..Faults::NONE });
+        let link = bad_link();
         let policy = Policy { frame_limit: 1_200, ..Policy::default() };
         let multicast = Some(link);
         let config = StarConfig { policy, link, multicast, ..StarConfig::new(yielding()) };
+        let mut world = quiet_world();
         let star = Star::add(&mut world, config, 2)?;
-        let node = M::node(&star);
-        let scene = Scene { snapshots: Vec::new(), frames: Vec::new(), links: Vec::new() };
-        let witness = shared(Witness { node, scene });
-        world.add_checker(witness.clone());
+        let witness = Witness::watch(&mut world, M::node(&star));
         star.join_all(&mut world, Duration::from_secs(60))?;
         for from in [0, 1, usize::MAX] {
             let _ = star.say(&mut world, from, b"a word")?;
@@ -183,11 +196,38 @@ impl<M: Subject> Scene<M> {
         world.run_for(Duration::from_secs(10))?;
         let _ = world.with(star.members[0], |member, cx| member.leave(cx))?;
         world.run_for(Duration::from_secs(3))?;
-        drop(world);
-        let Ok(witness) = std::rc::Rc::try_unwrap(witness) else { unreachable!("the world is gone") };
-        Ok(witness.into_inner().scene)
+        Ok(Witness::scene(world, witness))
+    }
+}
+
+/// It loses and repeats a little.
+fn bad_link() -> LinkConfig {
+    LinkConfig::DATAGRAM.faults(Faults { loss: 50, duplicate: 50, ..Faults::NONE })
+}
+
+fn quiet_world() -> World {
+    let mut world = World::new(1);
+    world.trace_mut().keep(0);
+    world
+}
+
+impl<M: Subject> Witness<M> {
+    fn watch(world: &mut World, node: Node<M>) -> Rc<RefCell<Self>> {
+        let scene = Scene { snapshots: Vec::new(), frames: Vec::new(), links: Vec::new() };
+        let witness = shared(Self { node, scene });
+        world.add_checker(witness.clone());
+        witness
     }
 
+    /// What it has kept.
+    fn scene(world: World, witness: Rc<RefCell<Self>>) -> Scene<M> {
+        drop(world);
+        let Ok(witness) = Rc::try_unwrap(witness) else { unreachable!("the world is gone") };
+        witness.into_inner().scene
+    }
+}
+
+impl<M: Subject> Scene<M> {
     /// How many snapshots there are.
     pub fn snapshots(&self) -> usize {
         self.snapshots.len()
@@ -280,7 +320,8 @@ impl<M: Subject> Play<M> {
             Deed::Composed => {
                 let (code, seal, length) = (bytes.u8()?, bytes.u8()?, bytes.u16()?);
                 let body = bytes.take(usize::from(length).min(bytes.0.len()))?;
-                let header = scene.frames.first()?.0.get(..4)?;
+                // Where there are frames of two editions, of either.
+                let header = scene.frames.get(usize::from(code) % scene.frames.len().max(1))?.0.get(..4)?;
                 let frame = [header, &[code], body].concat();
                 self.frame(scene.link(argument), &sealed(&frame, seal));
             }
@@ -377,7 +418,10 @@ fn sealed(frame: &[u8], seal: u8) -> Vec<u8> {
     if seal & 1 == 0 {
         return frame.to_vec();
     }
-    draft.tag = MASTER.to_vec();
+    // Published messages have no tag of the whole.
+    if draft.info.edition == Edition::Repaired {
+        draft.tag = MASTER.to_vec();
+    }
     retag(&mut draft.clear);
     draft.frame().to_vec()
 }
@@ -387,6 +431,14 @@ fn retag(value: &mut Value) {
     match &mut value.content {
         Content::Leaf(bytes) if name == "tag" => {
             *bytes = [&16u16.to_be_bytes()[..], &MASTER].concat();
+        }
+        // As published: codes, signatures and boxes, each in its place.
+        Content::Leaf(bytes) if matches!(name, "digest" | "mac" | "signature") && bytes.len() >= 18 => {
+            bytes[2..18].copy_from_slice(&MASTER);
+        }
+        Content::Leaf(bytes) if name == "sealed" && bytes.len() >= 20 => {
+            let from = bytes.len() - 16;
+            bytes[from..].copy_from_slice(&MASTER);
         }
         Content::Leaf(bytes) if name == "join" => {
             let inner = sealed(bytes.get(2..).unwrap_or_default(), 1);

@@ -10,7 +10,6 @@ use crate::crypto::published::PublishedSuite;
 use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
 use crate::wire::Field;
-use crate::wire::field::to_vec;
 
 /// `{text}_key`.
 pub(super) fn encrypt<'a>(
@@ -19,10 +18,21 @@ pub(super) fn encrypt<'a>(
     key: &Secret,
     text: &impl Field<'a>,
 ) -> Result<BytesMut, Reason> {
-    let text = Zeroizing::new(to_vec(text));
+    let text = secret_text(text, USUAL);
     let mut sealed = BytesMut::with_capacity(text.len() + suite.sizes().sealing);
-    suite.encrypt(rng, key, &text, &mut sealed).map_err(|error| Reason::from(Failure::from(error)))?;
+    suite.encrypt(rng, key, text.expose(), &mut sealed).map_err(|error| Reason::from(Failure::from(error)))?;
     Ok(sealed)
+}
+
+/// Bytes that every text without application data has room in.
+const USUAL: usize = 2_048;
+
+/// `text` as encoded, wiped when it is dropped. `room` is how many bytes it takes at most: in a buffer that had to grow, its
+/// beginning would stay behind.
+pub(super) fn secret_text<'a>(text: &impl Field<'a>, room: usize) -> Secret {
+    let mut out = BytesMut::with_capacity(room);
+    text.put(&mut out);
+    Secret::take(&mut out)
 }
 
 /// What stands in `{…}_key`, not yet decoded.

@@ -105,7 +105,7 @@ impl Published {
             };
             let frame = pair.answer(&*self.suite, self.header(), cx.rng, i1, self.strong)?;
             let event = Event::Vouched { leader: leader.clone(), member };
-            return Ok(Answer { leader, frame, event });
+            return Ok(Answer { authentic: false, leader, frame, event });
         }
         let question = BridgedRequest::parse(frame).map_err(malformed)?;
         let keys = LeaderKeys::derive(modern, &of_leader.key, leader.by_ref())?;
@@ -141,6 +141,6 @@ impl Published {
             let why = if disabled { crate::event::Refusal::Disabled } else { crate::event::Refusal::Unknown };
             Event::NotVouched { name: member, why }
         };
-        Ok(Answer { leader, frame: out.freeze(), event })
+        Ok(Answer { authentic: true, leader, frame: out.freeze(), event })
     }
 }

@@ -141,7 +141,7 @@ impl Pair<'_> {
         strong: bool,
     ) -> Result<Bytes, Reason> {
         let sigma = self.key(suite)?;
-        let (mut text, mut sealed) = (BytesMut::with_capacity(128), BytesMut::with_capacity(160));
+        let (mut text, mut sealed) = (BytesMut::with_capacity(512), BytesMut::with_capacity(512));
         let mut out = BytesMut::with_capacity(192);
         if strong {
             StrongText { key: Blob(sigma.expose()), member: self.member, i1 }.put(&mut text);

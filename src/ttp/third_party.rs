@@ -82,6 +82,8 @@ fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_t
 
 /// What one answer comes to.
 pub(super) struct Answer {
+    /// The question was authentic: it counts for its leader. One in clear is bounded by its link alone.
+    pub(super) authentic: bool,
     pub(super) leader: Name,
     pub(super) frame: Bytes,
     pub(super) event: Event,
@@ -158,7 +160,9 @@ impl ThirdParty {
             Err(Reason::Entropy) => return Err(Failure::Entropy.into()),
             Err(why) => self.out.reject(link, why),
             // (3) the budget of the leader, counted only now
-            Ok(Answer { ref leader, .. }) if !self.afford(now, leader) => self.out.reject(link, Reason::Budget),
+            Ok(Answer { ref leader, authentic: true, .. }) if !self.afford(now, leader) => {
+                self.out.reject(link, Reason::Budget);
+            }
             Ok(Answer { frame, event, .. }) => {
                 self.out.send(Transmit { to: To::Link(link), frame, class: Class::Control });
                 self.out.event(event);
@@ -223,7 +227,7 @@ impl ThirdParty {
                 },
             },
         };
-        Ok(Answer { leader, frame: out.freeze(), event })
+        Ok(Answer { authentic: true, leader, frame: out.freeze(), event })
     }
 
     /// Takes one question off the budget of a leader, if it has one left.

@@ -2,9 +2,10 @@
 //!
 //! **Guarantees.** As repaired data without signed origin, inside one key: no replay, no change, by outsiders. The salt that
 //! each sender draws when it takes a key keeps its numbers from meeting the same key twice, whatever AN-R is played again.
-//! Which key is current is as uncertain as key distribution as published makes it (A11).
+//! A receiver remembers what it has read under the key in use and under the one before: where AN-R of older keys is played
+//! again, so may be their data. Which key is current is as uncertain as key distribution as published makes it (A11).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -25,8 +26,12 @@ use crate::wire::{Header, Message as _};
 
 /// Bytes of a salt.
 pub const SALT: usize = 16;
-/// Salts of one sender under one key for which a receiver keeps a window: each join of a sender draws one.
+/// Salts of one sender under one key for which a receiver keeps a window: each time that a sender takes the key it draws one.
 const SALTS: usize = 4;
+/// Older salts that are remembered so that they open nothing any more.
+const RETIRED: usize = 1024;
+/// Messages under one key and salt (RA §2).
+const MOST: u64 = 1 << 32;
 /// What a frame adds to its payload at most, names and the application's string not counted, in bytes.
 pub const OVERHEAD: usize = 96;
 
@@ -44,7 +49,8 @@ fn data_key(
 }
 
 /// The own sealer under one key.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub struct BridgeSealer {
     aead: Option<Arc<dyn Aead>>,
     salt: Nonce,
@@ -88,7 +94,10 @@ impl BridgeSealer {
         payload: &[u8],
     ) -> Result<Bytes, CommandError> {
         let counter = self.counter;
-        self.counter = counter.checked_add(1).ok_or(Misuse::KeyExhausted)?;
+        if counter >= MOST {
+            return Err(Misuse::KeyExhausted.into());
+        }
+        self.counter = counter + 1;
         let data = BridgedData { group: key.group.wire(), sender, salt: self.salt, counter, kind: self.kind };
         let port = match port {
             Port::Application => 0,
@@ -122,14 +131,19 @@ impl BridgeSealer {
 
 #[derive(Debug, Clone)]
 struct Opener {
-    aead: Arc<dyn Aead>,
+    /// Made anew when it is wanted, once it was forgotten.
+    aead: Option<Arc<dyn Aead>>,
     window: Window,
+    /// Counts the salts: the lowest is the oldest.
+    since: u64,
 }
 
 /// What a receiver keeps of the senders under one key.
 #[derive(Debug, Clone, Default)]
 pub struct BridgeOpeners {
     of: BTreeMap<(Name, Nonce), Opener>,
+    retired: BTreeSet<Nonce>,
+    next: u64,
 }
 
 /// A message as read.
@@ -180,16 +194,25 @@ impl BridgeOpeners {
             }
         } else {
             let opener = match self.of.get(&at) {
+                Some(Opener { aead: None, window, since }) => {
+                    let aead = Some(data_key(suite, key, kind, sender, &salt)?);
+                    Opener { aead, window: window.clone(), since: *since }
+                }
                 Some(opener) => opener.clone(),
-                None => Opener { aead: data_key(suite, key, kind, sender, &salt)?, window: Window::new() },
+                None if self.retired.contains(&salt) => return Err(Reason::Replayed),
+                None => {
+                    let aead = Some(data_key(suite, key, kind, sender, &salt)?);
+                    Opener { aead, window: Window::new(), since: self.next }
+                }
             };
             opener.window.check(counter)?;
+            let aead = opener.aead.clone().ok_or(Reason::Suite)?;
             let number = BoxNumber { domain: 0, counter };
             if kind == Kind::Integrity {
-                opener.aead.open(number, frame.get(..text.end).unwrap_or_default(), &mut [], &tag)?;
+                aead.open(number, frame.get(..text.end).unwrap_or_default(), &mut [], &tag)?;
             } else {
                 let (ad, text) = split_frame(&mut frame, clear, &text);
-                opener.aead.open(number, ad, text, &tag)?;
+                aead.open(number, ad, text, &tag)?;
             }
             known = Some(opener);
         }
@@ -201,14 +224,34 @@ impl BridgeOpeners {
         };
         let payload = Bytes::copy_from_slice(content.payload.0);
         if let Some(mut opener) = known {
-            let own_salts = self.of.keys().filter(|(of, _)| *of == name).count();
-            if !self.of.contains_key(&at) && (own_salts >= SALTS || self.of.len() >= senders) {
-                return Err(Reason::Budget);
+            if !self.of.contains_key(&at) {
+                self.make_room(&name, senders)?;
+                self.next += 1;
             }
             opener.window.mark(counter);
             self.of.insert(at, opener);
         }
         Ok(Bridged { sender: name, port, payload })
+    }
+}
+
+impl BridgeOpeners {
+    /// The keys go; what was read is remembered.
+    pub fn forget_keys(&mut self) {
+        self.of.values_mut().for_each(|opener| opener.aead = None);
+    }
+
+    /// Room for one more salt of `name`: its oldest goes if it has many, and is never opened again.
+    fn make_room(&mut self, name: &Name, senders: usize) -> Result<(), Reason> {
+        let own = self.of.iter().filter(|((of, _), _)| of == name);
+        if own.clone().count() < SALTS {
+            return if self.of.len() < senders { Ok(()) } else { Err(Reason::Budget) };
+        }
+        let oldest = own.min_by_key(|(_, opener)| opener.since).map(|(at, _)| at.clone());
+        let Some(oldest) = oldest.filter(|_| self.retired.len() < RETIRED) else { return Err(Reason::Budget) };
+        self.retired.insert(oldest.1);
+        self.of.remove(&oldest);
+        Ok(())
     }
 }
 

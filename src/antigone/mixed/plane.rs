@@ -7,6 +7,8 @@
 //! | repaired | published | AN-D under a K_g that follows from `base`, with a g that follows from instance and epoch |
 //! | repaired | repaired | RA-D, as always |
 
+use alloc::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 
 use super::bridges;
@@ -37,10 +39,15 @@ pub(super) struct Plane {
     name: Name,
     current: Option<Held>,
     previous: Option<(Held, Instant)>,
+    /// What was read under the last keys that are gone, without the keys.
+    read: VecDeque<(Group, BridgeOpeners)>,
     senders: usize,
 }
 
-fingerprint!(Plane { station, current, previous } skip { name, senders });
+/// Keys that are gone of which a receiver remembers what it has read.
+const REMEMBERED: usize = 2;
+
+fingerprint!(Plane { station, current, previous } skip { name, read, senders });
 
 /// A key, and what data under it need.
 #[derive(Debug)]
@@ -83,7 +90,7 @@ pub(super) struct Incoming {
 
 impl Plane {
     pub(super) fn new(station: Station, name: Name, senders: usize) -> Self {
-        Self { station, name, current: None, previous: None, senders }
+        Self { station, name, current: None, previous: None, read: VecDeque::new(), senders }
     }
 
     /// The key that published parts use.
@@ -131,18 +138,42 @@ impl Plane {
     /// Installs a key. The one before opens for as long as the policy's grace, unless somebody is to be shut out.
     pub(super) fn install(&mut self, ready: Ready, now: Instant, evicts: bool) {
         let grace = self.station.policy.grace;
+        let mut evicts = evicts;
         if let Some((keys, floor)) = ready.repaired {
+            // The floor decides, and not the cause of this one epoch (RA §4.4).
+            evicts |= self.epoch() < floor;
             self.station.install(keys, floor, now);
         }
-        let before = self.current.replace(ready.held);
-        let same = |held: &Held| self.current.as_ref().is_some_and(|current| current.epoch == held.epoch);
-        self.previous =
-            before.filter(|held| !evicts && !grace.is_zero() && !same(held)).map(|held| (held, now + grace));
+        let mut held = ready.held;
+        // A key that comes back finds what was read under it.
+        self.retire();
+        if let Some(at) = self.read.iter().position(|(group, _)| *group == held.key.group)
+            && let Some((_, openers)) = self.read.remove(at)
+        {
+            held.openers = openers;
+        }
+        let epoch = held.epoch;
+        let before = self.current.replace(held).filter(|before| before.epoch != epoch);
+        self.previous = before.map(|before| (before, now + grace));
+        if evicts || grace.is_zero() {
+            self.retire();
+        }
+    }
+
+    /// The key before opens nothing any more; what was read under it is remembered.
+    fn retire(&mut self) {
+        let Some((Held { key, mut openers, .. }, _)) = self.previous.take() else { return };
+        openers.forget_keys();
+        if self.read.len() >= REMEMBERED {
+            self.read.pop_front();
+        }
+        self.read.push_back((key.group, openers));
     }
 
     /// Wipes all keys.
     pub(super) fn erase(&mut self, limits: &crate::group::Limits) {
         (self.current, self.previous) = (None, None);
+        self.read.clear();
         self.station.erase(limits);
     }
 
@@ -155,7 +186,9 @@ impl Plane {
     /// Does what is due.
     pub(super) fn handle_time(&mut self, now: Instant) {
         self.station.ring.handle_time(now);
-        self.previous.take_if(|(_, until)| *until <= now);
+        if self.previous.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.retire();
+        }
     }
 
     /// The longest payload of a message, in bytes.

@@ -9,14 +9,15 @@ use super::turn::Removal;
 use super::{Leader, Peer, Timer};
 use crate::antigone::failure::published as heartbeat;
 use crate::antigone::join::published::Pair;
+use crate::antigone::keys::published::Group;
 use crate::antigone::leave::published as leave;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::Reason;
 use crate::event::{Cause, EndReason, Event};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side};
 use crate::group::{Allowance, Probes};
-use crate::identity::{MemberId, NameRef};
-use crate::policy::{Communication, Part};
+use crate::identity::{MemberId, Name, NameRef};
+use crate::policy::{Communication, Part, Protection};
 use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
 use crate::wire::bridges::BridgedData;
 use crate::wire::published::{
@@ -24,6 +25,11 @@ use crate::wire::published::{
     Removal as RemovalFrame, SecretData, StrongAnswer,
 };
 use crate::wire::{Edition, Field, Message as _};
+
+/// Names of strangers that a leader keeps numbers for.
+const STRANGERS: usize = 64;
+/// The numbers of strangers lie above this one: no member gets so far.
+const FIRST_STRANGER: u64 = 1 << 32;
 
 impl Leader {
     pub(super) fn take_frame(
@@ -90,35 +96,26 @@ impl Leader {
         }
         let cid = *self.names.get(&name).ok_or(Reason::Unknown)?;
         let peer = self.peers.get_mut(&cid).ok_or(Reason::Unknown)?;
-        let ((i2, group), sigma) = (peer.confirmed.as_ref().ok_or(Reason::Unknown)?, peer.sigma.as_ref());
-        let sigma = sigma.ok_or(Reason::Unknown)?;
-        let pair = Pair { leader: leader.by_ref(), member: name.by_ref(), sigma };
-        pair.check_confirm(&*suite, i2, frame)?;
-        let same_key = self.plane.key().is_some_and(|key| key.group == *group);
+        let i2 = peer.confirmed.as_ref().ok_or(Reason::Replayed)?;
+        let sigma = peer.sigma.as_ref().ok_or(Reason::Unknown)?;
+        Pair { leader: leader.by_ref(), member: name.by_ref(), sigma }.check_confirm(&*suite, i2, frame)?;
         if !peer.allowance.take(now) {
             return Err(Reason::Budget);
         }
-        peer.link = Some(link);
-        // Where joins rekey, AN-R brings the newcomer its key, for AN-K would name another g than AN-J2 did (D17).
-        let rekeys = self.plane.station.policy.rekey_on.contains(Cause::Join);
-        if !same_key && rekeys && self.me.sides.is_published(Part::Keys) {
-            self.resend_rekey(cx, link)?;
-        } else if let Some(peer) = self.peers.get_mut(&cid) {
-            peer.key = true;
-            self.work.insert(cid);
-        }
-        self.reconnect();
+        peer.key = true;
+        self.work.insert(cid);
+        self.find(cid, link);
         Ok(())
     }
 
-    /// AN-R of the key in use, for one link.
-    fn resend_rekey(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Reason> {
-        let sides = &self.me.sides;
-        let key = self.plane.key().ok_or(Reason::Ended)?;
-        let blocks = self.peers.values().filter_map(|peer| Some((peer.name.by_ref(), peer.sigma.as_ref()?)));
-        let frame = key.rekey(&*sides.published, sides.published_header(), cx.rng, self.sequence, blocks)?;
-        self.out.send(super::control(link, frame));
-        Ok(())
+    /// A member is found over `link` if it has none: what is as published moves nobody from one link to another, for it may
+    /// be a replay.
+    fn find(&mut self, cid: MemberId, link: Link) {
+        let own = self.own_link(link);
+        let Some(peer) = self.peers.get_mut(&cid).filter(|peer| peer.link.is_none()) else { return };
+        peer.link = own;
+        self.work.insert(cid);
+        self.reconnect();
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -145,8 +142,8 @@ impl Leader {
             None
         };
         let own = self.own_link(link).or(pending.link);
-        let mut peer = self.new_peer(now, name, own, Some(sigma), channel);
-        peer.confirmed = Some((i2, offered.group));
+        let mut peer = self.new_peer(now, name, own, Some(sigma), channel, offered.group);
+        peer.confirmed = Some(i2);
         self.admit_peer(cx, now, offered.cid, peer)?;
         self.drop_pending(id);
         Ok(())
@@ -169,10 +166,11 @@ impl Leader {
     fn new_peer(
         &self,
         now: Instant,
-        name: crate::identity::Name,
+        name: Name,
         link: Option<Link>,
         sigma: Option<crate::crypto::Key<crate::crypto::keys::role::Pair>>,
         channel: Option<Channel>,
+        offered: Group,
     ) -> Peer {
         Peer {
             name,
@@ -180,6 +178,8 @@ impl Leader {
             sigma,
             channel,
             confirmed: None,
+            offered,
+            keyed: false,
             sequence: 0,
             alive_as_of: now,
             suspected: false,
@@ -187,6 +187,7 @@ impl Leader {
             answer: false,
             ask: false,
             allowance: Allowance::new(self.me.limits.answers_per_second, now),
+            clear: Allowance::new(self.me.limits.clear_per_second, now),
         }
     }
 
@@ -274,6 +275,8 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         let Some(channel) = &mut peer.channel else { return };
         channel.commit(heard);
+        peer.keyed |= heard.standing.epoch.0 != 0;
+        peer.confirmed.take_if(|_| peer.keyed);
         let moved = own.is_some() && peer.link != own;
         peer.link = own.or(peer.link);
         if let Some(proof) = heard.evidence.filter(|_| counts) {
@@ -305,14 +308,15 @@ impl Leader {
         mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let found = self.pendings.iter().find_map(|(id, pending)| match &pending.stage {
-            Stage::Offered(Offered { cid: offered, confirm: Confirm::Hello(seal, open), sigma, at, .. })
+            Stage::Offered(Offered { cid: offered, confirm: Confirm::Hello(seal, open), sigma, at, group, .. })
                 if *offered == cid =>
             {
-                Some((*id, pending.name.clone(), pending.link, seal.clone(), open.clone(), sigma.clone(), *at))
+                let keys = (seal.clone(), open.clone(), sigma.clone());
+                Some((*id, pending.name.clone(), pending.link, keys, *at, group.clone()))
             }
             _ => None,
         });
-        let (id, name, last, seal, open, sigma, at) = found.ok_or(Reason::Unknown)?;
+        let (id, name, last, (seal, open, sigma), at, group) = found.ok_or(Reason::Unknown)?;
         let mut channel = self.new_channel(at, cid, seal, open);
         let heard = channel.hear(&mut frame).map_err(why)?;
         let body = MemberBody::decode(frame.get(heard.range.clone()).unwrap_or_default());
@@ -323,7 +327,7 @@ impl Leader {
         }
         channel.commit(&heard);
         let link = self.own_link(link).or(last);
-        let mut peer = self.new_peer(now, name, link, sigma, Some(channel));
+        let mut peer = self.new_peer(now, name, link, sigma, Some(channel), group);
         // `hello` is acknowledged.
         peer.answer = true;
         self.admit_peer(cx, now, cid, peer)?;
@@ -347,7 +351,7 @@ impl Leader {
     fn on_removal(&mut self, cx: &mut Cx<'_>, now: Instant, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::Leave, Edition::AsPublished)?;
         let member = RemovalFrame::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
-        let (cid, peer) = self.peer_named(member).ok_or(Reason::NotMember)?;
+        let (cid, peer) = self.peer_named(member).ok_or(Reason::Unknown)?;
         let sigma = peer.sigma.as_ref().ok_or(Reason::Unknown)?;
         let key = self.plane.key().ok_or(Reason::Ended)?;
         let target = leave::open_removal(&*self.me.sides.published, key, (member, sigma), frame)?;
@@ -361,23 +365,19 @@ impl Leader {
     fn on_beat(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::MemberHeartbeat, Edition::AsPublished)?;
         let member = MemberBeat::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
-        let own = self.own_link(link);
-        let (cid, peer) = self.peer_named(member).ok_or(Reason::NotMember)?;
+        let (cid, peer) = self.peer_named(member).ok_or(Reason::Unknown)?;
         let sigma = peer.sigma.as_ref().ok_or(Reason::Unknown)?;
-        let (_, sequence) = heartbeat::open_member_beat(&*self.me.sides.published, sigma.secret(), frame)?;
-        if sequence <= peer.sequence {
+        let sides = &self.me.sides;
+        let (_, sequence) = heartbeat::open_member_beat(&*sides.published, sigma.secret(), frame)?;
+        // Whether numbers seen before count again is not specified: both readings of D12, as for the leader's.
+        if sides.mix.per_heartbeat && sequence <= peer.sequence {
             return Err(Reason::Replayed);
         }
         let Some(peer) = self.peers.get_mut(&cid) else { return Ok(()) };
         (peer.sequence, peer.alive_as_of, peer.suspected) = (sequence, now, false);
-        let moved = own.is_some() && peer.link != own;
-        peer.link = own.or(peer.link);
+        (peer.keyed, peer.confirmed) = (true, None);
         self.arm(now, cid);
-        if moved {
-            // What it was owed while it had no link goes out now.
-            self.work.insert(cid);
-            self.reconnect();
-        }
+        self.find(cid, link);
         Ok(())
     }
 
@@ -385,19 +385,14 @@ impl Leader {
     fn on_key_wish(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::KeyRequest, Edition::AsPublished)?;
         let wish = KeyWish::parse(frame).map_err(|_| Reason::Malformed)?.message;
-        let (cid, _) = self.peer_named(wish.member).ok_or(Reason::NotMember)?;
-        let own = self.own_link(link);
+        let (cid, _) = self.peer_named(wish.member).ok_or(Reason::Unknown)?;
         let Some(peer) = self.peers.get_mut(&cid) else { return Ok(()) };
         if !peer.allowance.take(now) {
             return Err(Reason::Budget);
         }
         peer.key = true;
-        let gains = peer.link.is_none() && own.is_some();
-        peer.link = peer.link.or(own);
         self.work.insert(cid);
-        if gains {
-            self.reconnect();
-        }
+        self.find(cid, link);
         Ok(())
     }
 
@@ -408,12 +403,24 @@ impl Leader {
         }
         let copy = Self::copy_of(&frame);
         let incoming = self.plane.open(&self.me.sides, now, edition, code, frame)?;
-        let named = incoming.sender.as_ref().and_then(|name| self.names.get(name).copied());
-        // A published message is believed whoever it names, as long as somebody of that name is or was there (A2, A15).
-        let cid = named.unwrap_or_else(|| incoming.message.from.claimed());
+        let cid = match &incoming.sender {
+            // As published whoever is named is believed, also one that is gone or never was (A2, A15).
+            Some(name) => self.names.get(name).copied().unwrap_or_else(|| self.stranger(name)),
+            None => incoming.message.from.claimed(),
+        };
         let message = if incoming.sender.is_some() { from_number(incoming.message, cid) } else { incoming.message };
-        self.use_key(now, message.payload.len());
         let over_shared = self.shared.contains(&link);
+        // Repaired data without protection: the link is all there is, and the rate is limited (RA §5).
+        if edition == Edition::Repaired && self.plane.station.policy.protection == Protection::None {
+            let peer = self.peers.get_mut(&cid).ok_or(Reason::NotMember)?;
+            if !over_shared && peer.link != Some(link) {
+                return Err(Reason::NotMember);
+            }
+            if !peer.clear.take(now) {
+                return Err(Reason::Budget);
+            }
+        }
+        self.use_key(now, message.payload.len());
         let own = self.peers.get(&cid).and_then(|peer| peer.link).unwrap_or(link);
         let to = match self.plane.station.policy.communication {
             Communication::Relay => To::AllBut(self.everybody.clone(), own),
@@ -427,6 +434,20 @@ impl Leader {
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(message));
         Ok(())
+    }
+
+    /// A number for a name that is of no member, the same each time for the last few of them.
+    fn stranger(&mut self, name: &Name) -> MemberId {
+        if let Some(at) = self.strangers.iter().position(|(of, _)| of == name) {
+            return self.strangers.get(at).map_or(MemberId(FIRST_STRANGER), |(_, cid)| *cid);
+        }
+        if self.strangers.len() >= STRANGERS {
+            self.strangers.pop_front();
+        }
+        let last = self.strangers.back().map_or(FIRST_STRANGER, |(_, cid)| cid.0);
+        let cid = MemberId(last.saturating_add(1));
+        self.strangers.push_back((name.clone(), cid));
+        cid
     }
 
     /// Sets the deadlines of a member anew.

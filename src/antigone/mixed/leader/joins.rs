@@ -162,40 +162,32 @@ impl Leader {
         }
         let own = self.own_link(link).ok_or(Reason::Unproven)?;
         let limits = self.me.limits;
-        let same = self.pendings.iter().find(|(_, pending)| pending.name == name).map(|(id, _)| *id);
-        if let Some(id) = same
-            && let Some(pending) = self.pendings.get_mut(&id)
-        {
-            if pending.i0 == i0 {
-                if *pending.request != *frame {
-                    return Err(Reason::Replayed);
-                }
-                if now.since(pending.answered) < limits.retry.first / 2 {
-                    return Err(Reason::Budget);
-                }
-                (pending.answered, pending.link) = (now, Some(own));
-                match &pending.stage {
-                    Stage::Waiting(_) => self.timers.set(Timer::Question(id), Some(now)),
-                    Stage::Deciding(..) => {}
-                    Stage::Offered(Offered { frame, .. }) | Stage::Refused(frame) => {
-                        let frame = frame.clone();
-                        self.out.send(control(own, frame));
-                    }
-                }
-                return Ok(());
-            }
-            // As published, the newest wish of a name counts. A repaired join has its protected time (RA §4.1).
-            if edition == Edition::Repaired && now.since(pending.since) < limits.pending_guard {
-                return Err(Reason::Budget);
-            }
-        } else {
-            let of_link = self.pendings.values().filter(|pending| pending.link == Some(own)).count();
-            if self.pendings.len() >= limits.pending_joins || of_link >= limits.pending_joins_per_link {
-                return Err(Reason::Budget);
-            }
+        let repaired = edition == Edition::Repaired;
+        if repaired && self.links.get(&link).is_none_or(|info| !info.proven) {
+            return Err(Reason::Unproven);
         }
+        let known = self.pendings.iter_mut().find(|(_, pending)| pending.name == name && pending.i0 == i0);
+        if let Some((id, pending)) = known {
+            if *pending.request != *frame {
+                return Err(Reason::Replayed);
+            }
+            if now.since(pending.answered) < limits.retry.first / 2 {
+                return Err(Reason::Budget);
+            }
+            (pending.answered, pending.link) = (now, Some(own));
+            match &pending.stage {
+                Stage::Waiting(_) => self.timers.set(Timer::Question(*id), Some(now)),
+                Stage::Deciding(..) => {}
+                Stage::Offered(Offered { frame, .. }) | Stage::Refused(frame) => {
+                    let frame = frame.clone();
+                    self.out.send(control(own, frame));
+                }
+            }
+            return Ok(());
+        }
+        let replaced = self.make_room(now, own, &name, repaired)?;
         let pending = self.question(cx, now, own, name, i0, share, frame)?;
-        if let Some(id) = same {
+        if let Some(id) = replaced {
             self.drop_pending(id);
         }
         let id = PendingId(self.next_pending);
@@ -206,6 +198,25 @@ impl Leader {
         self.pendings.insert(id, pending);
         self.ask_third_party(now, id, false);
         Ok(())
+    }
+
+    /// Room for one more wish of `name` over `link`: the pending join that it replaces, if any. As published the newest wish
+    /// of a name counts. A repaired one has budgets and its protected time (RA §4.1).
+    fn make_room(&self, now: Instant, link: Link, name: &Name, repaired: bool) -> Result<Option<PendingId>, Reason> {
+        let limits = &self.me.limits;
+        let of_name = || self.pendings.iter().filter(|(_, pending)| pending.name == *name);
+        let over = of_name().find(|(_, pending)| !repaired || pending.link == Some(link));
+        let many = of_name().count() >= limits.pending_joins_per_name;
+        let oldest = || of_name().min_by_key(|(id, pending)| (pending.since, **id));
+        if let Some((id, pending)) = over.or_else(|| oldest().filter(|_| many)) {
+            let guarded = repaired && now.since(pending.since) < limits.pending_guard;
+            return if guarded { Err(Reason::Budget) } else { Ok(Some(*id)) };
+        }
+        let of_link = self.pendings.values().filter(|pending| pending.link == Some(link)).count();
+        if self.pendings.len() >= limits.pending_joins || of_link >= limits.pending_joins_per_link {
+            return Err(Reason::Budget);
+        }
+        Ok(None)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -392,7 +403,7 @@ impl Leader {
         let live = self.names.get(&pending.name).and_then(|cid| self.peers.get(cid));
         let policy = &self.plane.station.policy;
         let taken = !policy.takeover && live.is_some_and(|peer| !peer.suspected);
-        let full = live.is_none() && !self.has_room_for_one();
+        let full = live.is_none() && !self.has_room_for(pending.name.by_ref());
         let verdict = verdict.and(if taken || full { Err(Refusal::Busy) } else { Ok(()) });
         let stage = match vouched {
             Vouched::Pair(sigma) => self.published_offer(cx, now, pending, sigma, verdict)?,

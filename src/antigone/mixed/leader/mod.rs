@@ -10,7 +10,7 @@ mod output;
 mod time;
 mod turn;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -92,6 +92,8 @@ pub struct Leader {
     names: BTreeMap<Name, MemberId>,
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
+    /// Names of data that are of no member, with numbers for events.
+    strangers: VecDeque<(Name, MemberId)>,
     due: Causes,
     key_use: KeyUse,
     questions: Questions,
@@ -106,7 +108,7 @@ pub struct Leader {
 fingerprint!(Leader {
     third_party, wanted, plane, issue, sequence, pendings, peers, names, lingering, next_cid, due, key_use, questions, closed,
     timers, work, out,
-} skip { me, jitter, links, next_ticket, policy, signing, next_pending, at, everybody, shared });
+} skip { me, strangers, jitter, links, next_ticket, policy, signing, next_pending, at, everybody, shared });
 
 #[derive(Debug, Clone)]
 struct Me {
@@ -126,20 +128,28 @@ struct Peer {
     link: Option<Link>,
     sigma: Option<Key<role::Pair>>,
     channel: Option<Channel>,
-    /// For AN-J3 that comes again: I2, and the g that AN-J2 named.
-    confirmed: Option<(crate::wire::field::Nonce, Group)>,
+    /// I2, for AN-J3 that comes again, until the member is known to have its first key.
+    confirmed: Option<crate::wire::field::Nonce>,
+    /// The g that the offer named.
+    offered: Group,
+    /// It has shown that it has a key.
+    keyed: bool,
     /// S_A, the last one taken.
     sequence: u64,
     alive_as_of: Instant,
     suspected: bool,
-    /// It has not shown that it has the key that it came for.
+    /// Its key is owed.
     key: bool,
     answer: bool,
     ask: bool,
     allowance: Allowance,
+    /// For repaired data without protection.
+    clear: Allowance,
 }
 
-fingerprint!(Peer { name, link, sigma, channel, sequence, alive_as_of, suspected, key, answer, ask, allowance } skip { confirmed });
+fingerprint!(Peer {
+    name, link, sigma, channel, offered, keyed, sequence, alive_as_of, suspected, key, answer, ask, allowance, clear,
+} skip { confirmed });
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +157,8 @@ enum Timer {
     Question(PendingId),
     Pending(PendingId),
     Record(MemberId),
+    /// Try again what failed.
+    Retry(MemberId),
     Silence(MemberId),
     Linger(MemberId),
     Rekey,
@@ -170,6 +182,7 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Beat => (7, 0),
             Self::Grace => (8, 0),
             Self::Ejection => (9, 0),
+            Self::Retry(cid) => (10, cid.0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -237,6 +250,7 @@ impl Leader {
             names: BTreeMap::new(),
             lingering: BTreeMap::new(),
             next_cid: 1,
+            strangers: VecDeque::new(),
             due: Causes::NONE,
             key_use,
             questions: Questions::new(limits.ejection_questions),
@@ -322,7 +336,7 @@ impl Leader {
         }
         self.questions.clear();
         self.plane.erase(&self.me.limits);
-        self.issue = None;
+        (self.issue, self.signing) = (None, None);
         self.closed = true;
         self.wanted.close();
         self.reconnect();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Leader, Timer, control};
 use crate::endpoint::{Cx, Instant, Transmit};
 use crate::error::{Failure, Reason};
-use crate::event::Event;
+use crate::event::{Cause, Event};
 use crate::group::channel::{Carry, Standing};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::Part;
@@ -29,8 +29,7 @@ impl Leader {
                 }
                 Err(why) => {
                     self.work.remove(&cid);
-                    let timer = if self.peers.contains_key(&cid) { Timer::Record(cid) } else { Timer::Linger(cid) };
-                    self.timers.set(timer, Some(now + self.me.limits.retry.first));
+                    self.timers.set(Timer::Retry(cid), Some(now + self.me.limits.retry.first));
                     if self.out.room(0, 1) {
                         let failure = if why == Reason::Entropy { Failure::Entropy } else { Failure::Suite };
                         self.out.event(Event::Hindered(failure));
@@ -89,6 +88,12 @@ impl Leader {
         let sides = &self.me.sides;
         let (Some(key), Some(peer)) = (self.plane.key(), self.peers.get(&cid)) else { return Ok(None) };
         let Some(sigma) = &peer.sigma else { return Ok(None) };
+        // Where joins rekey, a newcomer's key comes with AN-R: AN-K would name another g than its offer did (D17).
+        let rekeys = self.policy.rekey_on.contains(Cause::Join);
+        if rekeys && !peer.keyed && key.group != peer.offered {
+            let blocks = self.peers.values().filter_map(|peer| Some((peer.name.by_ref(), peer.sigma.as_ref()?)));
+            return key.rekey(&*sides.published, sides.published_header(), cx.rng, self.sequence, blocks).map(Some);
+        }
         // One counter for all that carries S_SL (D11).
         let sequence = if sides.mix.per_heartbeat { self.sequence.saturating_add(1) } else { self.sequence };
         let (to, roster) = ((peer.name.by_ref(), sigma), self.roster());

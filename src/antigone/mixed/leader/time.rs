@@ -23,6 +23,7 @@ impl Leader {
             Timer::Question(_) => Due::ThirdParty,
             Timer::Pending(_) => Due::JoinExpiry,
             Timer::Record(_) => Due::Record,
+            Timer::Retry(_) => Due::Output,
             Timer::Silence(_) => Due::Silence,
             Timer::Linger(_) => Due::Farewell,
             Timer::Rekey | Timer::KeyAge => Due::Rekey,
@@ -43,6 +44,9 @@ impl Leader {
                 Timer::Question(id) => self.ask_third_party(now, id, true),
                 Timer::Pending(id) => self.drop_pending(id),
                 Timer::Record(cid) => self.repeat(now, cid),
+                Timer::Retry(cid) => {
+                    self.work.insert(cid);
+                }
                 Timer::Silence(cid) => self.suspect(cx, now, cid),
                 Timer::Linger(cid) => self.repeat_end(now, cid),
                 Timer::KeyAge => {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::super::plane::Ready;
 use super::{Leader, Peer, Timer};
-use crate::antigone::keys::published::GroupKey;
+use crate::antigone::keys::published::{GROUP_NONCE, GroupKey};
 use crate::antigone::keys::{Facts, Issue};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::crypto::Key;
@@ -19,6 +19,7 @@ use crate::identity::{Epoch, MemberId, NameRef, Version};
 use crate::policy::Part;
 use crate::wire::antigone::Delta;
 use crate::wire::field::{Digest, VerifyingKey};
+use crate::wire::frame::HEADER_BYTES;
 
 /// Who goes, why, and who asked for it.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +28,6 @@ pub(super) struct Removal {
     pub(super) cause: Cause,
     pub(super) by: MemberId,
 }
-
-/// What a block of AN-R costs beside the name, in bytes, more or less.
-const BLOCK: usize = 128;
 
 impl Leader {
     /// Draws the next key, not yet installed.
@@ -60,12 +58,23 @@ impl Leader {
         Ok((ready, Some(issue)))
     }
 
-    /// Whether AN-R with one more member still fits a frame: it is one message, and is not cut (X12).
-    pub(super) fn has_room_for_one(&self) -> bool {
-        let limits = &self.me.limits;
-        let names: usize = self.peers.values().map(|peer| BLOCK + peer.name.as_str().len()).sum();
-        let fits = names + 2 * (BLOCK + 255) <= self.plane.station.policy.frame_limit as usize;
-        self.peers.len() < limits.members && (fits || !self.me.sides.is_published(Part::Keys))
+    /// Whether AN-R with a block for `newcomer` too still fits a frame: it is one message, and is not cut (X12).
+    pub(super) fn has_room_for(&self, newcomer: NameRef<'_>) -> bool {
+        if self.peers.len() >= self.me.limits.members {
+            return false;
+        }
+        let sides = &self.me.sides;
+        if !sides.is_published(Part::Keys) {
+            return true;
+        }
+        let sizes = sides.published.sizes();
+        let group = 1 + sides.app.as_str().len() + 2 + GROUP_NONCE;
+        let text = group + 2 + sizes.key;
+        let block = |name: usize| 1 + name + 4 + text + sizes.sealing;
+        let names = self.peers.values().map(|peer| block(peer.name.as_str().len()));
+        let blocks = names.sum::<usize>() + block(newcomer.as_str().len());
+        let frame = HEADER_BYTES + group + 8 + 4 + blocks + 2 + sizes.mac;
+        frame <= self.policy.frame_limit as usize
     }
 
     /// A change of the group: who comes, who goes, and a new key if `rekey` or the policy says so. Nothing changes if it
@@ -78,6 +87,12 @@ impl Leader {
         removals: &[Removal],
         rekey: bool,
     ) -> Result<Vec<(Removal, Peer)>, Reason> {
+        if let Some((_, peer)) = &newcomer
+            && !self.names.contains_key(&peer.name)
+            && !self.has_room_for(peer.name.by_ref())
+        {
+            return Err(Reason::Budget);
+        }
         let rekey_on = self.plane.station.policy.rekey_on;
         let gone = removals.iter().map(|removal| removal.cause).filter(|cause| rekey_on.contains(*cause));
         let mut causes = gone.fold(Causes::NONE, Causes::with);
@@ -200,6 +215,7 @@ impl Leader {
     pub(super) fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
         self.work.remove(&cid);
         self.timers.set(Timer::Record(cid), None);
+        self.timers.set(Timer::Retry(cid), None);
         self.timers.set(Timer::Silence(cid), None);
         let peer = self.peers.remove(&cid)?;
         self.names.remove(&peer.name);

@@ -86,6 +86,10 @@ impl Member {
         let rto = self.me.limits.retry.first;
         let Phase::In(session) = &mut self.phase else { return };
         let bound = session.staleness(rto);
+        if session.plane.key().is_some() && session.told == Some(session.plane.epoch()) {
+            // Whatever made it ask: the key here is the leader's.
+            (session.wish, session.wished) = (None, false);
+        }
         let fresh = session.current_as_of.is_some_and(|since| bound.is_none_or(|bound| now < since + bound));
         if session.stale && fresh {
             session.stale = false;
@@ -184,7 +188,12 @@ impl Member {
     /// The leader broke the protocol: say so, and leave.
     fn break_off(&mut self, now: Instant) -> Result<(), Reason> {
         if let Phase::In(session) = core::mem::replace(&mut self.phase, Phase::Idle) {
-            self.part(session, now, EndReason::Protocol, Ending::LeaderViolation);
+            if self.me.sides.is_published(Part::Leave) {
+                // There is no word for it.
+                self.finish(Ending::LeaderViolation);
+            } else {
+                self.part(session, now, EndReason::Protocol, Ending::LeaderViolation);
+            }
         }
         Err(Reason::Violation)
     }
@@ -192,7 +201,7 @@ impl Member {
     /// Data.
     fn on_data(&mut self, now: Instant, edition: Edition, code: u8, frame: BytesMut) -> Result<(), Reason> {
         let Phase::In(session) = &mut self.phase else { return Err(Reason::NotJoined) };
-        if edition == Edition::Repaired && (session.stale || session.behind()) {
+        if edition == Edition::Repaired && session.stale {
             return Err(Reason::NotCurrent);
         }
         let incoming = match session.plane.open(&self.me.sides, now, edition, code, frame) {

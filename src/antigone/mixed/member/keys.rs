@@ -21,8 +21,12 @@ impl Member {
         let Phase::In(session) = &self.phase else { return Err(Reason::NotJoined) };
         let delivered = published::open_delivery(&*sides.published, self.me.name.by_ref(), &session.sigma, frame)?;
         let inner = &delivered.key.group;
+        let held = session.plane.key().is_some_and(|held| held.group == *inner);
         let wanted = if self.me.faults.leading_group {
             *inner == delivered.leading
+        } else if held {
+            // Its number counts, whoever wrote it (A9).
+            true
         } else if session.plane.key().is_none() {
             *inner == session.expected
         } else {
@@ -40,9 +44,6 @@ impl Member {
         sides.expect(Part::Keys, Edition::AsPublished)?;
         let Phase::In(session) = &self.phase else { return Err(Reason::NotJoined) };
         let delivered = published::open_rekey(&*sides.published, self.me.name.by_ref(), &session.sigma, frame)?;
-        if delivered.leading != delivered.key.group {
-            return Err(Reason::Forged);
-        }
         self.take_published(cx, now, delivered)
     }
 
@@ -72,7 +73,7 @@ impl Member {
         let Phase::In(session) = &self.phase else { return Err(Reason::NotJoined) };
         let channel = session.channel.as_ref().ok_or(Reason::Unknown)?;
         let station = &session.plane.station;
-        let block = keys::open_with(
+        let opened = keys::open_with(
             self.me.limits.checks,
             sides.repaired_header(),
             &*sides.modern,
@@ -81,7 +82,17 @@ impl Member {
             station.ring.installed(),
             channel.opening_key(),
             frame,
-        )?;
+        );
+        let block = match opened {
+            Err(Reason::Replayed) if session.told.is_none_or(|told| told == session.plane.epoch()) => {
+                // The leader has no newer key than the one here: what asked for one was mistaken.
+                if let Phase::In(session) = &mut self.phase {
+                    (session.wish, session.wished) = (None, false);
+                }
+                return Err(Reason::Replayed);
+            }
+            opened => opened?,
+        };
         let facts = block.facts()?;
         let (epoch, floor, causes) = (facts.epoch, facts.floor, facts.causes);
         if (facts.policy, facts.policy_digest) != (station.policy_version, station.policy_digest) {
@@ -100,10 +111,6 @@ impl Member {
         let epoch = ready.epoch();
         session.plane.install(ready, now, causes.evict());
         (session.wish, session.wished, session.confirming) = (None, false, None);
-        if !self.me.sides.is_published(Part::Keys) {
-            // Repaired keys are in order, and come from nobody but the leader.
-            session.told = session.told.max(Some(epoch));
-        }
         session.judge();
         self.out.event(Event::Installed { epoch, causes });
         // Nothing says which of two published keys is newer: the one that came last counts until a heartbeat says else.

@@ -1,7 +1,7 @@
 //! What a member knows in a group.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -19,16 +19,21 @@ use crate::event::{Cause, EndReason, Ending, Event};
 use crate::group::channel::{Channel, Standing};
 use crate::group::{Backoff, Jitter};
 use crate::identity::{Epoch, MemberId, Name, NameRef, Version};
-use crate::policy::Part;
+use crate::policy::{Part, Policy};
 use crate::wire::Field;
 use crate::wire::antigone::{EjectRequest, MemberBody, MemberRecord};
 use crate::wire::field::VerifyingKey;
+
+/// A member's own numbers for names begin here: leaders do not get so far.
+pub(super) const FIRST: u64 = 1 << 32;
 
 /// A member's session: from the accepted offer to the end.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub(super) struct Session {
     pub(super) plane: Plane,
+    /// As the leader sent it: the plane's shows no numbered views.
+    pub(super) policy: Policy,
     pub(super) link: Option<Link>,
     /// Of the published exchange, or of this session behind a repaired join.
     pub(super) sigma: Key<role::Pair>,
@@ -59,6 +64,8 @@ pub(super) struct Session {
     pub(super) owed: Owed,
     /// Names and this member's own numbers for them.
     pub(super) names: BTreeMap<Name, MemberId>,
+    /// Those of them whom a list has named: they are in the group, as far as this member was told.
+    pub(super) roster: BTreeSet<Name>,
     pub(super) next_number: u64,
     pub(super) rosters: u64,
     pub(super) shows_names: bool,
@@ -68,8 +75,8 @@ pub(super) struct Session {
 
 fingerprint!(Session {
     plane, link, sigma, channel, expected, confirming, joined, until, sequence, own_sequence, published_key, alive_as_of,
-    current_as_of, told, stale, wish, wished, beat_at, owed, names, requests,
-} skip { next_number, rosters, shows_names });
+    current_as_of, told, stale, wish, wished, beat_at, owed, names, roster, requests,
+} skip { policy, next_number, rosters, shows_names });
 
 /// AN-J3 on its way.
 #[derive(Debug)]
@@ -155,7 +162,11 @@ impl Session {
             return Some(*cid);
         }
         if self.names.len() > most {
-            return None;
+            // One that no list has named goes: anybody may have invented it.
+            let invented =
+                |of: &&Name| !self.roster.contains(*of) && self.names.get(*of).is_some_and(|cid| cid.0 >= FIRST);
+            let goes = self.names.keys().find(invented).cloned()?;
+            self.names.remove(&goes);
         }
         let cid = MemberId(self.next_number);
         self.next_number += 1;
@@ -171,22 +182,21 @@ impl Session {
         }
         self.rosters += 1;
         let view = Version(self.rosters);
-        let always = |name: &Name| *name == me.sides.leader || *name == me.name;
-        let gone: Vec<(Name, MemberId)> = self
-            .names
-            .iter()
-            .filter(|(name, _)| !always(name) && !members.contains(name))
-            .map(|(name, cid)| (name.clone(), *cid))
-            .collect();
-        for (name, cid) in gone {
-            self.names.remove(&name);
-            // The list says who is there, and not why somebody is not.
-            events.push(Event::MemberRemoved { cid, name, cause: Cause::Missed, by: MemberId::LEADER, view });
+        let others = || members.iter().filter(|name| **name != me.sides.leader && **name != me.name);
+        let gone: Vec<Name> = self.roster.iter().filter(|name| !members.contains(name)).cloned().collect();
+        for name in gone {
+            self.roster.remove(&name);
+            if let Some(cid) = self.names.remove(&name) {
+                // The list says who is there, and not why somebody is not.
+                events.push(Event::MemberRemoved { cid, name, cause: Cause::Missed, by: MemberId::LEADER, view });
+            }
         }
-        for name in members {
-            if !self.names.contains_key(name)
+        for name in others() {
+            if !self.roster.contains(name)
+                && self.roster.len() < me.limits.members
                 && let Some(cid) = self.number(name, me.limits.members)
             {
+                self.roster.insert(name.clone());
                 events.push(Event::MemberAdded { cid, name: name.clone(), view });
             }
         }
@@ -211,7 +221,6 @@ impl Session {
         jitter: &mut Jitter,
     ) -> Result<(), CommandError> {
         let most = me.limits.records;
-        let number = self.number(target, me.limits.members).ok_or(Misuse::NoMember)?;
         let channel = self.channel.as_mut().ok_or(Misuse::NotJoined)?;
         if !channel.has_room() || self.requests.len() >= most {
             return Err(Misuse::Unanswered.into());
@@ -221,6 +230,7 @@ impl Session {
         MemberBody::Record(MemberRecord::Eject(request)).put(&mut body);
         let rseq = channel.queue(body.freeze());
         channel.advance(me.limits.retry, now, jitter);
+        let number = self.number(target, me.limits.members).unwrap_or(MemberId(u64::MAX));
         self.requests.push_back((rseq, number));
         self.owed.record = true;
         Ok(())
