@@ -34,7 +34,7 @@ pub struct MixedConfig {
     pub access: Access,
     /// What members insist on.
     pub floor: Floor,
-    /// Wrong rules of all members.
+    /// Wrong rules of all.
     pub faults: Faults,
     /// Bounds and times of all.
     pub limits: Limits,
@@ -118,6 +118,7 @@ pub fn leader_machine(config: &MixedConfig, cx: &mut Cx<'_>) -> Result<Leader, C
         key: long_term_key(&*config.suite, LEADER),
         policy: config.policy.clone(),
         access: config.access.clone(),
+        faults: config.faults,
         limits: config.limits,
     };
     Leader::open(config, cx)
@@ -126,7 +127,9 @@ pub fn leader_machine(config: &MixedConfig, cx: &mut Cx<'_>) -> Result<Leader, C
 /// The machine of the third party.
 pub fn third_party_machine(config: &MixedConfig) -> ThirdParty {
     let strong = config.mix().strong_reply;
-    ThirdParty::new(config.suite.clone(), config.limits).with_published(SAID, config.published.clone(), strong)
+    let machine =
+        ThirdParty::new(config.suite.clone(), config.limits).with_published(SAID, config.published.clone(), strong);
+    if config.faults.takes_any_numbers() { machine.with_any_numbers() } else { machine }
 }
 
 impl MixedStar {

@@ -25,6 +25,8 @@ use crate::wire::{Edition, Header, Message, System};
 pub(super) struct Published {
     pub(super) suite: Arc<dyn PublishedSuite>,
     pub(super) strong: bool,
+    /// I1 is taken whatever its length: a wrong rule (D14, X1).
+    pub(super) any_numbers: bool,
 }
 
 fn malformed(_: DecodeError) -> Reason {
@@ -58,6 +60,9 @@ impl Published {
     pub(super) fn parties(&self, frame: &[u8]) -> Result<(Name, Name), Reason> {
         let (leader, member) = if self.is_clear(frame) {
             let question = PairRequest::parse(frame).map_err(malformed)?.message;
+            if question.i1.as_bytes().len() != self.suite.sizes().nonce && !self.any_numbers {
+                return Err(Reason::Malformed);
+            }
             (question.leader, question.member)
         } else if self.header().code_of(frame).is_ok() {
             return Err(Reason::Misdirected);

@@ -116,7 +116,17 @@ impl ThirdParty {
         published: Arc<dyn crate::crypto::published::PublishedSuite>,
         strong: bool,
     ) -> Self {
-        self.published = Some(super::historic::Published { suite: published, strong });
+        self.published = Some(super::historic::Published { suite: published, strong, any_numbers: false });
+        self
+    }
+
+    /// AN-T1 is answered whatever the length of its I1: a wrong rule, for the test kit (D14, X1).
+    #[cfg(all(feature = "historic", feature = "sim"))]
+    #[must_use]
+    pub fn with_any_numbers(mut self) -> Self {
+        if let Some(published) = &mut self.published {
+            published.any_numbers = true;
+        }
         self
     }
 

@@ -128,6 +128,8 @@ pub enum Fault {
     ConstantIv,
     /// D6, D13: names without lengths, no padding, a short g: the codec of a hasty implementer.
     NakedCodec,
+    /// D13, D14: numbers of any length are taken, and a g of any application.
+    AnyNumbers,
 }
 
 impl Fault {
@@ -137,6 +139,7 @@ impl Fault {
             Self::LeadingGroup => "D17",
             Self::ConstantIv => "D4",
             Self::NakedCodec => "D1, D6, D13",
+            Self::AnyNumbers => "D13, D14",
         }
     }
 }

@@ -74,6 +74,11 @@ impl Group {
         self.wire() == *wire
     }
 
+    /// Whether it can be one of a group of this application: the string is its own, and the number has its length (D13).
+    pub fn fits(&self, app: &Name) -> bool {
+        self.app == *app && self.nonce.as_bytes().len() == GROUP_NONCE
+    }
+
     /// The application.
     pub fn app(&self) -> &Name {
         &self.app

@@ -13,6 +13,7 @@
 //! policy says `with each key`, and gives them numbers of its own for its events.
 
 pub mod bridges;
+mod faults;
 mod leader;
 mod member;
 mod plane;
@@ -20,5 +21,6 @@ mod roles;
 mod sides;
 
 pub use crate::policy::Historic;
+pub use faults::Faults;
 pub use leader::{Leader, LeaderConfig};
-pub use member::{Faults, Member, MemberConfig};
+pub use member::{Member, MemberConfig};

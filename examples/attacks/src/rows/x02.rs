@@ -7,7 +7,7 @@ use sodality::wire::shape::Content;
 
 use crate::craft::published::{GroupKey, Kit};
 use crate::craft::{field, lettered};
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene};
 
@@ -44,10 +44,16 @@ const BLOCK: usize = 8;
 const NUMBER: usize = 32;
 
 /// I0 of 32 bytes holds all of `{g, K*}`, its padding too, and stands in AN-J2 in blocks of its own. The cipher block before it
-/// is the IV under which they open: random IVs (D4) and padding (D6) do not matter, nor how long g is (D13).
-fn splice(setup: &Setup, length: usize) -> Ran<(bool, &'static str)> {
+/// is the IV under which they open: random IVs (D4) and padding (D6) do not matter. Whether she took the key, and what the leader
+/// and she said to what came.
+fn splice(setup: &Setup, length: usize) -> Ran<(bool, [&'static str; 2])> {
     let mut kit = Kit::new(setup)?;
-    let mut scene = Scene::joined(setup, &Plan::of(1))?;
+    let plan = match setup.cell.suite {
+        Suite::DesMd5Rsa => Plan::of(1),
+        // For the cipher alone to stop it.
+        Suite::Modern => Plan::of(1).any_numbers(),
+    };
+    let mut scene = Scene::joined(setup, &plan)?;
     let member = scene.add(VICTIM)?;
     let (victim, leader) = (scene.node(member), scene.leader());
     scene.join(member)?;
@@ -62,7 +68,7 @@ fn splice(setup: &Setup, length: usize) -> Ran<(bool, &'static str)> {
     let mut number = kit.key_text(&key)?;
     let padding = NUMBER.saturating_sub(number.len()).max(1);
     number.resize(length, u8::try_from(padding).unwrap_or_default());
-    scene.inject(line, kit.join_wish(VICTIM, &number)?)?;
+    let asked = scene.inject(line, kit.join_wish(VICTIM, &number)?)?;
     scene.run(SOON)?;
     let reply = scene.last_from("AN-J2", leader)?;
     let sealed = JoinReply::parse(&reply.bytes)?.message.sealed.bytes;
@@ -80,23 +86,27 @@ fn splice(setup: &Setup, length: usize) -> Ran<(bool, &'static str)> {
     scene.run(SOON)?;
     let said = scene.last_from("AN-Db", victim).ok();
     let read = said.and_then(|said| kit.read_data(&key, &said)).is_some_and(|(_, text)| text == WORDS);
-    Ok((installed && read, code(why)))
+    Ok((installed && read, [code(asked), code(why)]))
 }
 
 fn published(setup: &Setup) -> Ran {
     let own = Kit::new(setup)?.suite().sizes().nonce;
-    let ((long, why), (short, _)) = (splice(setup, NUMBER)?, splice(setup, own)?);
-    let by = match setup.cell.suite {
-        Suite::DesMd5Rsa => "I0 has the length of D14, which holds no key",
-        Suite::Modern => "what is cut out of an AEAD's box does not open",
+    let ((long, [asked, why]), (short, _)) = (splice(setup, NUMBER)?, splice(setup, own)?);
+    let (guard, by) = match setup.cell.suite {
+        Suite::DesMd5Rsa => (
+            Some(Guard::Decision(Fault::AnyNumbers)),
+            "I0 has the length of D14, which holds no key, and g is of the own application (D13)",
+        ),
+        Suite::Modern => (None, "what is cut out of an AEAD's box does not open"),
     };
-    let with_own = if short { "she does too" } else { "she does not" };
-    let shown = match long {
-        true => format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {NUMBER} bytes; with \
-            the {own} of D14 {with_own}: random IVs (D4), padding (D6) and a long g (D13) are not enough"),
-        false => format!("with I0 of {NUMBER} bytes, the rekey was {why}"),
+    let shown = match (long, short) {
+        (true, false) => format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {NUMBER} \
+            bytes, though IVs are random (D4) and texts padded (D6); with I0 of {own} she does not"),
+        (_, true) => format!("{VICTIM} speaks under a key of the attacker's choice, out of one AN-J2 with I0 of {own} bytes"),
+        (false, false) => format!("with I0 of {NUMBER} bytes, the wish was {asked} at the leader, and the rekey {why} at \
+            {VICTIM}; with I0 of {own} she speaks under no such key either"),
     };
-    Ok(setup.verdict(long || short, None, by, shown))
+    Ok(setup.verdict(long || short, guard, by, shown))
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {

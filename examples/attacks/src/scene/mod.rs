@@ -66,6 +66,8 @@ pub struct Plan {
     pub strong_reply: bool,
     /// Published edition: each heartbeat of the leader has a number of its own (D12).
     pub per_heartbeat: bool,
+    /// Published edition: numbers of any length are taken, whatever the run says (D14).
+    pub any_numbers: bool,
 }
 
 impl Plan {
@@ -78,6 +80,7 @@ impl Plan {
             everybody_leads: false,
             strong_reply: false,
             per_heartbeat: true,
+            any_numbers: false,
         }
     }
 
@@ -114,6 +117,12 @@ impl Plan {
     #[must_use]
     pub fn everybody_leads(self) -> Self {
         Self { everybody_leads: true, ..self }
+    }
+
+    /// With machines that take numbers of any length.
+    #[must_use]
+    pub fn any_numbers(self) -> Self {
+        Self { any_numbers: true, ..self }
     }
 
     /// With the third party's stronger reply.

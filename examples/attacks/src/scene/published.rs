@@ -40,7 +40,13 @@ pub(super) fn open(setup: &Setup, plan: &Plan) -> Ran<Scene> {
         strong_reply: plan.strong_reply,
         per_heartbeat: plan.per_heartbeat,
     };
-    let faults = if setup.has_fault(Fault::LeadingGroup) { Faults::taking_the_leading_group() } else { Faults::NONE };
+    let faults = if setup.has_fault(Fault::LeadingGroup) {
+        Faults::taking_the_leading_group()
+    } else if plan.any_numbers || setup.has_fault(Fault::AnyNumbers) {
+        Faults::taking_any_numbers()
+    } else {
+        Faults::NONE
+    };
     let config = MixedConfig {
         policy: Policy { origin: false, views: Views::WithEachKey, mix: Some(mix), ..plan.policy.clone() },
         faults,

@@ -73,9 +73,9 @@ impl Past {
     /// As [`mixed::Leader::open`].
     pub(crate) fn leader(&self, config: LeaderConfig, cx: &mut Cx<'_>) -> Result<mixed::Leader, CommandError> {
         let LeaderConfig { suite, app, name, key, policy, access, limits } = config;
-        let (historic, published) = (self.historic, self.suite.clone());
+        let (historic, published, faults) = (self.historic, self.suite.clone(), Faults::NONE);
         mixed::Leader::open(
-            mixed::LeaderConfig { historic, suite, published, app, name, key, policy, access, limits },
+            mixed::LeaderConfig { historic, suite, published, app, name, key, policy, access, faults, limits },
             cx,
         )
     }

@@ -154,6 +154,12 @@ impl Leader {
             }
             (join.member.to_name(), join.i0, join.share)
         };
+        let (published, modern) = (self.me.sides.published.sizes().nonce, self.me.sides.modern.sizes().nonce);
+        let length = if edition == Edition::AsPublished { published } else { modern };
+        if i0.as_bytes().len() != length && !self.me.faults.any_numbers {
+            // A longer one would hold a whole key, and the answer would be its box (X2).
+            return Err(Reason::Malformed);
+        }
         if name == self.me.name {
             return Err(Reason::Violation);
         }

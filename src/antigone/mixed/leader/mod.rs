@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
+use super::faults::Faults;
 use super::plane::Plane;
 use super::sides::Sides;
 use crate::antigone::Access;
@@ -62,6 +63,8 @@ pub struct LeaderConfig {
     pub policy: Policy,
     /// Who may join.
     pub access: Access,
+    /// Wrong rules: [`Faults::NONE`].
+    pub faults: Faults,
     /// Bounds and times.
     pub limits: Limits,
 }
@@ -117,6 +120,7 @@ struct Me {
     keys: LeaderKeys,
     published_key: Key<role::PublishedLongTerm>,
     access: Access,
+    faults: Faults,
     limits: Limits,
 }
 
@@ -195,7 +199,7 @@ impl Leader {
     /// [`Misuse::Policy`] if the policy contradicts itself, names no part as published, or another suite than the one
     /// given, or if a name is none under that suite (D2); [`Misuse::KeyLength`], [`Failure`].
     pub fn open(config: LeaderConfig, cx: &mut Cx<'_>) -> Result<Self, CommandError> {
-        let LeaderConfig { historic: _, suite, published, app, name, key, policy, access, limits } = config;
+        let LeaderConfig { historic: _, suite, published, app, name, key, policy, access, faults, limits } = config;
         let mix = policy.mix.filter(|mix| mix.suite == published.id()).ok_or(Misuse::Policy)?;
         let fits = published.admits(name.by_ref()) && app.as_str().len() <= crate::wire::published::MAX_APP;
         if policy.check().is_err() || !fits {
@@ -234,7 +238,7 @@ impl Leader {
         let mut leader = Self {
             plane: Plane::new(station, name.clone(), limits.senders),
             policy,
-            me: Me { sides, name, keys, published_key, access, limits },
+            me: Me { sides, name, keys, published_key, access, faults, limits },
             out,
             jitter: Jitter::new(u64::from_be_bytes(seed)),
             links: BTreeMap::new(),

@@ -85,6 +85,11 @@ struct Welcomed {
 }
 
 impl Me {
+    /// A g is of the own application, with a number of its length (D13).
+    pub(super) fn admits(&self, group: &Group) -> Result<(), Reason> {
+        if group.fits(&self.sides.app) || self.faults.any_numbers { Ok(()) } else { Err(Reason::Violation) }
+    }
+
     /// Draws a new wish to join.
     pub(super) fn ask(
         &self,
@@ -158,6 +163,10 @@ impl Member {
         let (suite, sigma) = (&*sides.published, &self.me.sigma);
         let pair = Pair { leader: sides.leader.by_ref(), member: self.me.name.by_ref(), sigma };
         let welcome = pair.read_reply(suite, i0, frame)?;
+        if welcome.i2.as_bytes().len() != suite.sizes().nonce && !self.me.faults.any_numbers {
+            return Err(Reason::Violation);
+        }
+        self.me.admits(&welcome.group)?;
         let confirm = pair.confirm(suite, sides.published_header(), cx.rng, welcome.i2)?;
         let channel = if sides.has_channel() {
             let root = sides.channel_root(sigma, [wish, frame, &confirm])?;
@@ -215,13 +224,15 @@ impl Member {
             }
             Offer::Accept(_) => return Err(Reason::Mismatch),
         };
+        let group = Group::of(&group);
+        self.me.admits(&group)?;
         let Accept { group: instance, cid, leader_key: _, policy_version: version, policy } = accept;
         let welcomed = Welcomed {
             instance,
             cid,
             version,
             policy: Bytes::copy_from_slice(policy.0),
-            group: Group::of(&group),
+            group,
             sequence,
             published_key,
             sigma: sides.session_sigma(&opened.root)?,

@@ -21,6 +21,7 @@ impl Member {
         let Phase::In(session) = &self.phase else { return Err(Reason::NotJoined) };
         let delivered = published::open_delivery(&*sides.published, self.me.name.by_ref(), &session.sigma, frame)?;
         let inner = &delivered.key.group;
+        self.me.admits(inner)?;
         let held = session.plane.key().is_some_and(|held| held.group == *inner);
         let wanted = if self.me.faults.leading_group {
             *inner == delivered.leading
@@ -44,6 +45,7 @@ impl Member {
         sides.expect(Part::Keys, Edition::AsPublished)?;
         let Phase::In(session) = &self.phase else { return Err(Reason::NotJoined) };
         let delivered = published::open_rekey(&*sides.published, self.me.name.by_ref(), &session.sigma, frame)?;
+        self.me.admits(&delivered.key.group)?;
         self.take_published(cx, now, delivered)
     }
 

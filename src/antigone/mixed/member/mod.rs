@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::faults::Faults;
 use super::sides::Sides;
 use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
@@ -37,24 +38,6 @@ const FRAMES: usize = 3;
 const EVENTS: usize = 8;
 /// How often AN-L is said: nothing answers it.
 const FAREWELLS: u8 = 3;
-
-/// Rules of a receiver that are known to be wrong. None by default; only the test kit can turn one on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Faults {
-    /// AN-K is taken if the g inside is the g in front of the same message, instead of that of AN-J2 (D17, A7).
-    leading_group: bool,
-}
-
-impl Faults {
-    /// None.
-    pub const NONE: Self = Self { leading_group: false };
-
-    /// AN-K is compared with the g that stands in front of it: the wrong reading of report §2.2.3 (D17, A7).
-    #[cfg(any(test, feature = "sim"))]
-    pub const fn taking_the_leading_group() -> Self {
-        Self { leading_group: true }
-    }
-}
 
 /// Who a member of a mixed group is.
 #[derive(Debug, Clone)]
