@@ -249,6 +249,26 @@ fn the_third_party_answers_as_published() {
     }
 }
 
+/// D14: a longer number could have blocks of its own in the answer (X1).
+#[test]
+fn a_number_of_another_length_is_refused() {
+    let modern: Arc<dyn Suite> = aes_128_gcm();
+    for suite in suites() {
+        let own = suite.sizes().nonce;
+        let asked = |length| {
+            let i1 = sodality::wire::field::Nonce::new(&vec![7; length]).unwrap();
+            question(header(&*suite), name(LEA), name(ADA), i1)
+        };
+        for length in (8..=32).filter(|length| *length != own) {
+            let mut third = Third::new(&modern, &suite, false);
+            assert_eq!(third.ask(&asked(length)), Err(Reason::Malformed), "{length}");
+            third.machine = third.machine.with_any_numbers();
+            assert!(third.ask(&asked(length)).is_ok(), "{length}");
+        }
+        assert!(Third::new(&modern, &suite, false).ask(&asked(own)).is_ok());
+    }
+}
+
 /// D3: a weak σ is no key. AN-T1 about it is met with silence, RA-T1m with "unknown".
 #[test]
 fn a_weak_pair_key_is_refused() {
