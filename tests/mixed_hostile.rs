@@ -409,7 +409,7 @@ fn no_stranger_takes_a_request_for_the_key_back() {
             here.map(|(_, frame)| frame.clone()).collect()
         };
         let keys = came("RA-R");
-        let mut later = Draft::of(&tables, &came("RA-D").last().unwrap()).unwrap();
+        let mut later = Draft::of(&tables, came("RA-D").last().unwrap()).unwrap();
         let epoch = world.get(member).unwrap().epoch().0;
         later.clear.find_mut("epoch").unwrap().content = Content::Leaf((epoch + 1).to_be_bytes().to_vec());
         // The link is dead for what the member sends, so that nobody answers.
