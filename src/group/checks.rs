@@ -61,11 +61,15 @@ pub enum Check {
     RecordOrder = 37,
     /// A key block opens under the key of the channel (A7, A11). Off: it is taken as it stands.
     BlockBox = 38,
+    /// Data open under the sender's key, where the policy protects them (X5). Off: they are taken as they stand.
+    DataBox = 39,
+    /// The leader's answer to a join opens under the key of that join (X15). Off: it is taken as it stands.
+    OfferBox = 40,
 }
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -89,6 +93,8 @@ impl Check {
         Self::ChannelBox,
         Self::RecordOrder,
         Self::BlockBox,
+        Self::DataBox,
+        Self::OfferBox,
         Self::HeartbeatNumber,
         Self::HeartbeatBudget,
         Self::HeartbeatSignature,
@@ -120,6 +126,8 @@ impl Check {
             Self::ChannelBox => "RA §4.2, receiver",
             Self::RecordOrder => "RA §4.2 (4)",
             Self::BlockBox => "RA §4.4, A on RA-R (3)",
+            Self::DataBox => "RA §5 (4)",
+            Self::OfferBox => "RA §4.1, A on RA-J2 (3)",
             Self::HeartbeatNumber | Self::HeartbeatBudget | Self::HeartbeatSignature => "RA §4.3, A on RA-H",
             Self::HeartbeatAdvice => "RA §4.3, RA-H",
         }

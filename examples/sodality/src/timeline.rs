@@ -370,13 +370,18 @@ fn word(value: impl std::fmt::Debug) -> String {
     out
 }
 
+/// Whether joins are forward secret. As published none is, whatever the policy says.
+fn is_forward_secret(policy: &Policy) -> bool {
+    policy.ephemeral && !policy.mix.is_some_and(|mix| mix.editions.is_published(Part::Join))
+}
+
 /// The policy for machines.
 pub(crate) fn policy_fields(policy: &Policy) -> Fields {
     let causes: Vec<_> = policy.rekey_on.iter().map(word).collect();
     let mut fields = vec![
         ("protection", word(policy.protection).into()),
         ("origin", policy.origin.into()),
-        ("forward_secrecy", policy.ephemeral.into()),
+        ("forward_secrecy", is_forward_secret(policy).into()),
         ("views", word(policy.views).into()),
         ("rekey_on", causes.join(" ").into()),
         ("grace_ms", millis(policy.grace).into()),
@@ -407,7 +412,6 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
 /// The policy in one line.
 pub(crate) fn policy_line(policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
-    let joins_as_published = policy.mix.is_some_and(|mix| mix.editions.is_published(Part::Join));
     let polls =
         policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
     let rest = format!(
@@ -420,8 +424,7 @@ pub(crate) fn policy_line(policy: &Policy) -> String {
         },
         if policy.origin { "signed" } else { "unsigned" },
         word(policy.views).replace('-', " "),
-        // As published no join is forward secret, whatever the policy says.
-        if policy.ephemeral && !joins_as_published { "forward-secret" } else { "plain" },
+        if is_forward_secret(policy) { "forward-secret" } else { "plain" },
         causes.join("/"),
         policy.grace,
         policy.settle,

@@ -152,6 +152,7 @@ fn a_group_of_processes_as_published() {
     // An ejection, of which nobody tells who is out: it hears nothing any more.
     let mut cyd = group.member("cyd");
     ada.sees("member-added", "\"name\":\"cyd\"");
+    group.lea.sees("member-added", "\"name\":\"cyd\"");
     group.lea.type_line("/eject cyd");
     group.lea.sees("ejects", "\"name\":\"cyd\"");
     ada.sees("member-removed", "\"name\":\"cyd\"");
@@ -172,9 +173,8 @@ fn a_group_of_processes_as_published() {
 #[test]
 fn a_policy_file_names_the_parts_only_with_the_flag() {
     let scratch = Scratch::new("table");
-    let text = format!(
-        "origin = false\nviews = \"with-each-key\"\n{QUICK}\n[editions]\nsuite = \"des-md5-rsa\"\njoin = \"as-published\"\n"
-    );
+    let rest = "[data]\norigin = false\n[members]\nviews = \"with-each-key\"\n";
+    let text = format!("{QUICK}{rest}[editions]\nsuite = \"des-md5-rsa\"\njoin = \"as-published\"\n");
     fs::write(scratch.path("mix.toml"), text).unwrap();
     scratch.register(&["ada"]);
     let lead = |more: &[&'static str]| {
@@ -194,6 +194,7 @@ fn a_policy_file_names_the_parts_only_with_the_flag() {
     let mut ada = scratch.join("ada", &at, &["--as-published", "--published", "join"]);
     ada.sees("joined", "");
     // A member knows who has spoken; here no list tells of others.
+    std::thread::sleep(SETTLED);
     lea.type_line("good day");
     ada.sees("heard", "\"from\":\"lea\"");
     // Leaving is repaired: it is confirmed, and the end of the group is told.

@@ -10,6 +10,7 @@ use crate::crypto::{Aead, BoxNumber, FreshError, Key, Suite};
 use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
 use crate::event::Refusal;
+use crate::group::{Check, Checks};
 use crate::identity::{Instance, MemberId, NameRef, Version};
 use crate::ttp::schedule::{MemberKeys, question_digest};
 use crate::wire::antigone::{JoinAnswer, JoinRequest, KeyRequest, Offer, RefuseCode};
@@ -23,11 +24,12 @@ use crate::wire::{Header, Message};
 pub struct Attempt {
     i0: Nonce,
     ephemeral: Option<Key<role::Ephemeral>>,
+    checks: Checks,
     /// RA-J1 as it is sent, and repeated as the same bytes.
     pub frame: Bytes,
 }
 
-fingerprint!(Attempt { i0, ephemeral, frame });
+fingerprint!(Attempt { i0, ephemeral, frame } skip { checks });
 
 /// Who joins whom.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +105,12 @@ impl Attempt {
         let request = JoinRequest { app: parties.app, leader: parties.leader, member: parties.member, i0, share };
         let mut out = BytesMut::with_capacity(256);
         request.put_tagged(header, &mut out, |covered| suite.mac(keys.tag.secret(), &[covered]))?;
-        Ok(Self { i0, ephemeral: secret, frame: out.freeze() })
+        Ok(Self { i0, ephemeral: secret, checks: Checks::ALL, frame: out.freeze() })
+    }
+
+    /// With these checks: all of them, but in a simulation.
+    pub(in crate::antigone) fn with_checks(self, checks: Checks) -> Self {
+        Self { checks, ..self }
     }
 
     /// Reads RA-J2: steps (1) to (3) of RA §4.1. Only the first that opens counts: drop the attempt then, and with it
@@ -170,7 +177,10 @@ impl Attempt {
         let transcript = transcript(suite, &question, ad)?;
         let root = channel_root(suite, &session, exchanged.as_ref(), &transcript)?;
         let (open, seal) = ChannelKeys::of_root(suite, &root)?.prepare(suite)?;
-        open.open(BoxNumber { domain: 0, counter: 0 }, ad, text, &tag)?;
+        let opened = open.open(BoxNumber { domain: 0, counter: 0 }, ad, text, &tag);
+        if opened.is_err() && self.checks.on(Check::OfferBox) {
+            opened?;
+        }
         let offer = Offer::decode(text).map_err(|_| Reason::Violation)?;
         Ok(OpenedAnswer { offer, root, seal, open })
     }

@@ -175,6 +175,7 @@ impl Member {
         // The exchange costs little and a leader that does not want it cannot forbid it (floor).
         let ephemeral = me.limits.checks.on(Check::Ephemeral);
         let attempt = Attempt::new(&*me.suite, me.header(), cx.rng, &me.keys, parties, ephemeral)?;
+        let attempt = attempt.with_checks(me.limits.checks);
         self.jitter = Jitter::new(u64::from_be_bytes(seed));
         let backoff = Backoff::start(me.limits.retry, now, &mut self.jitter);
         let until = now + me.limits.join_time;

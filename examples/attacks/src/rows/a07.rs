@@ -16,8 +16,9 @@ pub static ROW: Row = Row {
     title: "an old key message is taken for the current one",
     holds: "a recorded key message of before",
     steps: &[
-        "the key changes",
-        "the attacker gives ann the old key message again",
+        "published: ann leaves, the key changes, ann joins again; the attacker gives her the key message of before in \
+            place of the true one",
+        "repaired: the key changes, and the old key message comes again",
     ],
     reaches: "ann uses an old key",
     defence: "a key block opens under the key of this session, and only for a later epoch (RA §4.4, A on RA-R (1))",
@@ -34,9 +35,16 @@ fn published(setup: &Setup) -> Ran {
     scene.run(SECOND * 12)?;
     scene.rekey()?;
     scene.run(SECOND * 6)?;
+    scene.hold(move |frame, id| frame.to == ann && matches!(id, "AN-K" | "AN-HL"));
     scene.join(ANN)?;
-    scene.run(SECOND * 2)?;
+    scene.run(SOON)?;
     let why = scene.replay_all(&setup.give_all(old.clone()))?;
+    // If the old one was taken, the attacker keeps the true one.
+    if !scene.is_in(ANN) {
+        let honest = scene.release();
+        scene.replay_all(&honest)?;
+    }
+    scene.run(SECOND * 2)?;
     scene.tries_to_say(ANN, b"under which key?")?;
     scene.run(SOON)?;
     // The g in front of what ann says tells which key it uses.

@@ -15,7 +15,8 @@ pub static ROW: Row = Row {
     title: "a key message does not tell its age",
     holds: "a recorded or withheld key message",
     steps: &[
-        "the key message is held back while time passes",
+        "published: the key message of a session that is over comes in the next one, while g is the same",
+        "repaired: the key changes, and whatever says so is held back",
     ],
     reaches: "a member takes a key of whatever age within the lifetime of g",
     defence: "a key is used only on evidence that it is the leader's now, which is T_max old at most (RA §4.3)",

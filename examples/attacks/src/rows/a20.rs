@@ -16,8 +16,8 @@ pub static ROW: Row = Row {
     title: "the heartbeats of a member that has stopped are played again",
     holds: "what ann said to the leader: recorded, or withheld on its way",
     steps: &[
-        "ann stops",
-        "the attacker plays its heartbeats",
+        "the attacker holds back what ann says, and gives it slowly",
+        "ann stops; the attacker goes on with what is left",
     ],
     reaches: "the leader does not notice that ann is gone; ann stays in the view",
     defence: "evidence counts from when the leader's own frame was sent, which ann's frame must echo (RA §4.3)",

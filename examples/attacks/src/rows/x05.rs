@@ -1,6 +1,7 @@
 //! X5: bits of a message are flipped on the way.
 
 use sodality::event::Event;
+use sodality::group::Check;
 use sodality::policy::Protection;
 use sodality::wire::Message as _;
 use sodality::wire::published::SecretData;
@@ -56,7 +57,9 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
-    let mut scene = Scene::joined(setup, &Plan::of(3))?;
+    // Where the text is in clear, and nothing but the tag stands against it.
+    let plan = Plan::of(3).policy(|policy| (policy.protection, policy.origin) = (Protection::Integrity, false));
+    let mut scene = Scene::joined(setup, &plan)?;
     let bob = scene.node(BOB);
     scene.hold(move |frame, id| frame.to == bob && id == "RA-D");
     scene.say(ANN, WORDS)?;
@@ -64,7 +67,9 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let held = scene.release().pop().ok_or_else(|| Failed::steps("nothing was said"))?;
     let mark = scene.mark();
     let (mut flipped, mut waits) = (0, 0);
-    for bit in setup.give_all((0..held.bytes.len() * 8).collect()) {
+    // The words first, then all the rest.
+    let place = held.bytes.windows(WORDS.len()).position(|part| part == WORDS).unwrap_or_default() * 8;
+    for bit in setup.give_all((place..held.bytes.len() * 8).chain(0..place).collect()) {
         let mut bytes = held.bytes.to_vec();
         if let Some(byte) = bytes.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
@@ -72,13 +77,16 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
         flipped += 1;
         waits += usize::from(scene.inject(held.to_link, bytes)?.is_none());
     }
-    let given = scene.told(&mark, bob, |event| matches!(event, Event::Data(_)));
+    let given = scene.told(&mark, bob, |event| matches!(event, Event::Data(said) if said.payload != WORDS));
     scene.replay(&held)?;
-    if !setup.withheld && scene.heard(bob, WORDS) != 1 {
+    if !given && scene.heard(bob, WORDS) != 1 {
         return Err(Failed::steps("the true message is not given"));
     }
     let by = "every bit is covered by the tag, and the true message still counts";
-    let shown = format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others \
-        are refused");
-    Ok(setup.verdict(given, None, by, shown))
+    let shown = match given {
+        true => "bob is given words that ann did not say".to_owned(),
+        false => format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others are \
+            refused"),
+    };
+    Ok(setup.judge(given, Check::DataBox, by, shown))
 }

@@ -1,6 +1,7 @@
 //! X15: a refusal is forged.
 
 use sodality::event::Event;
+use sodality::group::Check;
 
 use crate::craft::published::Kit;
 use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
@@ -65,5 +66,5 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let joined = if scene.is_in(ANN) { "ann is in" } else { "ann is out" };
     let by = "a refusal that is not sealed under the key of this join is nothing";
     let shown = format!("a refusal in the leader's name was {}, and {joined}", code(why));
-    Ok(setup.verdict(kept_out(&scene), None, by, shown))
+    Ok(setup.judge(kept_out(&scene), Check::OfferBox, by, shown))
 }

@@ -10,7 +10,7 @@ use sodality::ttp::ThirdParty;
 use crate::exit::Failed;
 
 /// There is none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Past {}
 
 impl Past {

@@ -351,7 +351,7 @@ impl Leader {
     fn on_removal(&mut self, cx: &mut Cx<'_>, now: Instant, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::Leave, Edition::AsPublished)?;
         let member = RemovalFrame::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
-        let (cid, peer) = self.peer_named(member).ok_or(Reason::NotMember)?;
+        let (cid, peer) = self.peer_named(member).ok_or(Reason::Unknown)?;
         let sigma = peer.sigma.as_ref().ok_or(Reason::Unknown)?;
         let key = self.plane.key().ok_or(Reason::Ended)?;
         let target = leave::open_removal(&*self.me.sides.published, key, (member, sigma), frame)?;
@@ -365,7 +365,7 @@ impl Leader {
     fn on_beat(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::MemberHeartbeat, Edition::AsPublished)?;
         let member = MemberBeat::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
-        let (cid, peer) = self.peer_named(member).ok_or(Reason::NotMember)?;
+        let (cid, peer) = self.peer_named(member).ok_or(Reason::Unknown)?;
         let sigma = peer.sigma.as_ref().ok_or(Reason::Unknown)?;
         let sides = &self.me.sides;
         let (_, sequence) = heartbeat::open_member_beat(&*sides.published, sigma.secret(), frame)?;
@@ -385,7 +385,7 @@ impl Leader {
     fn on_key_wish(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         self.me.sides.expect(Part::KeyRequest, Edition::AsPublished)?;
         let wish = KeyWish::parse(frame).map_err(|_| Reason::Malformed)?.message;
-        let (cid, _) = self.peer_named(wish.member).ok_or(Reason::NotMember)?;
+        let (cid, _) = self.peer_named(wish.member).ok_or(Reason::Unknown)?;
         let Some(peer) = self.peers.get_mut(&cid) else { return Ok(()) };
         if !peer.allowance.take(now) {
             return Err(Reason::Budget);

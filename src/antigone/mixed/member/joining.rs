@@ -249,7 +249,7 @@ impl Member {
         let views = policy.views;
         let detection = policy.detection;
         let identity = Identity { group: instance, cid, name: me.name.clone(), origin: None };
-        let hidden = Policy { views: Views::Hidden, ..policy };
+        let hidden = Policy { views: Views::Hidden, ..policy.clone() };
         let header = sides.repaired_header();
         let mut station = Station::new(sides.modern.clone(), header, &me.limits, hidden, version, identity, 0)?;
         // The policy as it was offered: what the leader binds into its keys.
@@ -282,6 +282,7 @@ impl Member {
         let names = BTreeMap::from([(sides.leader.clone(), MemberId::LEADER), (me.name.clone(), cid)]);
         let session = Session {
             plane: Plane::new(station, me.name.clone(), me.limits.senders),
+            policy,
             link: own,
             sigma,
             channel,

@@ -303,7 +303,7 @@ impl Member {
 
     /// The policy of the group.
     pub fn policy(&self) -> Option<&Policy> {
-        self.session().map(|session| &session.plane.station.policy)
+        self.session().map(|session| &session.policy)
     }
 
     /// The group instance.

@@ -19,7 +19,7 @@ use crate::event::{Cause, EndReason, Ending, Event};
 use crate::group::channel::{Channel, Standing};
 use crate::group::{Backoff, Jitter};
 use crate::identity::{Epoch, MemberId, Name, NameRef, Version};
-use crate::policy::Part;
+use crate::policy::{Part, Policy};
 use crate::wire::Field;
 use crate::wire::antigone::{EjectRequest, MemberBody, MemberRecord};
 use crate::wire::field::VerifyingKey;
@@ -32,6 +32,8 @@ pub(super) const FIRST: u64 = 1 << 32;
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub(super) struct Session {
     pub(super) plane: Plane,
+    /// As the leader sent it: the plane's shows no numbered views.
+    pub(super) policy: Policy,
     pub(super) link: Option<Link>,
     /// Of the published exchange, or of this session behind a repaired join.
     pub(super) sigma: Key<role::Pair>,
@@ -74,7 +76,7 @@ pub(super) struct Session {
 fingerprint!(Session {
     plane, link, sigma, channel, expected, confirming, joined, until, sequence, own_sequence, published_key, alive_as_of,
     current_as_of, told, stale, wish, wished, beat_at, owed, names, roster, requests,
-} skip { next_number, rosters, shows_names });
+} skip { policy, next_number, rosters, shows_names });
 
 /// AN-J3 on its way.
 #[derive(Debug)]
