@@ -20,14 +20,16 @@ use sodality::endpoint::{Cx, Endpoint, Instant, Link, Transmit, Wake};
 use sodality::error::Reason;
 use sodality::event::Event;
 use sodality::identity::Name;
-use sodality::policy::{Editions, EjectRequests, Protection};
+use sodality::policy::{Editions, EjectRequests, Part, Protection};
 use sodality::sim::mixed::{MixedConfig, MixedStar};
 use sodality::sim::star::records;
 use sodality::sim::{
-    Checker, Draft, Input, LinkConfig, NodeId, Observed, ReplayAll, SimRng, Stop, Tables, World, shared,
+    Checker, Draft, DropMatching, InTransit, Input, LinkConfig, NodeId, Observed, ReplayAll, SimRng, Stop, Tables,
+    World, shared,
 };
 use sodality::ttp::ThirdParty;
 use sodality::wire::mutate::{change_leaf, leaves, mix, mutate};
+use sodality::wire::shape::Content;
 use sodality::wire::{Edition, Header, System};
 
 use mixed::{SECOND, config_with, digest, report, some_mixes, with_policy};
@@ -381,4 +383,66 @@ fn refused_frames_change_nothing_under_the_suite_of_1999() {
     refuses_without_a_trace(&modern, &published, Editions::PUBLISHED, &mut count, &mut seen);
     report(&format!("{} cells, {count:?}", seen.len()));
     assert!(count.refused > 1_000 && count.accepted > 50, "{count:?}");
+}
+
+/// Beside repaired keys: data of a later epoch, which anybody can write, make a member ask for the key. An old RA-R, which
+/// anybody can play again, and one that nobody sealed, do not take the request back; the leader's own answer does.
+#[test]
+fn no_stranger_takes_a_request_for_the_key_back() {
+    for editions in
+        mixed::some_mixes().into_iter().filter(|mix| !mix.is_published(Part::Keys) && !mix.is_published(Part::Data))
+    {
+        let recorded = shared(Recorded::default());
+        let mut world = World::new(SEED);
+        world.add_checker(recorded.clone());
+        let star = MixedStar::add(&mut world, mixed::terms(editions), 2).unwrap();
+        star.join_all(&mut world, SECOND * 10).unwrap();
+        world.with(star.leader, |leader, cx| leader.rekey(cx)).unwrap().unwrap();
+        world.run_for(SECOND * 7).unwrap();
+        star.say(&mut world, 9, b"a word").unwrap().unwrap();
+        world.run_for(SECOND / 10).unwrap();
+        let (tables, member) = (Tables::default(), star.members[0]);
+        let link = world.links_between(member, star.leader)[0];
+        let came = |id: &str| -> Vec<Vec<u8>> {
+            let recorded = recorded.borrow();
+            let here = recorded.0.iter().filter(|(to, frame)| *to == link && tables.id(frame) == id);
+            here.map(|(_, frame)| frame.clone()).collect()
+        };
+        let keys = came("RA-R");
+        let mut later = Draft::of(&tables, came("RA-D").last().unwrap()).unwrap();
+        let epoch = world.get(member).unwrap().epoch().0;
+        later.clear.find_mut("epoch").unwrap().content = Content::Leaf((epoch + 1).to_be_bytes().to_vec());
+        // The link is dead for what the member sends, so that nobody answers.
+        world.set_adversary(DropMatching(move |frame: &InTransit, _: &Tables| frame.from_link == link));
+        world.inject(link, later.frame().to_vec(), Duration::ZERO);
+        world.run_for(Duration::from_millis(1)).unwrap();
+        let asking = digest(world.get(member).unwrap());
+        let mut forged = keys.last().unwrap().clone();
+        *forged.last_mut().unwrap() ^= 1;
+        for frame in [&keys[0], &forged] {
+            world.inject(link, frame.clone(), Duration::ZERO);
+            world.run_for(Duration::from_micros(1)).unwrap();
+            assert!(digest(world.get(member).unwrap()) == asking, "{editions:?}");
+        }
+        world.inject(link, keys.last().unwrap().clone(), Duration::ZERO);
+        world.run_for(Duration::from_micros(1)).unwrap();
+        assert!(digest(world.get(member).unwrap()) != asking, "{editions:?}: it has the key that it asks for");
+    }
+}
+
+/// What came, over which link.
+#[derive(Default)]
+struct Recorded(Vec<(Link, Vec<u8>)>);
+
+impl Checker for Recorded {
+    fn name(&self) -> &'static str {
+        "Recorded"
+    }
+
+    fn after(&mut self, step: &Observed<'_>) -> Result<(), String> {
+        if let Input::Frame(frame) = step.input {
+            self.0.push((frame.to_link, frame.bytes.to_vec()));
+        }
+        Ok(())
+    }
 }

@@ -4,8 +4,7 @@ use core::time::Duration;
 
 /// A small deterministic generator for spreading deadlines. It guards no secret: it exists so that a timer needs no
 /// random source and therefore cannot fail (R18).
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Jitter {
     /// The state; `None` never spreads.
     state: Option<u64>,

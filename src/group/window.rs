@@ -12,8 +12,7 @@ const WORDS: usize = (WIDTH / WORD) as usize;
 ///
 /// Look with [`Self::check`], verify the frame, and only then [`Self::mark`] (R13: no state moves before the tag has
 /// verified).
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Window {
     /// One above the highest number marked.
     next: u64,
