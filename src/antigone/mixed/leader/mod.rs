@@ -1,12 +1,14 @@
 //! The leader of a mixed group.
 //!
-//! `frames.rs` holds what an input frame does, `joins.rs` what happens before a member is admitted, `turn.rs` how members
+//! `frames.rs` holds what an input frame does, `joins.rs` how a wish to join gets to its verdict, `offers.rs` the answer, `turn.rs` how members
 //! come and go and keys change, `output.rs` what each member is owed, `time.rs` what a deadline does.
 
 mod ejection;
 mod frames;
 mod joins;
+mod offers;
 mod output;
+mod peer;
 mod time;
 mod turn;
 
@@ -21,7 +23,6 @@ use super::plane::Plane;
 use super::sides::Sides;
 use crate::antigone::Access;
 use crate::antigone::keys::Issue;
-use crate::antigone::keys::published::Group;
 use crate::antigone::leave::Lingering;
 use crate::antigone::leave::requests::Questions;
 use crate::antigone::station::{Identity, Station};
@@ -31,13 +32,13 @@ use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Stats, Ticket};
-use crate::group::channel::Channel;
-use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Communication, Historic, Part, Policy, Views};
 use crate::ttp::schedule::LeaderKeys;
 use crate::wire::field::VerifyingKey;
 use joins::{Pending, PendingId};
+use peer::{Peer, Timer};
 
 /// The most frames that one input queues: a relayed message twice over, a rekey, a key, an answer.
 const FRAMES: usize = 6;
@@ -122,74 +123,6 @@ struct Me {
     access: Access,
     faults: Faults,
     limits: Limits,
-}
-
-/// A live member.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-struct Peer {
-    name: Name,
-    link: Option<Link>,
-    sigma: Option<Key<role::Pair>>,
-    channel: Option<Channel>,
-    /// I2, for AN-J3 that comes again, until the member is known to have its first key.
-    confirmed: Option<crate::wire::field::Nonce>,
-    /// The g that the offer named.
-    offered: Group,
-    /// It has shown that it has a key.
-    keyed: bool,
-    /// S_A, the last one taken.
-    sequence: u64,
-    alive_as_of: Instant,
-    suspected: bool,
-    /// Its key is owed.
-    key: bool,
-    answer: bool,
-    ask: bool,
-    allowance: Allowance,
-    /// For repaired data without protection.
-    clear: Allowance,
-}
-
-fingerprint!(Peer {
-    name, link, sigma, channel, offered, keyed, sequence, alive_as_of, suspected, key, answer, ask, allowance, clear,
-} skip { confirmed });
-
-/// What a timer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Question(PendingId),
-    Pending(PendingId),
-    Record(MemberId),
-    /// Try again what failed.
-    Retry(MemberId),
-    Silence(MemberId),
-    Linger(MemberId),
-    Rekey,
-    KeyAge,
-    Beat,
-    Grace,
-    Ejection,
-}
-
-#[cfg(any(test, feature = "sim"))]
-impl crate::fingerprint::Fingerprint for Timer {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        let (kind, number) = match self {
-            Self::Question(id) => (0u8, id.0),
-            Self::Pending(id) => (1, id.0),
-            Self::Record(cid) => (2, cid.0),
-            Self::Silence(cid) => (3, cid.0),
-            Self::Linger(cid) => (4, cid.0),
-            Self::Rekey => (5, 0),
-            Self::KeyAge => (6, 0),
-            Self::Beat => (7, 0),
-            Self::Grace => (8, 0),
-            Self::Ejection => (9, 0),
-            Self::Retry(cid) => (10, cid.0),
-        };
-        (kind, number).fingerprint(now, sink);
-    }
 }
 
 impl Leader {
