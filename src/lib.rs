@@ -140,6 +140,7 @@ macro_rules! fingerprint {
 
 pub mod antigone;
 pub mod crypto;
+pub mod enclaves;
 pub mod endpoint;
 pub mod error;
 pub mod event;

@@ -27,14 +27,16 @@ pub const HEADER_BYTES: usize = 5;
 /// Longest text in a box, in bytes. Links and policies set lower limits.
 pub const MAX_TEXT: usize = 1 << 20;
 
-/// Which of the two systems.
+/// Which of the systems.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum System {
     /// Antigone.
     Antigone = 1,
-    /// Enclaves.
+    /// Enclaves, 2.0 as published or repaired.
     Enclaves = 2,
+    /// Enclaves 1.0: only as published.
+    FirstEnclaves = 3,
 }
 
 /// Which edition of a part.

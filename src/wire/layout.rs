@@ -150,7 +150,7 @@ Each frame begins with {HEADER_BYTES} bytes:
 | byte | what | values |
 | --- | --- | --- |
 | 0 | version of the format | {WIRE_VERSION} |
-| 1 | system | 1 Antigone, 2 Enclaves |
+| 1 | system | 1 Antigone, 2 Enclaves, 3 Enclaves 1.0 |
 | 2 | edition of the part that the message belongs to | 1 as published, 2 repaired |
 | 3 | suite of that part | {} AES-128-GCM, {} AES-256-GCM, {} ChaCha20-Poly1305, each with SHA-256, Ed25519 and X25519; {} DES, MD5 and RSA, as published only |
 | 4 | message type | the codes below |

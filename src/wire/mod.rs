@@ -9,6 +9,7 @@
 //! * [`antigone`]: the declarations of the repaired Antigone (RA §3);
 //! * [`published`]: those of Antigone as published (AN);
 //! * [`bridges`]: what repaired parts say beside published ones (RA §2, mixed editions);
+//! * [`enclaves`]: the declarations of Enclaves 1.0, 2.0 and repaired (EN);
 //! * [`transfer`]: the declarations of objects over messages;
 //! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
 //!   the typed decoders against the declarations;
@@ -20,6 +21,7 @@ mod declare;
 pub mod antigone;
 pub mod bridges;
 mod codes;
+pub mod enclaves;
 pub mod field;
 pub mod frame;
 #[cfg(any(test, feature = "sim"))]
@@ -43,7 +45,14 @@ pub use shape::{FieldShape, Shape, Value, VariantShape};
 
 /// Every declared message: one table for each module of declarations. Ids are unique over all of them, types within an
 /// edition.
-pub const TABLES: [&[&MessageInfo]; 3] = [antigone::MESSAGES, bridges::MESSAGES, published::MESSAGES];
+pub const TABLES: [&[&MessageInfo]; 6] = [
+    antigone::MESSAGES,
+    bridges::MESSAGES,
+    published::MESSAGES,
+    enclaves::repaired::MESSAGES,
+    enclaves::version_1::MESSAGES,
+    enclaves::version_2::MESSAGES,
+];
 
 /// Version of the wire format: the first byte of each frame.
 pub const WIRE_VERSION: u8 = 1;

@@ -1,0 +1,1 @@
+//! The leader of a group of repaired Enclaves.
