@@ -14,7 +14,6 @@ mod roles;
 pub mod schedule;
 #[cfg(feature = "historic")]
 mod sealing;
-pub mod station;
 
 pub use leader::{Access, Leader, LeaderConfig};
 pub use member::{Member, MemberConfig};

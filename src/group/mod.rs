@@ -7,6 +7,10 @@
 //! | [`key_use`] | how old a key is and how much it has sealed: when it is to be changed for that (RA §4.4) |
 //! | [`past`] | which epochs came here: why what belongs to another cannot be read |
 //! | [`sealer`] | the one sealer of the own number in one epoch: a counter that stops, limits, a lease, a revoke flag |
+//! | [`data`], [`claims`] | messages to the group under keys for each sender (RA §5); what they claim when they cannot be read |
+//! | [`station`] | what every participant has of a group: identity, policy, view, keys, early frames |
+//! | [`pages`] | views cut into pages, and put together again |
+//! | [`judgement`] | until when the leader lived and the own key was its own, by what frames prove (RA §4.3) |
 //! | [`window`] | the replay window of one sender in one epoch (R13) |
 //! | [`view`] | who is in the group, as a chain of changes with a digest (RA §4.5, R27) |
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
@@ -21,16 +25,21 @@
 pub mod allowance;
 pub mod channel;
 pub mod checks;
+pub mod claims;
+pub mod data;
 pub mod evidence;
 pub mod jitter;
+pub mod judgement;
 pub mod key_use;
 pub mod keyring;
 pub mod limits;
 pub mod outbox;
+pub mod pages;
 pub mod past;
 pub mod retry;
 pub mod roles;
 pub mod sealer;
+pub mod station;
 pub mod timers;
 pub mod view;
 pub mod window;

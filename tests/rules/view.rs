@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sodality::antigone::membership::repaired::Paged;
 use sodality::antigone::membership::{Assembly, Pages};
 use sodality::error::Reason;
 use sodality::event::{Cause, Ending, Event};
+use sodality::group::pages::Paged;
 use sodality::group::{ChangeRecord, Limits};
 use sodality::identity::{MemberId, Name, Version};
 use sodality::policy::{Policy, Views};

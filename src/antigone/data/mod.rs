@@ -29,10 +29,8 @@
 
 #[cfg(feature = "historic")]
 pub mod bridge;
-pub mod claims;
 #[cfg(feature = "historic")]
 pub mod published;
-pub mod repaired;
 
 pub use super::schedule::base;
-pub use repaired::{Checked, DataSealer, Members, Receiving, Sending, data_key};
+pub use crate::group::data::{Checked, DataSealer, Members, Receiving, Sending, data_key};

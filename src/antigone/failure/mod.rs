@@ -19,7 +19,7 @@
 pub mod heartbeat;
 #[cfg(feature = "historic")]
 pub mod published;
-pub mod repaired;
 
 pub use heartbeat::{Beacon, Hearing};
-pub use repaired::{Evidence, Own, Verdict};
+
+pub use crate::group::judgement::{Evidence, Own, Verdict};

@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::{FRAMES, Leader};
-use crate::antigone::data::repaired::DataSealer;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{Event, Port};
+use crate::group::data::DataSealer;
 use crate::policy::Communication;
 
 impl Leader {

@@ -8,10 +8,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::peer::Peer;
 use super::{Leader, Timer};
-use crate::antigone::station::Ruling;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse};
 use crate::event::{Cause, Event};
+use crate::group::station::Ruling;
 use crate::identity::Version;
 use crate::policy::{OnSilence, Policy};
 use crate::wire::Field;

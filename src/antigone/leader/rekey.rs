@@ -12,10 +12,10 @@ use super::{Leader, Timer};
 use crate::antigone::keys::{Facts, Issue};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::antigone::membership::Pages;
-use crate::antigone::station::{Ruling, Station};
 use crate::endpoint::{Cx, Entropy, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
+use crate::group::station::{Ruling, Station};
 use crate::group::{Backoff, ChangeRecord, Check, EpochKeys, View, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
@@ -274,7 +274,7 @@ impl Leader {
         let next = self.next_policy.as_deref();
         let issue = issue(station, next, cx.rng, &step, epoch, floor, causes)?;
         let policy = next.map_or(&station.policy, |next| &next.policy);
-        let keys = station.prepare_issue(policy, &issue, Instant::from_micros(u64::MAX))?;
+        let keys = station.prepare(policy, epoch, issue.base().clone(), Instant::from_micros(u64::MAX))?;
         Ok(Turn { step, epoch: Some((issue, keys)) })
     }
 

@@ -3,10 +3,10 @@
 use bytes::BytesMut;
 
 use super::{Member, Phase};
-use crate::antigone::data::repaired::DataSealer;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{Event, Port};
+use crate::group::data::DataSealer;
 use crate::policy::Communication;
 use crate::wire::Message as _;
 use crate::wire::antigone::Data;

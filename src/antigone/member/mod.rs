@@ -28,7 +28,6 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::data::claims::claims;
 use crate::antigone::join::asking::{Attempt, Parties};
 use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
@@ -36,6 +35,7 @@ use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Shortfall, Stats};
+use crate::group::claims::claims;
 use crate::group::{Backoff, Check, Jitter, Limits, Outbox, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Floor, Policy};

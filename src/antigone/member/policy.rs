@@ -3,10 +3,10 @@
 
 use super::session::Session;
 use super::{Me, Member, Phase};
-use crate::antigone::station::Ruling;
 use crate::endpoint::Instant;
 use crate::error::Reason;
 use crate::event::{EndReason, Ending, Event, Shortfall};
+use crate::group::station::Ruling;
 use crate::policy::Policy;
 use crate::wire::antigone::{Common, PolicyChange};
 

@@ -1,10 +1,10 @@
 //! What a deadline does to a member.
 
 use super::{Member, Phase};
-use crate::antigone::data::claims::claims;
 use crate::endpoint::{Due, Instant, Wake};
 use crate::event::{Ending, Event, JoinFailure};
 use crate::group::Backoff;
+use crate::group::claims::claims;
 
 impl Member {
     /// The earliest deadline and its reason.

@@ -11,6 +11,4 @@
 //! digest that the leader states; what cannot be applied is fetched. Views come through the channel or with a verified
 //! block, never under the group key: insiders cannot invent joins and departures (A10, X8).
 
-pub mod repaired;
-
-pub use repaired::{Assembly, Pages};
+pub use crate::group::pages::{Assembly, Pages};

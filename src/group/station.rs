@@ -5,15 +5,14 @@ use alloc::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::data::claims::claims;
-use crate::antigone::data::repaired::{Checked, DataSealer, Members, Receiving, Sending};
-use crate::antigone::keys::Issue;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Instant, Link};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Claims, Message, Port};
 use crate::group::channel::Standing;
+use crate::group::claims::claims;
+use crate::group::data::{Checked, DataSealer, Members, Receiving, Sending};
 use crate::group::keyring::Rules;
 use crate::group::sealer::SealLimits;
 use crate::group::{Checks, EpochKeys, Erased, KeyRing, Limits, Pool, View};
@@ -152,14 +151,6 @@ impl Station {
         let kind = policy.protection.kind();
         let sealer = self.sending.sealer(epoch, &base, kind, SealLimits::default(), lease)?;
         Ok(EpochKeys::new(epoch, base, Rules { kind, origin: policy.origin }, Some(sealer)))
-    }
-
-    /// As [`Self::prepare`], for the leader's own issue.
-    ///
-    /// # Errors
-    /// [`Failure::Suite`].
-    pub fn prepare_issue(&self, policy: &Policy, issue: &Issue, lease: Instant) -> Result<EpochKeys, Failure> {
-        self.prepare(policy, issue.epoch(), issue.base().clone(), lease)
     }
 
     /// Another policy rules from now on. Keys that are held keep the rules that they came with.

@@ -3,8 +3,8 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::base;
 use super::*;
+use crate::antigone::schedule::base;
 use crate::crypto::{Secret, SuiteId, aes_128_gcm, chacha20_poly1305};
 use crate::endpoint::{Entropy, EntropyError};
 use crate::fingerprint::Fingerprint;

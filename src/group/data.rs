@@ -1,4 +1,5 @@
-//! Data, repaired edition (RA §5).
+//! Messages to the group as both repaired systems send them (RA §5, EN-R9): a key for each sender, a window, a signature where
+//! the policy demands one.
 
 use alloc::sync::Arc;
 
@@ -391,5 +392,5 @@ impl Checked {
 
 #[cfg(test)]
 #[cfg(feature = "rustcrypto")]
-#[path = "tests.rs"]
+#[path = "data_tests.rs"]
 mod tests;
