@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 
 use crate::crypto::keys::role;
 use crate::crypto::{Aead, Key, Purpose, Secret, Suite, SuiteError};
-use crate::identity::Instance;
 use crate::ttp::schedule::LABEL;
 use crate::wire::field::Digest;
 
@@ -81,19 +80,4 @@ impl ChannelKeys {
     pub fn prepare(&self, suite: &dyn Suite) -> Result<Prepared, SuiteError> {
         Ok((suite.aead(self.leader.secret())?, suite.aead(self.member.secret())?))
     }
-}
-
-/// `base`: what the data keys of an epoch derive from. It holds the digest of the facts, so that members with other
-/// facts cannot talk (R27).
-///
-/// # Errors
-/// [`SuiteError`].
-pub fn base(
-    suite: &dyn Suite,
-    group: Instance,
-    common: &[u8],
-    key: &Key<role::Group>,
-) -> Result<Key<role::DataBase>, SuiteError> {
-    let facts = suite.hash(&[&group.0, common])?;
-    suite.extract(facts.as_bytes(), &[key.secret()]).map(Key::new)
 }

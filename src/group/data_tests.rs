@@ -4,10 +4,10 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::antigone::schedule::base;
 use crate::crypto::{Secret, SuiteId, aes_128_gcm, chacha20_poly1305};
 use crate::endpoint::{Entropy, EntropyError};
 use crate::fingerprint::Fingerprint;
+use crate::group::issue::base;
 use crate::group::view::ChangeRecord;
 use crate::wire::{Edition, System};
 

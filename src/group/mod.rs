@@ -10,6 +10,9 @@
 //! | [`data`], [`claims`] | messages to the group under keys for each sender (RA §5); what they claim when they cannot be read |
 //! | [`station`] | what every participant has of a group: identity, policy, view, keys, early frames |
 //! | [`pages`] | views cut into pages, and put together again |
+//! | [`issue`] | an epoch as it is issued: a group key with its facts |
+//! | [`turn`] | a change of the group as one step: who comes, who goes, and the new key (I-7) |
+//! | [`questions`] | requests to eject that the application is to decide about |
 //! | [`judgement`] | until when the leader lived and the own key was its own, by what frames prove (RA §4.3) |
 //! | [`window`] | the replay window of one sender in one epoch (R13) |
 //! | [`view`] | who is in the group, as a chain of changes with a digest (RA §4.5, R27) |
@@ -28,6 +31,7 @@ pub mod checks;
 pub mod claims;
 pub mod data;
 pub mod evidence;
+pub mod issue;
 pub mod jitter;
 pub mod judgement;
 pub mod key_use;
@@ -36,11 +40,13 @@ pub mod limits;
 pub mod outbox;
 pub mod pages;
 pub mod past;
+pub mod questions;
 pub mod retry;
 pub mod roles;
 pub mod sealer;
 pub mod station;
 pub mod timers;
+pub mod turn;
 pub mod view;
 pub mod window;
 pub mod wish;

@@ -32,5 +32,5 @@ pub mod bridge;
 #[cfg(feature = "historic")]
 pub mod published;
 
-pub use super::schedule::base;
 pub use crate::group::data::{Checked, DataSealer, Members, Receiving, Sending, data_key};
+pub use crate::group::issue::base;

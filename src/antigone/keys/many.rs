@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::repaired::Issue;
 use crate::crypto::Aead;
 use crate::error::Failure;
+use crate::group::issue::Issue;
 use crate::group::outbox::Pool;
 use crate::identity::{INSTANCE_BYTES, Instance, MemberId};
 use crate::wire::Header;
@@ -36,7 +36,7 @@ impl Issue {
         pool: &mut Pool,
     ) -> Result<Option<(Bytes, Vec<MemberId>)>, Failure> {
         let mut blocks: Vec<Block> = Vec::new();
-        let mut left = limit.saturating_sub(FIXED + self.facts_len());
+        let mut left = limit.saturating_sub(FIXED + self.common().len());
         for (cid, seal) in members.take(MAX_BLOCKS) {
             // All blocks of an epoch have one length.
             if blocks.last().is_some_and(|block| length(block) > left) {

@@ -19,5 +19,6 @@ mod many;
 pub mod published;
 pub mod repaired;
 
+pub use crate::group::issue::{Facts, Issue, KeyBlock};
+pub use repaired::open;
 pub(crate) use repaired::open_with;
-pub use repaired::{Facts, Issue, KeyBlock, open};

@@ -1,17 +1,14 @@
-//! Key distribution, repaired edition: no state beyond the issue itself.
+//! Key distribution, repaired edition: how an issue travels. No state beyond the issue itself.
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::schedule::base;
-use crate::crypto::keys::role;
 use crate::crypto::{Aead, BoxNumber, Key, Secret, Suite};
-use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
-use crate::event::Causes;
+use crate::group::issue::{Issue, KeyBlock};
 use crate::group::outbox::Pool;
 use crate::group::{Check, Checks};
-use crate::identity::{Epoch, INSTANCE_BYTES, Instance, MemberId, Version};
-use crate::wire::antigone::{Block, Common, Delta, Rekey};
+use crate::identity::{Epoch, INSTANCE_BYTES, Instance, MemberId};
+use crate::wire::antigone::{Block, Rekey};
 use crate::wire::field::{Digest, Field, List, Nested, SealedKey};
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{Header, Message};
@@ -20,126 +17,19 @@ use crate::wire::{Header, Message};
 /// (RA §2).
 const BLOCK_DOMAIN: u32 = 1;
 
-/// The facts of a new epoch.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The latest epoch with an evicting cause.
-    pub floor: Epoch,
-    /// Why the key changes.
-    pub causes: Causes,
-    /// The version of the view.
-    pub view: Version,
-    /// Its digest.
-    pub view_digest: Digest,
-    /// The version of the policy.
-    pub policy: Version,
-    /// Its digest.
-    pub policy_digest: Digest,
-    /// How the view changed.
-    pub delta: Delta<'a>,
-}
-
-/// An issued epoch at the leader: the group key and its facts, fixed for good (I-2).
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub struct Issue {
-    epoch: Epoch,
-    floor: Epoch,
-    causes: Causes,
-    key: Key<role::Group>,
-    common: Bytes,
-    digest: Digest,
-    base: Key<role::DataBase>,
-}
-
-#[cfg(any(test, feature = "sim"))]
-impl crate::fingerprint::Fingerprint for Issue {
-    fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        let Self { epoch, floor, causes, key, common, digest: _, base: _ } = self;
-        epoch.fingerprint(now, sink);
-        floor.fingerprint(now, sink);
-        causes.bits().fingerprint(now, sink);
-        key.fingerprint(now, sink);
-        common.fingerprint(now, sink);
-    }
-}
-
 impl Issue {
-    /// Draws a group key and fixes its facts.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub fn draw(suite: &dyn Suite, rng: &mut dyn Entropy, group: Instance, facts: Facts<'_>) -> Result<Self, Failure> {
-        let key = Key::new(suite.fresh_secret(rng, suite.sizes().group_key)?);
-        let mut common = BytesMut::with_capacity(256);
-        Common {
-            epoch: facts.epoch,
-            floor: facts.floor,
-            causes: facts.causes,
-            view: facts.view,
-            view_digest: facts.view_digest,
-            policy: facts.policy,
-            policy_digest: facts.policy_digest,
-            delta: facts.delta,
-        }
-        .put(&mut common);
-        let common = common.freeze();
-        let digest = suite.hash(&[&common])?;
-        let base = base(suite, group, &common, &key)?;
-        Ok(Self { epoch: facts.epoch, floor: facts.floor, causes: facts.causes, key, common, digest, base })
-    }
-
-    /// The epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The latest epoch with an evicting cause.
-    pub fn floor(&self) -> Epoch {
-        self.floor
-    }
-
-    /// Why the key changed.
-    pub fn causes(&self) -> Causes {
-        self.causes
-    }
-
-    /// Bytes of the facts.
-    pub(super) fn facts_len(&self) -> usize {
-        self.common.len()
-    }
-
-    /// What the data keys of the epoch derive from.
-    pub fn base(&self) -> &Key<role::DataBase> {
-        &self.base
-    }
-
-    /// Wipes the key: no block is sealed any more that anybody could use.
-    pub fn erase(&mut self) {
-        self.key = Key::new(Secret::take(&mut []));
-        self.base = Key::new(Secret::take(&mut []));
-    }
-
-    /// The group key.
-    #[cfg(any(test, feature = "sim"))]
-    pub fn key(&self) -> &Secret {
-        self.key.secret()
-    }
-
     /// The block of one member, under the leader's key to it. Repeats are identical.
     ///
     /// # Errors
     /// [`Failure::Suite`].
     pub fn block(&self, header: Header, group: Instance, cid: MemberId, seal: &dyn Aead) -> Result<Block, Failure> {
         let mut text = [0; SealedKey::MAX];
-        let key = self.key.secret().expose();
+        let key = self.key().expose();
         let text = text.get_mut(..key.len()).ok_or(Failure::Suite)?;
         text.copy_from_slice(key);
-        let number = BoxNumber { domain: BLOCK_DOMAIN, counter: self.epoch.0 };
+        let number = BoxNumber { domain: BLOCK_DOMAIN, counter: self.epoch().0 };
         // On failure the contents are undefined, and never used; on success they are sealed.
-        let tag = match seal.seal(number, &associated(header, group, self.epoch, &self.digest, cid), text) {
+        let tag = match seal.seal(number, &associated(header, group, self.epoch(), self.digest(), cid), text) {
             Ok(tag) => tag,
             Err(error) => {
                 drop(Secret::take(text));
@@ -154,40 +44,12 @@ impl Issue {
     /// # Errors
     /// [`Failure::Suite`] only if the facts do not decode, which drawing them excludes.
     pub fn frame(&self, header: Header, group: Instance, blocks: &[Block], pool: &mut Pool) -> Result<Bytes, Failure> {
-        let common = Nested::new(&self.common).map_err(|_| Failure::Suite)?;
+        let common = Nested::new(self.common()).map_err(|_| Failure::Suite)?;
         let rekey = Rekey { group, common, blocks: List::of(blocks) };
-        pool.compose(self.common.len() + 128 * blocks.len() + 128, |out| {
+        pool.compose(self.common().len() + 128 * blocks.len() + 128, |out| {
             rekey.put_open(header, out);
             Ok(())
         })
-    }
-}
-
-/// What a member's block says, once it has opened.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub struct KeyBlock {
-    common: Bytes,
-    key: Key<role::Group>,
-}
-
-fingerprint!(KeyBlock { common, key });
-
-impl KeyBlock {
-    /// The facts of the epoch.
-    ///
-    /// # Errors
-    /// [`Reason::Malformed`], which opening the block excludes.
-    pub fn facts(&self) -> Result<Common<'_>, Reason> {
-        Common::decode(&self.common).map_err(|_| Reason::Malformed)
-    }
-
-    /// What the data keys of the epoch derive from.
-    ///
-    /// # Errors
-    /// [`Failure::Suite`].
-    pub fn base(&self, suite: &dyn Suite, group: Instance) -> Result<Key<role::DataBase>, Failure> {
-        Ok(base(suite, group, &self.common, &self.key)?)
     }
 }
 
@@ -246,7 +108,7 @@ pub(crate) fn open_with(
     if facts.floor > facts.epoch {
         return Err(Reason::Violation);
     }
-    Ok(KeyBlock { common: Bytes::copy_from_slice(rekey.common.bytes.0), key: Key::new(Secret::take(text)) })
+    Ok(KeyBlock::new(Bytes::copy_from_slice(rekey.common.bytes.0), Key::new(Secret::take(text))))
 }
 
 /// The associated data of a block: header ‖ G ‖ e ‖ digest of `common` ‖ cid (RA §2). Nothing in it varies between

@@ -1,12 +1,13 @@
 //! Ejecting: by command, and at a member's request where the policy honours it (RA §4.6, S6, D24).
 
-use super::rekey::Removal;
 use super::{EVENTS, FRAMES, Leader, Timer};
-use crate::antigone::leave::requests::{self, Question};
+use crate::antigone::leave::requests;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Cause, EjectVerdict, EndReason, Event, Suspicion, Ticket};
 use crate::group::Check;
+use crate::group::questions::Question;
+use crate::group::turn::Removal;
 use crate::identity::{MemberId, Name};
 use crate::policy::EjectRequests;
 

@@ -4,7 +4,6 @@
 use bytes::BytesMut;
 
 use super::peer::Peer;
-use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::antigone::join::admitting::{Offered, PendingId};
 use crate::antigone::leave::Lingering;
@@ -12,6 +11,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::group::turn::Removal;
 use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::{Communication, Views};
@@ -163,7 +163,7 @@ impl Leader {
             peer.repeat = Some(Backoff::start(limits.retry, now, &mut self.jitter));
         }
         if unviewed && peer.may_fetch(version) && now >= peer.pages_again {
-            peer.pages = super::rekey::pages(&mut self.station.view, peer.shown.view);
+            peer.pages = crate::group::turn::pages(&mut self.station.view, peer.shown.view);
             peer.pages_again = now + limits.retry.first;
         }
         // (7) an answer, at a bounded rate.

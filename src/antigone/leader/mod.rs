@@ -33,13 +33,13 @@ use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
-use crate::antigone::leave::requests::Questions;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Stats, Suspicion, Ticket};
 use crate::group::claims::claims;
+use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
@@ -247,7 +247,8 @@ impl Leader {
         let mut station = Station::new(suite.clone(), header, &limits, policy, Version(1), identity, history)?;
         let entry = Station::leader_entry(&name, leader_key);
         let step = station.view.prepare(&*suite, &group, [entry]).map_err(|_| Failure::Suite)?;
-        let issue = rekey::issue(&station, None, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
+        let issue =
+            crate::group::turn::issue(&station, None, cx.rng, &step, Epoch(1), Epoch(1), Causes::of(Cause::Open))?;
         let own =
             station.prepare(&station.policy, issue.epoch(), issue.base().clone(), Instant::from_micros(u64::MAX))?;
         let mut out = Outbox::new(&limits);

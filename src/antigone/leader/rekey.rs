@@ -2,80 +2,18 @@
 //! one step (I-7): computed whole, then committed whole.
 
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-use bytes::BytesMut;
 
 use super::peer::Peer;
 use super::{Leader, Timer};
-use crate::antigone::keys::{Facts, Issue};
 use crate::antigone::leave::{Lingering, leader_end};
-use crate::antigone::membership::Pages;
-use crate::endpoint::{Cx, Entropy, Instant};
+use crate::endpoint::{Cx, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
-use crate::group::station::{Ruling, Station};
-use crate::group::{Backoff, ChangeRecord, Check, EpochKeys, View, ViewStep};
-use crate::identity::{Epoch, MemberId, Version};
+use crate::group::turn::{Removal, Turn, Wanted, pages};
+use crate::group::{Backoff, ChangeRecord, Check, View};
+use crate::identity::{MemberId, Version};
 use crate::policy::Views;
-use crate::wire::Field;
-use crate::wire::antigone::{Change, Delta, DeltaChanges};
-use crate::wire::field::{Digest, List};
-
-/// How many bytes of changes `common` has room for.
-pub(super) const DELTA_BUDGET: usize = 360;
-
-/// Draws the key of an epoch, with the facts that `step` leads to, under the policy `next` if one is to come.
-pub(super) fn issue(
-    station: &Station,
-    next: Option<&Ruling>,
-    rng: &mut dyn Entropy,
-    step: &ViewStep,
-    epoch: Epoch,
-    floor: Epoch,
-    causes: Causes,
-) -> Result<Issue, Failure> {
-    let hidden = station.policy.views == Views::Hidden;
-    let mut scratch = BytesMut::with_capacity(DELTA_BUDGET);
-    let mut changes: Vec<Change<'_>> = Vec::new();
-    if !hidden {
-        for change in step.changes() {
-            let change = change.change.to_wire();
-            change.put(&mut scratch);
-            if scratch.len() > DELTA_BUDGET {
-                break;
-            }
-            changes.push(change);
-        }
-    }
-    let delta = if hidden {
-        Delta::Hidden
-    } else if changes.len() < step.changes().len() {
-        Delta::Fetch
-    } else {
-        Delta::Changes(DeltaChanges { from: station.view.version(), changes: List::of(&changes) })
-    };
-    let (view, view_digest) = if hidden { (Version(0), Digest::NONE) } else { (step.version(), step.digest()) };
-    let ruling = (station.policy_version, station.policy_digest);
-    let (policy, policy_digest) = next.map_or(ruling, |next| (next.version, next.digest));
-    let facts = Facts { epoch, floor, causes, view, view_digest, policy, policy_digest, delta };
-    Issue::draw(&*station.suite, rng, station.group, facts)
-}
-
-/// The pages that bring somebody from version `from` to the view of now.
-pub(super) fn pages(view: &mut View, from: Version) -> Option<Pages> {
-    let (to, digest) = (view.version(), view.digest());
-    if from >= to {
-        return None;
-    }
-    if from.0 > 0
-        && let Some(changes) = view.since(from)
-    {
-        return Some(Pages::new(changes.into(), from, to, digest));
-    }
-    Some(Pages::new(Arc::clone(&view.roster()), Version(0), to, digest))
-}
 
 /// Somebody is behind with the key or with the view: it is owed what it lacks.
 pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool) {
@@ -83,20 +21,6 @@ pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool
     if unviewed && peer.may_fetch(view.version()) {
         peer.pages = pages(view, peer.shown.view);
     }
-}
-
-/// Who goes, why, and who asked for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Removal {
-    pub(super) cid: MemberId,
-    pub(super) cause: Cause,
-    pub(super) by: MemberId,
-}
-
-/// A change of the group, computed and not yet made.
-struct Turn {
-    step: ViewStep,
-    epoch: Option<(Issue, EpochKeys)>,
 }
 
 impl Leader {
@@ -253,29 +177,14 @@ impl Leader {
                 causes = causes.with(Cause::Join);
             }
         }
-        let mut changes = Vec::new();
-        let seen = removals.iter().filter(|removal| station.view.contains(removal.cid));
-        changes.extend(seen.map(|Removal { cid, cause, by }| ChangeRecord::Remove {
-            cid: *cid,
-            cause: *cause,
-            by: *by,
-        }));
         let goes: BTreeSet<MemberId> = removals.iter().map(|removal| removal.cid).collect();
         let waiting = self.peers.iter().filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
-        for (cid, peer) in waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer) {
-            changes.push(ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key });
-        }
-        let step = station.view.prepare(&*station.suite, &station.group, changes).map_err(Reason::from)?;
-        if !rekey {
-            return Ok(Turn { step, epoch: None });
-        }
-        let epoch = self.issue.epoch().next().ok_or(Reason::Budget)?;
-        let floor = if causes.evict() { epoch } else { self.issue.floor() };
+        let comes = waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer);
+        let newcomers = comes
+            .map(|(cid, peer)| ChangeRecord::Add { cid, name: peer.name.clone(), origin_key: peer.origin_key })
+            .collect();
         let next = self.next_policy.as_deref();
-        let issue = issue(station, next, cx.rng, &step, epoch, floor, causes)?;
-        let policy = next.map_or(&station.policy, |next| &next.policy);
-        let keys = station.prepare(policy, epoch, issue.base().clone(), Instant::from_micros(u64::MAX))?;
-        Ok(Turn { step, epoch: Some((issue, keys)) })
+        Turn::compute(station, &self.issue, cx.rng, Wanted { newcomers, removals, causes, next })
     }
 
     /// Takes a member out of the table.

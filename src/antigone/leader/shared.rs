@@ -8,13 +8,13 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 
-use super::rekey::DELTA_BUDGET;
 use super::{Leader, Timer};
 use crate::antigone::failure::Beacon;
 use crate::antigone::failure::heartbeat::Said;
 use crate::endpoint::{Class, Instant, Link, To, Transmit};
 use crate::error::Failure;
 use crate::event::Event;
+use crate::group::turn::DELTA_BUDGET;
 use crate::group::{Allowance, Backoff};
 use crate::identity::{MemberId, Version};
 use crate::policy::Views;

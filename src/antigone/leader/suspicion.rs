@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 
 use super::peer::Peer;
-use super::rekey::Removal;
 use super::{Leader, Timer};
 use crate::endpoint::{Cx, Instant};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, EndReason, Event, Suspicion};
+use crate::group::turn::Removal;
 use crate::identity::MemberId;
 use crate::policy::OnSilence;
 

@@ -1,11 +1,12 @@
 //! Ejecting, by command and at a member's request where the policy honours it (report §2.2.4, RA §4.6).
 
-use super::turn::Removal;
 use super::{Leader, Timer};
-use crate::antigone::leave::requests::{self, Question};
+use crate::antigone::leave::requests;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{Cause, EjectVerdict, Event, Ticket};
+use crate::group::questions::Question;
+use crate::group::turn::Removal;
 use crate::identity::{MemberId, Name};
 use crate::policy::EjectRequests;
 

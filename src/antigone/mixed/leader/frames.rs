@@ -5,7 +5,6 @@ use bytes::BytesMut;
 
 use super::super::plane::from_number;
 use super::joins::{Confirm, Offered, PendingId, Stage};
-use super::turn::Removal;
 use super::{Leader, Peer, Timer};
 use crate::antigone::failure::published as heartbeat;
 use crate::antigone::join::published::Pair;
@@ -15,6 +14,7 @@ use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::Reason;
 use crate::event::{Cause, EndReason, Event};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side};
+use crate::group::turn::Removal;
 use crate::group::{Allowance, Probes};
 use crate::identity::{MemberId, Name, NameRef};
 use crate::policy::{Communication, Part, Protection};

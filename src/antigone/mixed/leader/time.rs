@@ -1,12 +1,12 @@
 //! What a deadline does to a leader.
 
-use super::turn::Removal;
 use super::{EVENTS, FRAMES, Leader, Timer};
 use crate::antigone::failure::published as heartbeat;
 use crate::endpoint::{Class, Cx, Due, Instant, To, Transmit, Wake};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Event, Suspicion};
 use crate::group::channel::Channel;
+use crate::group::turn::Removal;
 use crate::identity::MemberId;
 use crate::policy::{OnSilence, Part};
 

@@ -14,20 +14,13 @@ use crate::crypto::keys::role;
 use crate::endpoint::{Class, Cx, Entropy, Instant, To, Transmit};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, EndReason, Event};
+use crate::group::turn::Removal;
 use crate::group::{Backoff, ChangeRecord, KeyUse};
 use crate::identity::{Epoch, MemberId, NameRef, Version};
 use crate::policy::Part;
 use crate::wire::antigone::Delta;
 use crate::wire::field::{Digest, VerifyingKey};
 use crate::wire::frame::HEADER_BYTES;
-
-/// Who goes, why, and who asked for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Removal {
-    pub(super) cid: MemberId,
-    pub(super) cause: Cause,
-    pub(super) by: MemberId,
-}
 
 impl Leader {
     /// Draws the next key, not yet installed.
