@@ -31,6 +31,7 @@ pub mod checks;
 pub mod claims;
 pub mod data;
 pub mod evidence;
+pub(crate) mod following;
 pub mod issue;
 pub mod jitter;
 pub mod judgement;

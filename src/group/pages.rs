@@ -39,8 +39,18 @@ impl Pages {
         self.to
     }
 
-    /// The next page as the body of a frame of at most `frame_limit` bytes, and the cursor after it, if pages are left.
+    /// The next page as the body of an RA-CL of at most `frame_limit` bytes, and the cursor after it, if pages are left.
     pub fn page(&self, frame_limit: usize) -> (Bytes, Option<Self>) {
+        self.page_for(frame_limit, |page| {
+            let mut out = BytesMut::with_capacity(frame_limit);
+            LeaderBody::Record(LeaderRecord::View(page)).put(&mut out);
+            out.freeze()
+        })
+    }
+
+    /// The next page for a frame of at most `frame_limit` bytes, as `put` makes something of it, and the cursor after it, if
+    /// pages are left.
+    pub fn page_for<R>(&self, frame_limit: usize, put: impl FnOnce(ViewPage<'_>) -> R) -> (R, Option<Self>) {
         let budget = frame_limit.saturating_sub(PAGE_OVERHEAD).max(LONGEST_CHANGE);
         let rest = self.changes.get(self.next..).unwrap_or_default();
         let mut scratch = BytesMut::new();
@@ -55,7 +65,7 @@ impl Pages {
         }
         let next = self.next + page.len();
         let last = next >= self.changes.len();
-        let record = LeaderRecord::View(ViewPage {
+        let made = put(ViewPage {
             from: self.from,
             to: self.to,
             digest: self.digest,
@@ -63,10 +73,8 @@ impl Pages {
             last,
             changes: List::of(&page),
         });
-        let mut out = BytesMut::with_capacity(scratch.len() + 128);
-        LeaderBody::Record(record).put(&mut out);
         let left = (!last).then(|| Self { changes: self.changes.clone(), next, ..*self });
-        (out.freeze(), left)
+        (made, left)
     }
 }
 

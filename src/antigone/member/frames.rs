@@ -2,36 +2,32 @@
 //! it (R25).
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
 use super::ejection::{asked_about, take_answer};
-use super::policy::{Announced, Named, take_policy};
 use super::session::{Owed, Session};
 use super::{Asking, Member, Phase, control, reason_of};
 use crate::antigone::failure::{Evidence, Hearing};
 use crate::antigone::join::asking::{Accepted, Answer};
 use crate::antigone::keys;
 use crate::antigone::leave::member_end;
-use crate::antigone::membership::Assembly;
 use crate::crypto::Key;
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Lacking};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
-use crate::group::pages::Paged;
+use crate::group::following::{Announced, Follow, Named, Taken, follow_view, take_page, take_policy};
 use crate::group::station::{Identity, Station};
 use crate::group::{Allowance, Backoff, ChangeRecord, Check, Probes, ViewStep};
-use crate::identity::{Epoch, MemberId, Version};
+use crate::identity::Epoch;
 use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
 use crate::wire::antigone::{
-    Common, Data, Delta, Heartbeat, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord,
-    Rekey, ViewPage,
+    Data, Heartbeat, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, Rekey,
 };
-use crate::wire::field::{Digest, VerifyingKey};
+use crate::wire::field::VerifyingKey;
 
 impl Member {
     pub(super) fn take_frame(
@@ -184,13 +180,17 @@ impl Member {
         // Compute what a record does before anything changes.
         let (mut paged, mut policy, mut answered) = (None, None, None);
         match (heard.body, body) {
-            (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => match take_page(session, &page, most) {
-                Ok(taken) => paged = Some(taken),
-                Err(Reason::Suite) => return Err(Reason::Suite),
-                Err(_) => return self.break_off(now),
-            },
+            (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => {
+                match take_page(&session.station, session.leader_key, session.pages.as_ref(), &page, most) {
+                    Ok(taken) => paged = Some(taken),
+                    Err(Reason::Suite) => return Err(Reason::Suite),
+                    Err(_) => return self.break_off(now),
+                }
+            }
             (Body::Record, LeaderBody::Record(LeaderRecord::Policy(change))) => {
-                match take_policy(&self.me, session, &change) {
+                match take_policy(&session.station, session.next_policy.as_deref(), &change, |policy| {
+                    self.me.admits(policy)
+                }) {
                     Ok(taken) => policy = Some(taken),
                     Err(Reason::Suite) => return Err(Reason::Suite),
                     Err(_) => return self.break_off(now),
@@ -334,7 +334,7 @@ impl Member {
         let Some(held) = &session.held else { return Ok(()) };
         let station = &session.station;
         let facts = held.facts()?;
-        let named = session.named_policy(&facts);
+        let named = station.named_policy(session.next_policy.as_deref(), &facts);
         let policy = match (&named, &session.next_policy) {
             (Named::Next, Some(next)) => &next.policy,
             (Named::InForce, _) => &station.policy,
@@ -494,74 +494,5 @@ impl Member {
                 None
             }
         }
-    }
-}
-
-/// What a page does.
-enum Taken {
-    /// It is kept for the pages to come.
-    First(Assembly),
-    /// So are its changes.
-    Next(Vec<ChangeRecord>),
-    /// It was the last: the step of the view, if there is one to take.
-    Last(Option<ViewStep>),
-}
-
-fn take_page(session: &Session, page: &ViewPage<'_>, most: usize) -> Result<Taken, Reason> {
-    let view = &session.station.view;
-    let whole = match Assembly::add(session.pages.as_ref(), page, most) {
-        None => return Err(Reason::Violation),
-        Some(Paged::First(first)) => return Ok(Taken::First(first)),
-        Some(Paged::Next(changes)) => return Ok(Taken::Next(changes)),
-        Some(Paged::Whole(whole)) => whole,
-    };
-    // The leader's own entry must hold the key that the offer named.
-    let forged = |change: &ChangeRecord| matches!(change, ChangeRecord::Add { cid: MemberId::LEADER, origin_key, .. } if *origin_key != session.leader_key);
-    if whole.changes.iter().any(forged) {
-        return Err(Reason::Violation);
-    }
-    // A delta or a newer page set may have brought it here meanwhile.
-    if whole.to <= view.version() {
-        return Ok(Taken::Last(None));
-    }
-    let station = &session.station;
-    let step = if whole.from == Version(0) {
-        view.prepare_full(whole.to, whole.digest, whole.changes)
-    } else {
-        let (from, to) = (whole.from, whole.to);
-        match view.prepare_delta(&*station.suite, &station.group, from, to, &whole.digest, whole.changes) {
-            // It starts from a version that was here when it was sent: the next status shows where this side is.
-            Err(crate::group::ViewError::Gap) => return Ok(Taken::Last(None)),
-            step => step,
-        }
-    };
-    Ok(Taken::Last(Some(step.map_err(Reason::from)?)))
-}
-
-enum Follow {
-    Missing,
-    Suite,
-}
-
-/// The step that brings the view to where the facts of an epoch are, if there is one to take.
-fn follow_view(station: &Station, facts: &Common<'_>) -> Result<Option<ViewStep>, Follow> {
-    let here: (Version, Digest) = (station.view.version(), station.view.digest());
-    if station.policy.views == Views::Hidden || here == (facts.view, facts.view_digest) {
-        return Ok(None);
-    }
-    let Delta::Changes(delta) = facts.delta else { return Err(Follow::Missing) };
-    let changes = delta.changes.iter().map(ChangeRecord::from);
-    let step = station.view.prepare_delta(
-        &*station.suite,
-        &station.group,
-        delta.from,
-        facts.view,
-        &facts.view_digest,
-        changes,
-    );
-    match step {
-        Ok(step) => Ok(Some(step)),
-        Err(crate::group::ViewError::Suite(_)) => Err(Follow::Suite),
-        Err(_) => Err(Follow::Missing),
     }
 }
