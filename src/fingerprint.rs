@@ -76,6 +76,7 @@ plain! {
     u128, v => &v.to_be_bytes();
     usize, v => &(*v as u64).to_be_bytes();
     bool, v => &[u8::from(*v)];
+    crate::event::EjectVerdict, v => &[*v as u8];
     Duration, v => &v.as_micros().to_be_bytes();
     Epoch, v => &v.0.to_be_bytes();
     MemberId, v => &v.0.to_be_bytes();

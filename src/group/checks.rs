@@ -65,11 +65,21 @@ pub enum Check {
     DataBox = 39,
     /// The leader's answer to a join opens under the key of that join (X15). Off: it is taken as it stands.
     OfferBox = 40,
+    /// (Enclaves) An AdminMsg names the number that the member made last: what is replayed is accepted otherwise.
+    AdminNonce = 48,
+    /// (Enclaves) An Ack answers the AdminMsg that is outstanding: an old one counts otherwise.
+    AckOrder = 49,
+    /// (Enclaves) The AdminMsg accepted last is answered again: a lost Ack stops all otherwise.
+    AckRepeat = 50,
+    /// (Enclaves) The boxes of a session open: anybody speaks for leader and member otherwise.
+    ChainBox = 51,
+    /// (Enclaves) A live session ends only when the new one is confirmed: a replayed EN-R1 ends it otherwise (X9).
+    LiveSession = 52,
 }
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -99,6 +109,11 @@ impl Check {
         Self::HeartbeatBudget,
         Self::HeartbeatSignature,
         Self::HeartbeatAdvice,
+        Self::AdminNonce,
+        Self::AckOrder,
+        Self::AckRepeat,
+        Self::ChainBox,
+        Self::LiveSession,
     ];
 
     /// Where the specification demands it.
@@ -130,6 +145,10 @@ impl Check {
             Self::OfferBox => "RA §4.1, A on RA-J2 (3)",
             Self::HeartbeatNumber | Self::HeartbeatBudget | Self::HeartbeatSignature => "RA §4.3, A on RA-H",
             Self::HeartbeatAdvice => "RA §4.3, RA-H",
+            Self::AdminNonce | Self::AckRepeat => "enclaves §4.3, A on EN-R4",
+            Self::AckOrder => "enclaves §4.3, L on EN-R5",
+            Self::ChainBox => "enclaves §4.3",
+            Self::LiveSession => "enclaves §4.2, L on EN-R1",
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Limits {
 
     /// Records that wait for acknowledgement on one channel. A member that lets them pile up is taken as failed (R30).
     pub records: usize,
+    /// (Enclaves) Without failure detection, how long a member may leave unacknowledged what it is told (D33).
+    pub silence: Duration,
     /// Requests to eject that wait for the application's decision.
     pub ejection_questions: usize,
     /// How long the application may take to decide about one: silence denies.
@@ -104,6 +106,7 @@ impl Default for Limits {
             early_at_once: 8,
             heartbeat_signatures: 10,
             records: 16,
+            silence: Duration::from_secs(60),
             ejection_questions: 64,
             decision_time: Duration::from_secs(60),
             answers_per_second: 20,

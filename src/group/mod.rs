@@ -19,12 +19,14 @@
 //! | [`evidence`] | when the peer was alive for certain: by the time of *sending* what it echoes (RA §4.3, R15) |
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
+//! | [`access`] | who may join, and how many may be on their way |
 //! | [`allowance`] | a bounded rate |
 //! | [`wish`] | a link that is wanted, and told again until one answers |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
 //! | [`limits`] | every bound and every default time, in one place |
 
+pub mod access;
 pub mod allowance;
 pub mod channel;
 pub mod checks;

@@ -75,3 +75,116 @@ pub trait Convener: Participant {
     /// [`CommandError`]; nothing has changed then.
     fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
 }
+
+/// Gives a leader and a member, whose inherent methods have the names of the traits', both roles.
+macro_rules! share_roles {
+    ($leader:ty, $member:ty) => {
+        impl $crate::group::Participant for $member {
+            fn send(
+                &mut self,
+                cx: &mut $crate::endpoint::Cx<'_>,
+                port: $crate::event::Port,
+                payload: &[u8],
+            ) -> Result<(), $crate::error::CommandError> {
+                Self::send(self, cx, port, payload)
+            }
+
+            fn max_message(&self) -> usize {
+                Self::max_message(self)
+            }
+
+            fn group(&self) -> Option<$crate::identity::Instance> {
+                Self::group(self)
+            }
+
+            fn cid(&self) -> Option<$crate::identity::MemberId> {
+                Self::cid(self)
+            }
+
+            fn epoch(&self) -> $crate::identity::Epoch {
+                Self::epoch(self)
+            }
+
+            fn view(&self) -> Option<&$crate::group::View> {
+                Self::view(self)
+            }
+
+            fn is_current(&self) -> bool {
+                Self::is_current(self)
+            }
+        }
+
+        impl $crate::group::Participant for $leader {
+            fn send(
+                &mut self,
+                cx: &mut $crate::endpoint::Cx<'_>,
+                port: $crate::event::Port,
+                payload: &[u8],
+            ) -> Result<(), $crate::error::CommandError> {
+                Self::send(self, cx, port, payload)
+            }
+
+            fn max_message(&self) -> usize {
+                Self::max_message(self)
+            }
+
+            fn group(&self) -> Option<$crate::identity::Instance> {
+                Some(Self::group(self))
+            }
+
+            fn cid(&self) -> Option<$crate::identity::MemberId> {
+                Some($crate::identity::MemberId::LEADER)
+            }
+
+            fn epoch(&self) -> $crate::identity::Epoch {
+                Self::epoch(self)
+            }
+
+            fn view(&self) -> Option<&$crate::group::View> {
+                Some(Self::view(self))
+            }
+
+            fn is_current(&self) -> bool {
+                !self.is_closed()
+            }
+        }
+
+        impl $crate::group::Convener for $leader {
+            fn admit(
+                &mut self,
+                cx: &mut $crate::endpoint::Cx<'_>,
+                ticket: $crate::event::Ticket,
+                admit: bool,
+            ) -> Result<(), $crate::error::CommandError> {
+                Self::admit(self, cx, ticket, admit)
+            }
+
+            fn rekey(&mut self, cx: &mut $crate::endpoint::Cx<'_>) -> Result<(), $crate::error::CommandError> {
+                Self::rekey(self, cx)
+            }
+
+            fn eject(
+                &mut self,
+                cx: &mut $crate::endpoint::Cx<'_>,
+                cid: $crate::identity::MemberId,
+            ) -> Result<(), $crate::error::CommandError> {
+                Self::eject(self, cx, cid)
+            }
+
+            fn decide_ejection(
+                &mut self,
+                cx: &mut $crate::endpoint::Cx<'_>,
+                ticket: $crate::event::Ticket,
+                eject: bool,
+            ) -> Result<(), $crate::error::CommandError> {
+                Self::decide_ejection(self, cx, ticket, eject)
+            }
+
+            fn close(&mut self, cx: &mut $crate::endpoint::Cx<'_>) -> Result<(), $crate::error::CommandError> {
+                Self::close(self, cx)
+            }
+        }
+    };
+}
+
+pub(crate) use share_roles;

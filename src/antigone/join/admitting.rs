@@ -13,7 +13,7 @@ use crate::crypto::{Aead, BoxNumber, Key, Suite};
 use crate::endpoint::{Entropy, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Refusal, Ticket};
-use crate::group::checks::Check;
+use crate::group::access::{Held, make_room};
 use crate::group::jitter::Jitter;
 use crate::group::limits::Limits;
 use crate::group::retry::Backoff;
@@ -218,32 +218,14 @@ impl Pendings {
         Ok(Request::New(pending, replaced))
     }
 
-    /// Budgets (4): where one is full, the oldest that has had its protected time goes, else the newcomer.
+    /// Budgets (4).
     fn make_room(&self, limits: &Limits, now: Instant, link: Link, name: &Name) -> Result<Vec<PendingId>, Reason> {
-        let both = |pending: &Pending| pending.link == Some(link) && pending.name == *name;
-        let of_link = |pending: &Pending| pending.link == Some(link);
-        let of_name = |pending: &Pending| pending.name == *name;
-        let all = |_: &Pending| true;
-        type Among<'a> = &'a dyn Fn(&Pending) -> bool;
-        let budgets: [(Among<'_>, usize); 4] = [
-            (&both, 1),
-            (&of_link, limits.pending_joins_per_link),
-            (&of_name, limits.pending_joins_per_name),
-            (&all, limits.pending_joins),
-        ];
-        let guarded = limits.checks.on(Check::PendingGuard);
-        let mut replaced = Vec::new();
-        for (counts, limit) in budgets {
-            let held = || self.table.iter().filter(|(id, pending)| counts(pending) && !replaced.contains(*id));
-            if held().count() >= limit && limits.checks.on(Check::PendingBudget) {
-                let oldest = held().min_by_key(|(id, pending)| (pending.since, **id));
-                match oldest.filter(|(_, pending)| !guarded || now.since(pending.since) >= limits.pending_guard) {
-                    Some((id, _)) => replaced.push(*id),
-                    None => return Err(Reason::Budget),
-                }
-            }
-        }
-        Ok(replaced)
+        let held: Vec<_> = self
+            .table
+            .iter()
+            .map(|(id, pending)| Held { id: *id, link: pending.link, name: &pending.name, since: pending.since })
+            .collect();
+        make_room(&held, limits, now, link, name)
     }
 
     /// Enters a new pending join.

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 
-use super::{Access, Decided, Leader, Timer, control};
+use super::{Access, Leader, Timer, control};
 use crate::antigone::join::admitting::{PendingId, Repeat, Request, Stage, Welcome};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
@@ -11,7 +11,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{Event, Peer as PeerName, Refusal, Ticket};
 use crate::group::Check;
-use crate::identity::{MemberId, Name};
+use crate::identity::MemberId;
 use crate::ttp::exchange::Verdict;
 use crate::wire::Message as _;
 use crate::wire::antigone::KeyAnswer;
@@ -87,8 +87,8 @@ impl Leader {
                     let verdict = if list.contains(&name) { Ok(()) } else { Err(Refusal::Denied) };
                     self.answer(cx, now, id, &session, verdict)
                 }
-                Access::Ask if self.decided(now, &name).is_some() => {
-                    let admit = self.decided(now, &name).unwrap_or(false);
+                Access::Ask if self.verdicts.about(now, &name).is_some() => {
+                    let admit = self.verdicts.about(now, &name).unwrap_or(false);
                     self.answer(cx, now, id, &session, if admit { Ok(()) } else { Err(Refusal::Denied) })
                 }
                 Access::Ask => {
@@ -118,19 +118,6 @@ impl Leader {
             self.drop_pending(id);
         }
         answered
-    }
-
-    /// What the application has decided lately about this name.
-    fn decided(&self, now: Instant, name: &Name) -> Option<bool> {
-        self.verdicts.get(name).filter(|decided| now < decided.until).map(|decided| decided.admit)
-    }
-
-    /// Keeps a decision for as long as a join may pend. There are no more of them than pending joins.
-    pub(super) fn remember(&mut self, now: Instant, name: Name, admit: bool) {
-        self.verdicts.retain(|_, decided| now < decided.until);
-        if self.verdicts.len() < self.me.limits.pending_joins {
-            self.verdicts.insert(name, Decided { admit, until: now + self.me.limits.pending_life });
-        }
     }
 
     /// Nobody decided in time.

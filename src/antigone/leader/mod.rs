@@ -38,6 +38,8 @@ use crate::crypto::{Key, Suite};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Event, Stats, Suspicion, Ticket};
+pub use crate::group::access::Access;
+use crate::group::access::Verdicts;
 use crate::group::claims::claims;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
@@ -55,17 +57,6 @@ use shared::Shared;
 const FRAMES: usize = 2;
 /// The most events that one input queues, apart from the changes of a view.
 const EVENTS: usize = 8;
-
-/// Who may join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody whom the third party vouches for.
-    Registered,
-    /// Those on the list, if the third party vouches for them.
-    List(BTreeSet<Name>),
-    /// The application is asked by [`Event::AdmissionWanted`].
-    Ask,
-}
 
 /// Who a leader is, and what its group is like.
 #[derive(Debug, Clone)]
@@ -104,8 +95,7 @@ pub struct Leader {
     peers: BTreeMap<MemberId, Peer>,
     /// The same, by name: a name has one live member.
     names: BTreeMap<Name, MemberId>,
-    /// What the application has decided lately, so that replays of RA-J1 do not ask it again (RA §4.1).
-    verdicts: BTreeMap<Name, Decided>,
+    verdicts: Verdicts,
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
     /// Causes of the epoch to come, and when it comes.
@@ -152,15 +142,6 @@ struct Me {
     access: Access,
     limits: Limits,
 }
-
-/// A decision of the application.
-#[derive(Debug, Clone, Copy)]
-struct Decided {
-    admit: bool,
-    until: Instant,
-}
-
-fingerprint!(Decided { admit, until });
 
 /// What a timer of the leader is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -276,7 +257,7 @@ impl Leader {
             pendings: Pendings::default(),
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
-            verdicts: BTreeMap::new(),
+            verdicts: Verdicts::default(),
             lingering: BTreeMap::new(),
             next_cid: 1,
             due: Causes::NONE,
@@ -330,7 +311,7 @@ impl Leader {
             return Err(CommandError::Full);
         }
         if let Some(name) = asked.first().and_then(|id| self.pendings.get(*id)).map(|pending| pending.name.clone()) {
-            self.remember(now, name, admit);
+            self.verdicts.remember(&self.me.limits, now, name, admit);
         }
         for id in asked {
             match self.decide(cx, now, id, admit) {

@@ -184,6 +184,8 @@ structure! {
         view: Version,
         /// The version of the policy.
         policy: Version,
+        /// The number of the last request of this member that the leader has taken.
+        taken: u64,
         /// X.
         payload: AdminPayload<'a>,
     }
@@ -248,6 +250,8 @@ structure! {
 choice! {
     /// The text of EN-R8.
     pub enum RequestText<'a> {
+        /// Nothing but that the member is here now, on this link.
+        0 = Here,
         /// Another member should go.
         1 = Eject(EjectRequest<'a>),
     }

@@ -1,0 +1,421 @@
+//! The chain between a leader and one member (enclaves §4.3): what the leader tells, one thing at a time, each bound to the
+//! number that the other made last.
+//!
+//! **Goal.** What a member accepts is a prefix of what the leader told it, in order, without duplicates; each side knows
+//! until when the other was alive for certain.
+//!
+//! **Assumes.** K_a, fresh for this session, which nobody else has.
+//!
+//! **Messages.** EN-R4 AdminMsg and EN-R5 Ack; EN-R6 to EN-R8 under the same keys, in domains of their own.
+//!
+//! **Guarantees.** An AdminMsg names the number that the member made last, N_{2i+1}, and brings a fresh one, N_{2i+2}; the
+//! Ack names that and brings N_{2i+3}. So an old one is accepted by neither (E9, E11, E13). What is lost is repeated as the same bytes, and
+//! the AdminMsg accepted last is answered with the same Ack again (D31): no term appears that the proof does not know.
+
+use alloc::sync::Arc;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::crypto::keys::role;
+use crate::crypto::{Aead, BoxNumber, FreshError, Key, Purpose, Suite, SuiteError, VerifyError};
+use crate::enclaves::auth::LABEL;
+use crate::endpoint::{Entropy, Instant};
+use crate::error::{Failure, Reason};
+use crate::group::channel::{LAST_NUMBER, Standing};
+use crate::group::{Backoff, Check, Checks, Jitter, Pool};
+use crate::identity::{Instance, MemberId, NameRef};
+use crate::wire::enclaves::repaired::{
+    Ack, AckText, AdminMsg, AdminPayload, AdminText, CloseText, Closed, EndText, ReqClose, Request, RequestText,
+};
+use crate::wire::field::{Field, Nonce};
+use crate::wire::frame::split_frame;
+use crate::wire::{Boxed, Header, Message};
+
+/// AdminMsg under the leader's key, Ack under the member's: numbered by `seq`.
+const CHAIN: u32 = 0;
+/// Requests, numbered.
+const REQUESTS: u32 = 1;
+/// The end: one text for each side in a session.
+const END: BoxNumber = BoxNumber { domain: 2, counter: 0 };
+/// EN-R2 and EN-R3: one text for each side in a session.
+pub(super) const JOIN: BoxNumber = BoxNumber { domain: 3, counter: 0 };
+
+/// A fresh number as long as the suite makes them.
+pub(super) fn fresh_nonce(suite: &dyn Suite, rng: &mut dyn Entropy) -> Result<Nonce, FreshError> {
+    let mut bytes = [0; Nonce::MAX];
+    let drawn = bytes.get_mut(..suite.sizes().nonce).ok_or(SuiteError)?;
+    rng.fill(drawn)?;
+    Ok(Nonce::new(drawn).ok_or(SuiteError)?)
+}
+
+/// The two keys of a session, by direction.
+#[derive(Debug, Clone)]
+pub(super) struct SessionKeys {
+    /// Sealed with by the leader alone.
+    pub(super) leader: Arc<dyn Aead>,
+    /// Sealed with by the member alone.
+    pub(super) member: Arc<dyn Aead>,
+}
+
+impl SessionKeys {
+    /// From K_a.
+    pub(super) fn derive(suite: &dyn Suite, key: &Key<role::Enclave>) -> Result<Self, SuiteError> {
+        let prepare = |label: &[u8]| suite.aead(&suite.expand(key.secret(), &[LABEL, label], Purpose::Aead)?);
+        Ok(Self { leader: prepare(b"leader to member")?, member: prepare(b"member to leader")? })
+    }
+}
+
+/// Which session.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) header: Header,
+    pub(super) group: Instance,
+    pub(super) cid: MemberId,
+    pub(super) keys: SessionKeys,
+    pub(super) checks: Checks,
+}
+
+impl Place {
+    fn mine(&self, group: Instance, cid: MemberId) -> Result<(), Reason> {
+        if group == self.group && cid == self.cid { Ok(()) } else { Err(Reason::Unknown) }
+    }
+
+    /// Opens `frame` in place; gives where its text stands.
+    fn open<M>(
+        &self,
+        key: &dyn Aead,
+        number: BoxNumber,
+        frame: &mut [u8],
+        parsed: Parsed<M>,
+    ) -> Result<Range<usize>, Reason> {
+        let Parsed { clear, text, tag, .. } = parsed;
+        let (ad, sealed) = split_frame(frame, clear, &text);
+        let opened = key.open(number, ad, sealed, &tag);
+        key.scrub();
+        match opened {
+            Err(VerifyError::Forged) if !self.checks.on(Check::ChainBox) => {}
+            opened => opened?,
+        }
+        Ok(text)
+    }
+}
+
+/// A parsed frame without its borrow.
+struct Parsed<M> {
+    message: M,
+    clear: usize,
+    text: Range<usize>,
+    tag: crate::wire::field::Tag,
+}
+
+impl<M> From<Boxed<M>> for Parsed<M> {
+    fn from(Boxed { message, clear, text, tag }: Boxed<M>) -> Self {
+        Self { message, clear, text, tag }
+    }
+}
+
+/// The leader's end.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct LeaderChain {
+    pub(super) place: Place,
+    /// N_{2i+1}: what the member made last.
+    last: Nonce,
+    seq: u64,
+    outstanding: Option<Outstanding>,
+    /// The number of the last request taken.
+    requests: u64,
+}
+
+fingerprint!(LeaderChain { last, seq, outstanding, requests } skip { place });
+
+/// An AdminMsg that is not acknowledged.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+struct Outstanding {
+    frame: Bytes,
+    next: Nonce,
+    since: Instant,
+    backoff: Backoff,
+}
+
+fingerprint!(Outstanding { frame, next, since, backoff });
+
+/// What a verified request is to the leader.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The next one; its text stands there.
+    New(u64, Range<usize>),
+    /// The last one again.
+    Repeat,
+}
+
+impl LeaderChain {
+    /// After EN-R3, which brought `n3`.
+    pub(super) fn new(place: Place, n3: Nonce) -> Self {
+        Self { place, last: n3, seq: 0, outstanding: None, requests: 0 }
+    }
+
+    /// Whether something may be told: nothing is outstanding.
+    pub(super) fn free(&self) -> bool {
+        self.outstanding.is_none()
+    }
+
+    /// Since when the outstanding AdminMsg is.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.outstanding.as_ref().map(|outstanding| outstanding.since)
+    }
+
+    /// When the outstanding AdminMsg is to be repeated.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.outstanding.as_ref().map(|outstanding| outstanding.backoff.due())
+    }
+
+    /// Whether the numbers are used up (R16).
+    pub(super) fn exhausted(&self) -> bool {
+        self.seq >= LAST_NUMBER || self.requests >= LAST_NUMBER
+    }
+
+    /// Tells the next thing. Its number is used up even if that fails (R16).
+    #[allow(clippy::too_many_arguments, reason = "what a machine has, by its parts")]
+    pub(super) fn tell(
+        &mut self,
+        suite: &dyn Suite,
+        rng: &mut dyn Entropy,
+        pool: &mut Pool,
+        now: Instant,
+        backoff: Backoff,
+        standing: Standing,
+        payload: AdminPayload<'_>,
+    ) -> Result<Bytes, Failure> {
+        if self.exhausted() || !self.free() {
+            return Err(Failure::Suite);
+        }
+        let next = fresh_nonce(suite, rng)?;
+        self.seq += 1;
+        let Place { header, group, cid, keys, .. } = &self.place;
+        let Standing { epoch, view, policy, .. } = standing;
+        let text = AdminText { last: self.last, next, epoch, view, policy, taken: self.requests, payload };
+        let number = BoxNumber { domain: CHAIN, counter: self.seq };
+        let frame = pool.compose(1_024, |out| {
+            let message = AdminMsg { group: *group, cid: *cid, seq: self.seq };
+            message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.leader.seal(number, ad, text))
+        })?;
+        // A copy of its own: what waits for a member must not hold whole blocks.
+        let frame = Bytes::copy_from_slice(&frame);
+        self.outstanding = Some(Outstanding { frame: frame.clone(), next, since: now, backoff });
+        Ok(frame)
+    }
+
+    /// The outstanding AdminMsg again, as the same bytes.
+    pub(super) fn repeat(&mut self, now: Instant, jitter: &mut Jitter) -> Option<Bytes> {
+        let outstanding = self.outstanding.as_mut()?;
+        outstanding.backoff.again(now, jitter);
+        Some(outstanding.frame.clone())
+    }
+
+    /// Reads an Ack: N_{2i+3}, if it answers what is outstanding. Changes nothing.
+    pub(super) fn hear_ack(&self, frame: &mut [u8]) -> Result<Nonce, Reason> {
+        let parsed: Parsed<Ack> = Ack::parse(frame).map_err(|_| Reason::Malformed)?.into();
+        let Ack { group, cid, seq } = parsed.message;
+        self.place.mine(group, cid)?;
+        let number = BoxNumber { domain: CHAIN, counter: seq };
+        let text = self.place.open(&*self.place.keys.member, number, frame, parsed)?;
+        let text = AckText::decode(frame.get(text).unwrap_or_default()).map_err(|_| Reason::Violation)?;
+        match &self.outstanding {
+            Some(outstanding) if outstanding.next == text.last => Ok(text.next),
+            Some(_) if !self.place.checks.on(Check::AckOrder) => Ok(text.next),
+            _ => Err(Reason::Replayed),
+        }
+    }
+
+    /// What is outstanding has been accepted.
+    pub(super) fn commit_ack(&mut self, next: Nonce) {
+        self.last = next;
+        self.outstanding = None;
+    }
+
+    /// Reads a request. Changes nothing.
+    pub(super) fn hear_request(&self, frame: &mut [u8]) -> Result<Asked, Reason> {
+        let parsed: Parsed<Request> = Request::parse(frame).map_err(|_| Reason::Malformed)?.into();
+        let Request { group, cid, number } = parsed.message;
+        self.place.mine(group, cid)?;
+        let sealed = BoxNumber { domain: REQUESTS, counter: number };
+        let text = self.place.open(&*self.place.keys.member, sealed, frame, parsed)?;
+        match number {
+            // A number that failed to be sealed is left out.
+            number if number > self.requests => Ok(Asked::New(number, text)),
+            number if number == self.requests => Ok(Asked::Repeat),
+            _ => Err(Reason::Replayed),
+        }
+    }
+
+    /// The request of this number has been taken.
+    pub(super) fn commit_request(&mut self, number: u64) {
+        self.requests = number;
+    }
+
+    /// Whether this is the member's authentic wish to close.
+    pub(super) fn hear_close(&self, frame: &mut [u8]) -> Result<(), Reason> {
+        let parsed: Parsed<ReqClose> = ReqClose::parse(frame).map_err(|_| Reason::Malformed)?.into();
+        self.place.mine(parsed.message.group, parsed.message.cid)?;
+        let text = self.place.open(&*self.place.keys.member, END, frame, parsed)?;
+        CloseText::decode(frame.get(text).unwrap_or_default()).map(drop).map_err(|_| Reason::Violation)
+    }
+
+    /// EN-R7, once in a session: it is kept and repeated.
+    pub(super) fn end(&self, pool: &mut Pool, text: EndText) -> Result<Bytes, Failure> {
+        let Place { header, group, cid, keys, .. } = &self.place;
+        let frame = pool.compose(128, |out| {
+            let message = Closed { group: *group, cid: *cid };
+            message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.leader.seal(END, ad, text))
+        })?;
+        Ok(Bytes::copy_from_slice(&frame))
+    }
+}
+
+/// The member's end.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct MemberChain {
+    pub(super) place: Place,
+    /// N_{2i+1}: the own number that the next AdminMsg must name.
+    last: Nonce,
+    /// When it was first sent: whatever names it was made after that.
+    made: Instant,
+    answered: Option<Answered>,
+    accepted: u64,
+}
+
+fingerprint!(MemberChain { last, made, answered, accepted } skip { place });
+
+/// The AdminMsg that was accepted last, and the Ack to it.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+struct Answered {
+    seq: u64,
+    last: Nonce,
+    ack: Bytes,
+}
+
+fingerprint!(Answered { seq, last, ack });
+
+/// What a verified AdminMsg is to the member.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The next one.
+    New(New),
+    /// The one accepted last: the same Ack again.
+    Repeat(Bytes),
+}
+
+/// The next AdminMsg. Nothing has changed yet.
+#[derive(Debug)]
+pub(super) struct New {
+    /// The leader lived after this instant.
+    pub(super) proof: Instant,
+    /// Where the text stands.
+    pub(super) text: Range<usize>,
+    seq: u64,
+    next: Nonce,
+}
+
+/// An Ack that is made and not sent.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) ack: Bytes,
+    next: Nonce,
+}
+
+impl MemberChain {
+    /// After EN-R3, which brings `n3` at `now`.
+    pub(super) fn new(place: Place, n3: Nonce, now: Instant) -> Self {
+        Self { place, last: n3, made: now, answered: None, accepted: 0 }
+    }
+
+    /// How many AdminMsgs have been accepted.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Reads an AdminMsg, changing nothing.
+    pub(super) fn hear(&self, frame: &mut [u8]) -> Result<Heard, Reason> {
+        let parsed: Parsed<AdminMsg> = AdminMsg::parse(frame).map_err(|_| Reason::Malformed)?.into();
+        let AdminMsg { group, cid, seq } = parsed.message;
+        self.place.mine(group, cid)?;
+        let number = BoxNumber { domain: CHAIN, counter: seq };
+        let text = self.place.open(&*self.place.keys.leader, number, frame, parsed)?;
+        let decoded = AdminText::decode(frame.get(text.clone()).unwrap_or_default()).map_err(|_| Reason::Violation)?;
+        let (last, next) = (decoded.last, decoded.next);
+        if last == self.last || !self.place.checks.on(Check::AdminNonce) {
+            return Ok(Heard::New(New { proof: self.made, text, seq, next }));
+        }
+        match &self.answered {
+            Some(answered) if (answered.seq, answered.last) == (seq, last) => {
+                if self.place.checks.on(Check::AckRepeat) {
+                    return Ok(Heard::Repeat(answered.ack.clone()));
+                }
+            }
+            _ => {}
+        }
+        Err(Reason::Replayed)
+    }
+
+    /// The Ack to `new`, made and not sent.
+    pub(super) fn reply(
+        &self,
+        suite: &dyn Suite,
+        rng: &mut dyn Entropy,
+        pool: &mut Pool,
+        new: &New,
+    ) -> Result<Reply, Failure> {
+        let next = fresh_nonce(suite, rng)?;
+        let Place { header, group, cid, keys, .. } = &self.place;
+        let number = BoxNumber { domain: CHAIN, counter: new.seq };
+        let text = AckText { last: new.next, next };
+        let ack = pool.compose(256, |out| {
+            let message = Ack { group: *group, cid: *cid, seq: new.seq };
+            message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.member.seal(number, ad, text))
+        })?;
+        Ok(Reply { ack: Bytes::copy_from_slice(&ack), next })
+    }
+
+    /// Accepts `new`; `reply` is sent at `now`.
+    pub(super) fn commit(&mut self, new: &New, reply: &Reply, now: Instant) {
+        self.answered = Some(Answered { seq: new.seq, last: self.last, ack: reply.ack.clone() });
+        self.last = reply.next;
+        self.made = now;
+        self.accepted += 1;
+    }
+
+    /// EN-R8.
+    pub(super) fn request(&self, pool: &mut Pool, number: u64, text: &RequestText<'_>) -> Result<Bytes, Failure> {
+        let Place { header, group, cid, keys, .. } = &self.place;
+        let sealed = BoxNumber { domain: REQUESTS, counter: number };
+        let frame = pool.compose(512, |out| {
+            let message = Request { group: *group, cid: *cid, number };
+            message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.member.seal(sealed, ad, text))
+        })?;
+        Ok(Bytes::copy_from_slice(&frame))
+    }
+
+    /// EN-R6: the same bytes each time.
+    pub(super) fn close(&self, pool: &mut Pool, member: NameRef<'_>, leader: NameRef<'_>) -> Result<Bytes, Failure> {
+        let Place { header, group, cid, keys, .. } = &self.place;
+        let text = CloseText { member, leader };
+        let frame = pool.compose(640, |out| {
+            let message = ReqClose { group: *group, cid: *cid };
+            message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.member.seal(END, ad, text))
+        })?;
+        Ok(Bytes::copy_from_slice(&frame))
+    }
+
+    /// Reads EN-R7.
+    pub(super) fn hear_end(&self, frame: &mut [u8]) -> Result<EndText, Reason> {
+        let parsed: Parsed<Closed> = Closed::parse(frame).map_err(|_| Reason::Malformed)?.into();
+        self.place.mine(parsed.message.group, parsed.message.cid)?;
+        let text = self.place.open(&*self.place.keys.leader, END, frame, parsed)?;
+        EndText::decode(frame.get(text).unwrap_or_default()).map_err(|_| Reason::Violation)
+    }
+}

@@ -1,0 +1,188 @@
+//! What a frame does to a leader. In each function: decode, authenticate, compare with the state, and only then change it
+//! (R25).
+
+use alloc::collections::VecDeque;
+
+use bytes::BytesMut;
+
+use super::peer::Peer;
+use super::{Leader, Timer};
+use crate::enclaves::chain::{Asked, JOIN, LeaderChain, Place};
+use crate::endpoint::{Cx, Instant, Link};
+use crate::error::{DecodeError, Reason};
+use crate::event::{Cause, EndReason};
+use crate::group::channel::Standing;
+use crate::group::turn::Removal;
+use crate::group::{Allowance, Check};
+use crate::identity::{Epoch, Instance, MemberId, Version};
+use crate::wire::antigone::Data;
+use crate::wire::enclaves::repaired::{Ack, AuthAckKey, AuthInitReq, Confirm, ReqClose, Request, RequestText};
+use crate::wire::frame::split_frame;
+use crate::wire::{Field, Message as _};
+
+impl Leader {
+    pub(super) fn take_frame(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        frame: BytesMut,
+    ) -> Result<(), Reason> {
+        let info = self.links.get(&link).ok_or(Reason::Unknown)?;
+        if frame.len() > info.max_frame {
+            return Err(Reason::Oversize);
+        }
+        if info.shared {
+            return Err(Reason::Misdirected);
+        }
+        let code = self.station.header.code_of(&frame).map_err(|error| match error {
+            DecodeError::Header => Reason::Mismatch,
+            _ => Reason::Malformed,
+        })?;
+        match code {
+            code if code == Ack::INFO.code => self.on_ack(now, link, frame),
+            code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == Request::INFO.code => self.on_member_request(cx, now, link, frame),
+            code if code == AuthInitReq::INFO.code => self.on_request(cx, now, link, &frame),
+            code if code == AuthAckKey::INFO.code => self.on_confirm(cx, now, link, frame),
+            code if code == ReqClose::INFO.code => self.on_close(cx, now, link, frame),
+            _ => Err(Reason::Misdirected),
+        }
+    }
+
+    /// EN-R3: on it the leader accepts. The live session of that name, if there is one, ends only now (D32).
+    fn on_confirm(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        if self.closing.is_some() {
+            return Err(Reason::Ended);
+        }
+        let parsed = AuthAckKey::parse(&frame).map_err(|_| Reason::Malformed)?;
+        let (n2, clear, text, tag) = (parsed.message.n2, parsed.clear, parsed.text, parsed.tag);
+        let (id, pending) = self.pendings.offered(&n2).ok_or(Reason::Unknown)?;
+        let super::joins::Stage::Offered(_, cid) = pending.stage else { return Err(Reason::Unknown) };
+        let (ad, sealed) = split_frame(&mut frame, clear, &text);
+        let opened = pending.keys.member.open(JOIN, ad, sealed, &tag);
+        pending.keys.member.scrub();
+        if opened.is_err() && self.me.limits.checks.on(Check::ChainBox) {
+            opened?;
+        }
+        let Confirm { n3, proof, origin_key } = Confirm::decode(sealed).map_err(|_| Reason::Violation)?;
+        pending.answered.confirm(proof.0)?;
+        if origin_key.is_empty() == self.station.policy.origin {
+            self.drop_pending(id);
+            return Err(Reason::Violation);
+        }
+        let (name, header, group) = (pending.name.clone(), self.station.header, self.station.group);
+        let live = self.names.get(&name).copied();
+        let checks = self.me.limits.checks;
+        let place = Place { header, group, cid, keys: pending.keys.clone(), checks };
+        let peer = Peer {
+            name,
+            origin_key,
+            link: Some(link),
+            chain: LeaderChain::new(place, n3),
+            first: Epoch(0),
+            shown: Standing { epoch: Epoch(0), view: Version(0), policy: self.station.policy_version, hears: false },
+            telling: None,
+            // It made N3 after it had N2, which was made for this join.
+            alive_as_of: now,
+            suspected: false,
+            pages: None,
+            answers: VecDeque::new(),
+            ping: false,
+            again: false,
+            clear: Allowance::new(self.me.limits.clear_per_second, now),
+        };
+        self.admit_peer(cx, now, cid, peer, live)?;
+        self.take_pending(id);
+        Ok(())
+    }
+
+    /// The member that a frame names, if it is live here.
+    fn live(&self, group: Instance, cid: MemberId) -> Result<&Peer, Reason> {
+        if group != self.station.group {
+            return Err(Reason::Unknown);
+        }
+        if self.closing.is_some() || self.lingering.contains_key(&cid) {
+            return Err(Reason::Ended);
+        }
+        self.peers.get(&cid).ok_or(Reason::Unknown)
+    }
+
+    /// EN-R5.
+    fn on_ack(&mut self, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let Ack { group, cid, .. } = Ack::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        let peer = self.live(group, cid)?;
+        let next = peer.chain.hear_ack(&mut frame)?;
+        let Some(peer) = self.peers.get_mut(&cid) else { return Err(Reason::Unknown) };
+        let proof = peer.chain.since().unwrap_or(now);
+        peer.chain.commit_ack(next);
+        peer.alive_as_of = peer.alive_as_of.max(proof);
+        self.arrive(now, cid, link);
+        self.spare(cid);
+        self.told(now, cid);
+        Ok(())
+    }
+
+    /// A fresh frame of a member came over `link`: that is where it is now.
+    fn arrive(&mut self, now: Instant, cid: MemberId, link: Link) {
+        let Some(peer) = self.peers.get_mut(&cid) else { return };
+        if peer.link == Some(link) {
+            return;
+        }
+        peer.link = Some(link);
+        peer.again = true;
+        if !peer.chain.free() {
+            self.timers.set(Timer::Repeat(cid), Some(now));
+        }
+        self.work.insert(cid);
+        self.reconnect();
+    }
+
+    /// EN-R8.
+    fn on_member_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        now: Instant,
+        link: Link,
+        mut frame: BytesMut,
+    ) -> Result<(), Reason> {
+        let Request { group, cid, .. } = Request::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        let peer = self.live(group, cid)?;
+        match peer.chain.hear_request(&mut frame)? {
+            Asked::Repeat => {}
+            Asked::New(number, text) => {
+                let text = frame.get(text).unwrap_or_default();
+                let text = RequestText::decode(text).map_err(|_| Reason::Violation)?;
+                self.on_wish(cx, now, cid, number, &text)?;
+                if let Some(peer) = self.peers.get_mut(&cid) {
+                    peer.chain.commit_request(number);
+                }
+                self.arrive(now, cid, link);
+            }
+        }
+        // The next AdminMsg says that it was taken.
+        if let Some(peer) = self.peers.get_mut(&cid) {
+            peer.ping = true;
+            self.work.insert(cid);
+        }
+        Ok(())
+    }
+
+    /// EN-R6.
+    fn on_close(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let ReqClose { group, cid } = ReqClose::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        if group != self.station.group {
+            return Err(Reason::Unknown);
+        }
+        if self.lingering.contains_key(&cid) {
+            return self.on_lingering(cid, link, frame);
+        }
+        let peer = self.live(group, cid)?;
+        peer.chain.hear_close(&mut frame)?;
+        if let Some(peer) = self.peers.get_mut(&cid) {
+            peer.link = Some(link);
+        }
+        let removal = Removal { cid, cause: Cause::Leave, by: cid };
+        self.dismiss(cx, now, &[removal], EndReason::Left)
+    }
+}

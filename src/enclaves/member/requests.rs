@@ -1,0 +1,194 @@
+//! What a member asks its leader for (EN-R8): one request at a time, numbered, repeated as the same bytes until the leader has
+//! taken it. Being numbered it is fresh, so it also shows the leader on which link the member is now.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Member, Phase};
+use crate::endpoint::{Cx, Instant};
+use crate::error::{CommandError, Failure, Misuse};
+use crate::group::{Backoff, Jitter, Retry};
+use crate::identity::{MemberId, Name};
+use crate::policy::Views;
+use crate::wire::antigone::EjectRequest;
+use crate::wire::enclaves::repaired::RequestText;
+
+/// The requests of a session.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Requests {
+    /// The number of the last one made.
+    made: u64,
+    under_way: Option<UnderWay>,
+    waiting: VecDeque<Wanted>,
+    /// Those about an ejection that the leader has not answered, with their numbers.
+    ejections: VecDeque<(u64, MemberId)>,
+    /// The leader is to see on which link the member is.
+    shows: bool,
+    /// Nothing new is made before: the suite has failed.
+    not_before: Instant,
+}
+
+fingerprint!(Requests { made, under_way, waiting, ejections, shows, not_before });
+
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+struct UnderWay {
+    number: u64,
+    frame: Bytes,
+    backoff: Backoff,
+}
+
+fingerprint!(UnderWay { number, frame, backoff });
+
+/// What is to be asked for.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    Eject(MemberId, Name),
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Wanted {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        match self {
+            Self::Eject(target, name) => (target.0, name).fingerprint(now, sink),
+        }
+    }
+}
+
+impl Requests {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            made: 0,
+            under_way: None,
+            waiting: VecDeque::new(),
+            ejections: VecDeque::new(),
+            shows: false,
+            not_before: Instant::ORIGIN,
+        }
+    }
+
+    /// How many the leader has not taken or answered.
+    fn open(&self) -> usize {
+        self.waiting.len() + self.ejections.len()
+    }
+
+    /// The leader is to see on which link the member is: by what is under way, or by a request of its own.
+    pub(super) fn show_up(&mut self, now: Instant) {
+        match &mut self.under_way {
+            Some(under_way) => under_way.backoff.hurry(now),
+            None => self.shows = true,
+        }
+    }
+
+    /// When something is to be sent, if there is a link.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.under_way {
+            Some(under_way) => Some(under_way.backoff.due()),
+            None => (self.shows || !self.waiting.is_empty()).then_some(self.not_before),
+        }
+    }
+
+    /// Whether something is to be made now.
+    fn ready(&self, now: Instant) -> bool {
+        self.under_way.is_none() && self.due().is_some_and(|at| at <= now)
+    }
+
+    /// The leader says that it has taken those up to this number.
+    pub(super) fn taken(&mut self, number: u64) {
+        if self.under_way.as_ref().is_some_and(|under_way| under_way.number <= number) {
+            self.under_way = None;
+        }
+    }
+
+    /// Whether the leader may answer this one: an ejection was asked for by it.
+    pub(super) fn asked(&self, number: u64) -> Option<MemberId> {
+        self.ejections.iter().find(|(of, _)| *of == number).map(|(_, target)| *target)
+    }
+
+    /// It is answered.
+    pub(super) fn answered(&mut self, number: u64) {
+        self.ejections.retain(|(of, _)| *of != number);
+    }
+
+    /// What is under way, if it is due, again.
+    pub(super) fn repeat(&mut self, now: Instant, jitter: &mut Jitter) -> Option<Bytes> {
+        let under_way = self.under_way.as_mut().filter(|under_way| under_way.backoff.due() <= now)?;
+        under_way.backoff.again(now, jitter);
+        Some(under_way.frame.clone())
+    }
+
+    fn begin(&mut self, frame: Bytes, retry: Retry, now: Instant, jitter: &mut Jitter) {
+        if let Some(Wanted::Eject(target, _)) = self.waiting.pop_front() {
+            self.ejections.push_back((self.made, target));
+        }
+        self.shows = false;
+        let backoff = Backoff::start(retry, now, jitter);
+        self.under_way = Some(UnderWay { number: self.made, frame, backoff });
+    }
+}
+
+impl Member {
+    /// Asks the leader to eject a member that the view shows. [`Event::EjectionAnswered`](crate::event::Event::EjectionAnswered) tells what became of it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotJoined`], [`Misuse::NoMember`] (it is the leader, or not in the view), [`Misuse::Oneself`],
+    /// [`Misuse::Unanswered`], [`CommandError::Full`].
+    pub fn request_ejection(&mut self, cx: &mut Cx<'_>, target: MemberId) -> Result<(), CommandError> {
+        let session = self.session().filter(|session| session.joined).ok_or(Misuse::NotJoined)?;
+        let name = session.station.view.get(target).map(|entry| entry.name.clone()).ok_or(Misuse::NoMember)?;
+        self.request_ejection_of(cx, target, &name)
+    }
+
+    /// As [`Self::request_ejection`], by number and name: for groups that show no view.
+    ///
+    /// # Errors
+    /// As [`Self::request_ejection`].
+    pub fn request_ejection_of(&mut self, cx: &mut Cx<'_>, target: MemberId, name: &Name) -> Result<(), CommandError> {
+        let now = self.out.tick(cx.now);
+        self.room()?;
+        let most = self.me.limits.records;
+        let Phase::In(session) = &mut self.phase else { return Err(Misuse::NotJoined.into()) };
+        if !session.joined {
+            return Err(Misuse::NotJoined.into());
+        }
+        if target == session.station.cid {
+            return Err(Misuse::Oneself.into());
+        }
+        let shown = session.station.view.get(target).is_some_and(|entry| entry.name == *name);
+        if target == MemberId::LEADER || (session.station.policy.views != Views::Hidden && !shown) {
+            return Err(Misuse::NoMember.into());
+        }
+        if session.requests.open() >= most {
+            return Err(Misuse::Unanswered.into());
+        }
+        session.requests.waiting.push_back(Wanted::Eject(target, name.clone()));
+        // What cannot be sent now goes out with a timeout.
+        let _ = self.ask_next(now);
+        Ok(())
+    }
+
+    /// Sends the next request, if none is under way and there is a link.
+    pub(super) fn ask_next(&mut self, now: Instant) -> Result<(), Failure> {
+        let Phase::In(session) = &mut self.phase else { return Ok(()) };
+        let Some(link) = session.link.filter(|_| session.requests.ready(now) && session.confirm.is_none()) else {
+            return Ok(());
+        };
+        let text = match session.requests.waiting.front() {
+            Some(Wanted::Eject(target, name)) => RequestText::Eject(EjectRequest { cid: *target, name: name.by_ref() }),
+            None => RequestText::Here,
+        };
+        // Its number is used up even if this fails (R16).
+        let number = session.requests.made + 1;
+        let sealed = session.chain.request(&mut self.out.pool, number, &text);
+        session.requests.made = number;
+        session.requests.not_before = now + self.me.limits.retry.first;
+        let frame = sealed?;
+        session.requests.not_before = now;
+        session.requests.begin(frame.clone(), self.me.limits.retry, now, &mut self.jitter);
+        self.out.send(super::control(link, frame));
+        Ok(())
+    }
+}

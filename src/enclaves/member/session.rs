@@ -1,0 +1,123 @@
+//! What a member knows in a group.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::requests::Requests;
+use crate::enclaves::chain::MemberChain;
+use crate::endpoint::{Instant, Link};
+use crate::event::Lacking;
+use crate::group::judgement::{Evidence, Own};
+use crate::group::pages::Assembly;
+use crate::group::station::{Ruling, Station};
+use crate::group::{Backoff, Check};
+use crate::policy::Views;
+use crate::wire::field::VerifyingKey;
+
+/// A member's session: from the accepted offer to the end.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Session {
+    pub(super) station: Station,
+    pub(super) chain: MemberChain,
+    pub(super) link: Option<Link>,
+    /// The leader's own entry in the view must hold it.
+    pub(super) leader_key: VerifyingKey,
+    /// EN-R3, repeated until the first AdminMsg.
+    pub(super) confirm: Option<Confirm>,
+    /// Key and view are here and have been known to be current: the join is complete.
+    pub(super) joined: bool,
+    /// Until when it must be.
+    pub(super) until: Instant,
+    pub(super) pages: Option<Assembly>,
+    /// The policy to come: only the newest.
+    pub(super) next_policy: Option<Box<Ruling>>,
+    pub(super) evidence: Evidence,
+    /// Since when the detection of failures is what it is.
+    pub(super) watched_since: Instant,
+    pub(super) behind: bool,
+    pub(super) stale: bool,
+    /// Frames that came before their key may open now.
+    pub(super) early: bool,
+    pub(super) requests: Requests,
+    /// What was last told to be lacking, while behind.
+    pub(super) told: Option<Lacking>,
+}
+
+fingerprint!(Session {
+    station, chain, link, leader_key, confirm, joined, until, pages, next_policy, evidence, watched_since, behind, stale, early,
+    requests,
+} skip { told });
+
+/// EN-R3 on its way.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Confirm {
+    pub(super) frame: Bytes,
+    pub(super) backoff: Backoff,
+}
+
+fingerprint!(Confirm { frame, backoff });
+
+impl Session {
+    /// The staleness bound `T_max`, if the policy has one (S8).
+    pub(super) fn staleness(&self, rto: Duration) -> Option<Duration> {
+        let bounded = self.station.checks.on(Check::Staleness);
+        self.station.policy.detection.filter(|_| bounded).map(|detection| detection.staleness(rto))
+    }
+
+    /// Whether the evidence that the key here is current is too old at `now`.
+    pub(super) fn outdated(&self, rto: Duration, now: Instant) -> bool {
+        self.staleness(rto).is_some_and(|bound| self.evidence.outdated(bound, now))
+    }
+
+    /// When the leader counts as lost (T_lost), if nothing more is heard.
+    pub(super) fn lost_at(&self, bound: Duration) -> Instant {
+        self.evidence.lost_at(bound).max(self.watched_since + bound.saturating_mul(2))
+    }
+
+    /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
+    pub(super) fn current(&self) -> bool {
+        let holds = self.station.ring.current_epoch().is_some();
+        holds && self.evidence.current_as_of.is_some() && !self.behind && !self.stale
+    }
+
+    /// Until when the join must be complete. While the leader lets it wait for a rekey (its epoch is 0 to it), each sign of
+    /// life gives it as long again.
+    pub(super) fn join_until(&self, join_time: Duration) -> Instant {
+        let waits = self.evidence.newest.is_some_and(|newest| newest.epoch.0 == 0);
+        if waits { self.until.max(self.evidence.alive_as_of + join_time) } else { self.until }
+    }
+
+    /// Judges the newest word of the leader again. True if the evidence moved.
+    pub(super) fn judge(&mut self) -> bool {
+        let own = Own {
+            standing: self.station.standing(),
+            holds_key: self.station.ring.current_epoch().is_some(),
+            echo_epoch: self.station.checks.on(Check::EchoEpoch),
+            // Until the roster is complete nothing is (the join); after that the chain itself brings what is missing.
+            exact: self.station.policy.views != Views::Hidden && !self.joined,
+        };
+        let verdict = self.evidence.judge(own);
+        self.behind = verdict.behind;
+        verdict.moved
+    }
+
+    /// What is to be told about a key that is lacking, once.
+    pub(super) fn newly_lacks(&mut self) -> Option<Lacking> {
+        let lacks = self.behind.then_some(Lacking::Key);
+        let new = lacks.filter(|_| self.told != lacks);
+        self.told = lacks;
+        new
+    }
+
+    /// There is another way to the leader: it is shown there, by whatever is next to be said.
+    pub(super) fn show_up(&mut self, now: Instant) {
+        match &mut self.confirm {
+            Some(confirm) => confirm.backoff.hurry(now),
+            None => self.requests.show_up(now),
+        }
+    }
+}

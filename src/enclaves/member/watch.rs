@@ -1,0 +1,32 @@
+//! What checkers of the test kit ask a member, and what no event tells.
+
+use super::{Member, Phase};
+use crate::crypto::Aead;
+use crate::endpoint::Instant;
+use alloc::sync::Arc;
+
+impl Member {
+    /// The two keys of the session, the leader's first: whoever has both can do what this session can.
+    pub fn session_keys(&self) -> Option<(Arc<dyn Aead>, Arc<dyn Aead>)> {
+        let session = self.session()?;
+        let keys = &session.chain.place.keys;
+        Some((keys.leader.clone(), keys.member.clone()))
+    }
+
+    /// Until when the key here was known to be the leader's.
+    pub fn current_as_of(&self) -> Option<Instant> {
+        self.session().and_then(|session| session.evidence.current_as_of)
+    }
+
+    /// In words: which phase.
+    pub fn phase(&self) -> &'static str {
+        match &self.phase {
+            Phase::Idle => "idle",
+            Phase::Asking(_) => "asking",
+            Phase::In(session) if session.confirm.is_some() => "confirming",
+            Phase::In(session) if !session.joined => "joining",
+            Phase::In(_) => "in",
+            Phase::Ending(_) => "ending",
+        }
+    }
+}
