@@ -35,6 +35,7 @@ pub mod check;
 pub mod craft;
 mod deliver;
 mod drive;
+pub mod enclaves;
 mod links;
 #[cfg(feature = "historic")]
 pub mod mixed;
@@ -57,6 +58,7 @@ mod tests;
 pub use adversary::{Adversary, DropMatching, Gang, Mallory, Net, Recorder, ReplayAll, Verdict, shared};
 pub use check::Checker;
 pub use craft::{Draft, Tables};
+pub use enclaves::{EnclaveConfig, EnclaveStar};
 pub use model::Model;
 pub use net::{Faults, InTransit, LinkConfig, NetStats, WireId};
 pub use nodes::NodeClock;
