@@ -115,6 +115,33 @@ impl<M> From<Boxed<M>> for Parsed<M> {
     }
 }
 
+/// What was told, or accepted, in its order: for checkers. It holds nothing but in the test kit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Diary {
+    #[cfg(any(test, feature = "sim"))]
+    entries: alloc::vec::Vec<u64>,
+}
+
+impl Diary {
+    /// Notes an AdminMsg by its text, the fresh numbers among it: no two are alike.
+    #[cfg_attr(not(any(test, feature = "sim")), expect(unused_variables, reason = "nobody reads it"))]
+    fn note(&mut self, text: &AdminText<'_>) {
+        #[cfg(any(test, feature = "sim"))]
+        {
+            let mut bytes = bytes::BytesMut::new();
+            text.put(&mut bytes);
+            let digest = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            self.entries.push(bytes.iter().fold(0xcbf2_9ce4_8422_2325, digest));
+        }
+    }
+
+    /// The entries: digests.
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) fn entries(&self) -> &[u64] {
+        &self.entries
+    }
+}
+
 /// The leader's end.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
@@ -126,9 +153,13 @@ pub(super) struct LeaderChain {
     outstanding: Option<Outstanding>,
     /// The number of the last request taken.
     requests: u64,
+    /// What was told.
+    pub(super) told: Diary,
+    /// How many Acks have counted.
+    pub(super) acked: u64,
 }
 
-fingerprint!(LeaderChain { last, seq, outstanding, requests } skip { place });
+fingerprint!(LeaderChain { last, seq, outstanding, requests } skip { place, told, acked });
 
 /// An AdminMsg that is not acknowledged.
 #[derive(Debug)]
@@ -154,7 +185,7 @@ pub(super) enum Asked {
 impl LeaderChain {
     /// After EN-R3, which brought `n3`.
     pub(super) fn new(place: Place, n3: Nonce) -> Self {
-        Self { place, last: n3, seq: 0, outstanding: None, requests: 0 }
+        Self { place, last: n3, seq: 0, outstanding: None, requests: 0, told: Diary::default(), acked: 0 }
     }
 
     /// Whether something may be told: nothing is outstanding.
@@ -198,6 +229,7 @@ impl LeaderChain {
         let Standing { epoch, view, policy, .. } = standing;
         let text = AdminText { last: self.last, next, epoch, view, policy, taken: self.requests, payload };
         let number = BoxNumber { domain: CHAIN, counter: self.seq };
+        self.told.note(&text);
         let frame = pool.compose(1_024, |out| {
             let message = AdminMsg { group: *group, cid: *cid, seq: self.seq };
             message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.leader.seal(number, ad, text))
@@ -234,6 +266,7 @@ impl LeaderChain {
     pub(super) fn commit_ack(&mut self, next: Nonce) {
         self.last = next;
         self.outstanding = None;
+        self.acked += 1;
     }
 
     /// Reads a request. Changes nothing.
@@ -286,9 +319,11 @@ pub(super) struct MemberChain {
     made: Instant,
     answered: Option<Answered>,
     accepted: u64,
+    /// What was accepted.
+    pub(super) diary: Diary,
 }
 
-fingerprint!(MemberChain { last, made, answered, accepted } skip { place });
+fingerprint!(MemberChain { last, made, answered, accepted } skip { place, diary });
 
 /// The AdminMsg that was accepted last, and the Ack to it.
 #[derive(Debug)]
@@ -331,7 +366,7 @@ pub(super) struct Reply {
 impl MemberChain {
     /// After EN-R3, which brings `n3` at `now`.
     pub(super) fn new(place: Place, n3: Nonce, now: Instant) -> Self {
-        Self { place, last: n3, made: now, answered: None, accepted: 0 }
+        Self { place, last: n3, made: now, answered: None, accepted: 0, diary: Diary::default() }
     }
 
     /// How many AdminMsgs have been accepted.
@@ -382,7 +417,8 @@ impl MemberChain {
     }
 
     /// Accepts `new`; `reply` is sent at `now`.
-    pub(super) fn commit(&mut self, new: &New, reply: &Reply, now: Instant) {
+    pub(super) fn commit(&mut self, new: &New, text: &AdminText<'_>, reply: &Reply, now: Instant) {
+        self.diary.note(text);
         self.answered = Some(Answered { seq: new.seq, last: self.last, ack: reply.ack.clone() });
         self.last = reply.next;
         self.made = now;

@@ -10,6 +10,11 @@ impl Leader {
         self.issue.key()
     }
 
+    /// What a live member has been told so far, by digests, and how many of it the leader takes for accepted.
+    pub fn told_to(&self, cid: MemberId) -> Option<(&[u64], u64)> {
+        self.peers.get(&cid).map(|peer| (peer.chain.told.entries(), peer.chain.acked))
+    }
+
     /// The live members, with their names.
     pub fn live_members(&self) -> impl Iterator<Item = (MemberId, &Name)> {
         self.peers.iter().map(|(cid, peer)| (*cid, &peer.name))

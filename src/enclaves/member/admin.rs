@@ -70,7 +70,8 @@ impl Member {
             Err(why) => return Err(why),
         };
         let text = AdminText::decode(frame.get(new.text.clone()).unwrap_or_default());
-        let Ok(AdminText { epoch, view, policy, taken, payload, .. }) = text else { return self.break_off(now) };
+        let Ok(text) = text else { return self.break_off(now) };
+        let AdminText { epoch, view, policy, taken, payload, .. } = text;
         let standing = Standing { epoch, view, policy, hears: false };
         let timely = self.me.limits.checks.on(Check::EvidenceTime);
         let proof = if timely { new.proof } else { now };
@@ -82,7 +83,7 @@ impl Member {
         let reply = session.chain.reply(&*self.me.suite, cx.rng, &mut self.out.pool, &new)?;
         // Nothing can fail from here on.
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
-        session.chain.commit(&new, &reply, now);
+        session.chain.commit(&new, &text, &reply, now);
         session.confirm = None;
         session.link = Some(link);
         session.requests.taken(taken);

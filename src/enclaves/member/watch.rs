@@ -13,6 +13,11 @@ impl Member {
         Some((keys.leader.clone(), keys.member.clone()))
     }
 
+    /// What has been accepted in this session so far, by digests.
+    pub fn told(&self) -> &[u64] {
+        self.session().map_or(&[], |session| session.chain.diary.entries())
+    }
+
     /// Until when the key here was known to be the leader's.
     pub fn current_as_of(&self) -> Option<Instant> {
         self.session().and_then(|session| session.evidence.current_as_of)

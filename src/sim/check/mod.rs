@@ -29,6 +29,7 @@ mod epochs;
 mod facts;
 mod goals;
 pub(super) mod over;
+mod prefix;
 mod records;
 mod refusals;
 mod roster;
@@ -48,6 +49,7 @@ pub use data::{NoDeliveryAfterRemoval, NoReplayDelivered, SendersAreTrue};
 pub use epochs::EpochsGrow;
 pub use facts::{EpochsAgree, NoKeyBeforeAdmission};
 pub use goals::{Counts, Goals};
+pub use prefix::AdminPrefix;
 pub use records::RecordsInOrder;
 pub use refusals::{RefusalsChangeNothing, StrangersAreBounded};
 #[cfg(feature = "std")]
