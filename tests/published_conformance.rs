@@ -217,6 +217,27 @@ impl PublishedSuite for Broken {
         if self.has(Fault::OpensAnything) { Ok(opened.unwrap_or_default()) } else { opened }
     }
 
+    fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError> {
+        match self.fault {
+            Fault::NewIvEachTime => Ok(self.inner.encrypt(&mut Fixed(out.len() as u64), key, text, out).map_err(|_| SuiteError)?),
+            Fault::ForgetsTheIv => {
+                let zero = Nonce::new(&vec![0; iv.as_bytes().len()]).ok_or(SuiteError)?;
+                self.inner.encrypt_fixed(key, &zero, text, out)
+            }
+            _ => self.inner.encrypt_fixed(key, iv, text, out),
+        }
+    }
+
+    fn decrypt_fixed(&self, key: &Secret, iv: &Nonce, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+        match self.fault {
+            Fault::ForgetsTheIv => {
+                let zero = Nonce::new(&vec![0; iv.as_bytes().len()]).ok_or(SuiteError)?;
+                self.inner.decrypt_fixed(key, &zero, sealed)
+            }
+            _ => self.inner.decrypt_fixed(key, iv, sealed),
+        }
+    }
+
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {
         let parts = if self.has(Fault::MacOfFirstPart) { &parts[..1] } else { parts };
         if self.has(Fault::TakesLongKeys) && key.len() > self.sizes().key {

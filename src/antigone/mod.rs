@@ -12,8 +12,6 @@ pub mod membership;
 pub mod mixed;
 mod roles;
 pub mod schedule;
-#[cfg(feature = "historic")]
-mod sealing;
 pub mod station;
 
 pub use leader::{Access, Leader, LeaderConfig};

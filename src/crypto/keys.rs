@@ -138,5 +138,11 @@ pub mod role {
         Signing;
         /// A private half of an ephemeral exchange.
         Ephemeral;
+        /// `P_a` of Enclaves as published: a user and the leader, for good.
+        PublishedUser;
+        /// `K_a` of Enclaves as published: a member and the leader, for one session.
+        PublishedSession;
+        /// `K'` of Enclaves as published: one private message.
+        PublishedGossip;
     }
 }

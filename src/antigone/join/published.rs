@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::antigone::keys::published::Group;
-use crate::antigone::sealing::{decrypt, encrypt};
+use crate::crypto::published::sealing::{decrypt, encrypt};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
