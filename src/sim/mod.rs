@@ -35,6 +35,8 @@ pub mod check;
 pub mod craft;
 mod deliver;
 mod drive;
+#[cfg(feature = "historic")]
+pub mod enclaves_version_2;
 mod links;
 #[cfg(feature = "historic")]
 pub mod mixed;
