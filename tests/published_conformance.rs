@@ -115,7 +115,7 @@ enum Fault {
     KeyWithoutEntropy,
     TakesLongKeys,
     LongTermItself,
-    NewIvEachTime,
+    VectorInFront,
     ForgetsTheIv,
 }
 
@@ -128,7 +128,7 @@ const FAULTS: &[(&str, Fault)] = &[
     ("sealed opens", Fault::ForgetsLastByte),
     ("sealed refuses lengths", Fault::OpensAnything),
     ("sealed hides", Fault::NoCipher),
-    ("fixed vectors", Fault::NewIvEachTime),
+    ("fixed vectors", Fault::VectorInFront),
     ("fixed vectors differ", Fault::ForgetsTheIv),
     ("mac", Fault::MacOfFirstPart),
     ("mac refuses", Fault::TakesAnyMac),
@@ -223,7 +223,7 @@ impl PublishedSuite for Broken {
 
     fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError> {
         match self.fault {
-            Fault::NewIvEachTime => self.inner.encrypt(&mut SimRng::new(text.len() as u64), key, text, out).map_err(|_| SuiteError),
+            Fault::VectorInFront => self.inner.encrypt(&mut Fixed(3), key, text, out).map_err(|_| SuiteError),
             Fault::ForgetsTheIv => {
                 let zero = Nonce::new(&vec![0; iv.as_bytes().len()]).ok_or(SuiteError)?;
                 self.inner.encrypt_fixed(key, &zero, text, out)
