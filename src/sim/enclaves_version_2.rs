@@ -13,9 +13,7 @@ use super::world::{Moment, Node, World};
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::crypto::{Key, Secret};
-use crate::enclaves::version_2::{
-    Access, Historic, Leader, LeaderConfig, Member, MemberConfig, default_policy,
-};
+use crate::enclaves::version_2::{Access, Historic, Leader, LeaderConfig, Member, MemberConfig, default_policy};
 use crate::endpoint::Cx;
 use crate::error::CommandError;
 use crate::event::{Event, Peer, Port};
@@ -98,11 +96,7 @@ pub fn member_machine(config: &VersionTwoConfig, member: &str) -> Result<Member,
 ///
 /// # Errors
 /// As [`Leader::open`].
-pub fn leader_machine(
-    config: &VersionTwoConfig,
-    members: &[String],
-    cx: &mut Cx<'_>,
-) -> Result<Leader, CommandError> {
+pub fn leader_machine(config: &VersionTwoConfig, members: &[String], cx: &mut Cx<'_>) -> Result<Leader, CommandError> {
     let users = members.iter().chain(&config.users);
     let accounts = users.map(|user| (name(user), user_key(&*config.suite, user))).collect();
     let config = LeaderConfig {
@@ -225,9 +219,7 @@ impl VersionTwoStar {
 
     /// How often a node's application was given `text`, to all or in private.
     pub fn heard(world: &World, node: impl Into<super::world::NodeId>, text: &[u8]) -> usize {
-        let is = |event: &&Event| {
-            matches!(event, Event::Data(message) | Event::Gossip(message) if *message.payload == *text)
-        };
+        let is = |event: &&Event| matches!(event, Event::Data(message) | Event::Gossip(message) if *message.payload == *text);
         world.events(node).iter().filter(is).count()
     }
 }

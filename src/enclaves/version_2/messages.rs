@@ -17,9 +17,9 @@ use crate::error::{Failure, Reason};
 use crate::event::Port;
 use crate::identity::{Name, NameRef};
 use crate::wire::enclaves::version_2::{
-    AuthConfirm, AuthConfirmText, AuthReply, AuthReplyText, AuthRequest, AuthRequestText, Close, CloseRequest, DataText,
-    DataToLeader, DataToMember, GossipKeyText, GossipText, GossipToLeader, GossipToMember, MemberAdded, MemberRemoved,
-    MemberText, NewKey, NewKeyAck, NewKeyAckText, NewKeyText, OpenAnswer, OpenRequest, OpenVerdict,
+    AuthConfirm, AuthConfirmText, AuthReply, AuthReplyText, AuthRequest, AuthRequestText, Close, CloseRequest,
+    DataText, DataToLeader, DataToMember, GossipKeyText, GossipText, GossipToLeader, GossipToMember, MemberAdded,
+    MemberRemoved, MemberText, NewKey, NewKeyAck, NewKeyAckText, NewKeyText, OpenAnswer, OpenRequest, OpenVerdict,
 };
 use crate::wire::field::{Blob, List, Nested, Nonce, Rest, to_vec};
 use crate::wire::frame::{HEADER_BYTES, MAX_TEXT};
@@ -134,13 +134,7 @@ impl Scheme<'_> {
     ///
     /// # Errors
     /// [`Reason::Entropy`], [`Reason::Suite`].
-    pub fn reply(
-        &self,
-        rng: &mut dyn Entropy,
-        pair: Pair<'_>,
-        n1: Nonce,
-        welcome: &Welcome,
-    ) -> Result<Bytes, Reason> {
+    pub fn reply(&self, rng: &mut dyn Entropy, pair: Pair<'_>, n1: Nonce, welcome: &Welcome) -> Result<Bytes, Reason> {
         let Pair { leader, member, user } = pair;
         let Welcome { n2, session, group } = welcome;
         let text = AuthReplyText {

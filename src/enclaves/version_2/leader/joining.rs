@@ -108,13 +108,7 @@ impl Leader {
     }
 
     /// EN-A1.
-    pub(super) fn on_request(
-        &mut self,
-        cx: &mut Cx<'_>,
-        now: Instant,
-        link: Link,
-        frame: &[u8],
-    ) -> Result<(), Reason> {
+    pub(super) fn on_request(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let member = AuthRequest::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
         let own = self.own_link(link).ok_or(Reason::Unproven)?;
         if self.closed {
@@ -174,13 +168,7 @@ impl Leader {
     }
 
     /// EN-A3: the member is in.
-    pub(super) fn on_confirm(
-        &mut self,
-        cx: &mut Cx<'_>,
-        now: Instant,
-        link: Link,
-        frame: &[u8],
-    ) -> Result<(), Reason> {
+    pub(super) fn on_confirm(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let member = AuthConfirm::parse(frame).map_err(|_| Reason::Malformed)?.message.member;
         if self.closed {
             return Err(Reason::Ended);

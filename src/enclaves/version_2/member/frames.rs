@@ -19,13 +19,7 @@ use crate::wire::enclaves::version_2::{
 };
 
 impl Member {
-    pub(super) fn take_frame(
-        &mut self,
-        cx: &mut Cx<'_>,
-        now: Instant,
-        link: Link,
-        frame: &[u8],
-    ) -> Result<(), Reason> {
+    pub(super) fn take_frame(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
         if frame.len() > info.max_frame {
             return Err(Reason::Oversize);
