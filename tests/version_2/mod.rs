@@ -79,6 +79,53 @@ pub(crate) fn id_of(frame: &[u8]) -> &'static str {
     messages.iter().find(|info| info.code == frame[4]).unwrap().id
 }
 
+/// A machine of either kind.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // A few hundred of them.
+pub(crate) enum Machine {
+    Leader(Leader),
+    Member(Member),
+}
+
+impl Machine {
+    pub(crate) fn end(&mut self) -> &mut dyn Endpoint {
+        match self {
+            Self::Leader(machine) => machine,
+            Self::Member(machine) => machine,
+        }
+    }
+
+    pub(crate) fn digest_at(&self, now: Instant) -> Vec<u8> {
+        match self {
+            Self::Leader(machine) => sodality::fingerprint::fingerprint_of(machine, now),
+            Self::Member(machine) => sodality::fingerprint::fingerprint_of(machine, now),
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn state(&self) -> &'static str {
+        match self {
+            Self::Leader(machine) if machine.is_closed() => "L closed",
+            Self::Leader(machine) if machine.member_count() == 0 => "L alone",
+            Self::Leader(machine) if !machine.all_acknowledged() => "L waits",
+            Self::Leader(_) => "L",
+            Self::Member(machine) if machine.is_idle() => "M idle",
+            Self::Member(machine) if machine.is_joining() => "M joining",
+            Self::Member(machine) if machine.is_in() => "M in",
+            Self::Member(_) => "M leaving",
+        }
+    }
+}
+
+/// A frame, and the machine that it is about to reach.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) link: Link,
+    pub(crate) at: Instant,
+    pub(crate) machine: Machine,
+}
+
 /// Machines without a world: every frame in the hands of the test.
 pub(crate) struct Bench {
     pub(crate) suite: Arc<dyn PublishedSuite>,
@@ -89,6 +136,8 @@ pub(crate) struct Bench {
     /// All frames: who sent them (0 for the leader), to whom, the bytes.
     pub(crate) wire: Vec<(usize, usize, Vec<u8>)>,
     pub(crate) events: Vec<(usize, Event)>,
+    /// Everything that is delivered, with its receiver as it was.
+    pub(crate) samples: Option<Vec<Sample>>,
 }
 
 impl Bench {
@@ -110,7 +159,7 @@ impl Bench {
             member.handle_link_opened(&mut cx, link, LinkInfo::stream(1 << 20)).unwrap();
         }
         let suite = config.suite.clone();
-        let mut bench = Self { suite, rng, now, leader, members, wire: Vec::new(), events: Vec::new() };
+        let mut bench = Self { suite, rng, now, leader, members, wire: Vec::new(), events: Vec::new(), samples: None };
         bench.settle();
         bench
     }
@@ -142,13 +191,24 @@ impl Bench {
         act(&mut self.leader, &mut sodality::endpoint::Cx::new(self.now, &mut self.rng))
     }
 
+    fn sample(&mut self, link: usize, frame: &[u8], machine: Machine) {
+        let (link, frame, at) = (Link(link as u64), frame.to_vec(), self.now);
+        if let Some(samples) = &mut self.samples {
+            samples.push(Sample { frame, link, at, machine });
+        }
+    }
+
     /// A frame to the leader over the link of a member.
     pub(crate) fn to_leader(&mut self, over: usize, frame: &[u8]) {
+        let machine = Machine::Leader(self.leader.clone());
+        self.sample(over, frame, machine);
         self.lead(|leader, cx| leader.handle_frame(cx, Link(over as u64), frame.into())).unwrap();
     }
 
     /// A frame to a member.
     pub(crate) fn to_member(&mut self, member: usize, frame: &[u8]) {
+        let machine = Machine::Member(self.members[member - 1].clone());
+        self.sample(member, frame, machine);
         self.member(member, |machine, cx| machine.handle_frame(cx, Link(member as u64), frame.into())).unwrap();
     }
 
