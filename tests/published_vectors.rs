@@ -6,11 +6,11 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)] // Helpers of tests, outside of test functions.
 
 use bytes::BytesMut;
-use sodality::crypto::published::des_md5_rsa;
+use sodality::crypto::published::{des_key_of_password, des_md5_rsa};
 use sodality::crypto::{Secret, VerifyError};
 use sodality::endpoint::{Entropy, EntropyError};
 use sodality::identity::NameRef;
-use sodality::wire::field::{Signature, VerifyingKey};
+use sodality::wire::field::{Nonce, Signature, VerifyingKey};
 
 /// Gives these bytes, again and again.
 struct Gives<'a>(&'a [u8]);
@@ -116,6 +116,35 @@ fn modes_have_the_answers_of_fips_81() {
     let sealed = cbc(&key, &iv, text);
     assert_eq!(sealed[8..], hex("e5c7cdde872bf27c43e934008c389c0f683788499a7c05f662c16a27e4fcf277"));
     assert_eq!(**des_md5_rsa().decrypt(&Secret::new(&key), &sealed).unwrap(), *text);
+}
+
+/// The same under a vector that belongs to the key (D5): nothing stands in front, and blocks in common show.
+#[test]
+fn a_vector_of_the_key_is_the_same_mode_without_it_in_front() {
+    let (key, iv, text) = (Secret::new(&hex("0123456789abcdef")), hex("1234567890abcdef"), b"Now is the time for all ");
+    let iv = Nonce::new(&iv).unwrap();
+    let seal = |text: &[u8]| {
+        let mut out = BytesMut::new();
+        des_md5_rsa().encrypt_fixed(&key, &iv, text, &mut out).unwrap();
+        out.to_vec()
+    };
+    let sealed = seal(text);
+    assert_eq!(sealed, hex("e5c7cdde872bf27c43e934008c389c0f683788499a7c05f662c16a27e4fcf277"));
+    assert_eq!(**des_md5_rsa().decrypt_fixed(&key, &iv, &sealed).unwrap(), *text);
+    let other = seal(b"Now is the time to run. ");
+    assert_eq!(other[..16], sealed[..16], "two blocks in common");
+    assert_ne!(other[16..24], sealed[16..24]);
+    // What decrypts to no padding is refused, and a vector of another length is no input.
+    assert_eq!(des_md5_rsa().decrypt_fixed(&key, &iv, &sealed[..24]), Err(VerifyError::Forged));
+    let long = Nonce::new(&[0; 16]).unwrap();
+    assert!(matches!(des_md5_rsa().decrypt_fixed(&key, &long, &sealed), Err(VerifyError::Suite(_))));
+}
+
+/// D26: by `printf sunshine | md5sum`.
+#[test]
+fn a_password_becomes_the_first_half_of_its_md5_digest() {
+    assert_eq!(des_key_of_password(b"sunshine").expose(), hex("0571749e2ac330a7"));
+    assert_eq!(des_key_of_password(b"").expose(), hex("d41d8cd98f00b204"));
 }
 
 /// RFC 1321, appendix A.5.
