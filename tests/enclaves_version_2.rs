@@ -471,3 +471,48 @@ fn runs_repeat() {
     assert_eq!(run(9), run(9));
     assert_ne!(run(9), run(10));
 }
+
+/// A bad network: frames are lost, doubled, held back, damaged. Nothing panics, the tables stay bounded, and when it is over the
+/// next change of the key brings everybody who is in to it. (Until then an old EN-NK may have undone a newer one, E11.)
+#[test]
+fn after_a_storm_the_next_key_is_everybodys() {
+    for suite in both() {
+        for seed in 1..=4 {
+            let link = LinkConfig::DATAGRAM.faults(Faults::HARSH);
+            let policy = Policy { frame_limit: 1_200, ..prudent_policy() };
+            let config = VersionTwoConfig { link, policy, ..VersionTwoConfig::new(suite.clone()) };
+            let mut world = sodality::sim::World::new(seed);
+            world.trace_mut().keep(400);
+            let star = VersionTwoStar::add(&mut world, config, 4).unwrap();
+            star.join_always(&mut world).unwrap();
+            for member in &star.members {
+                world.with(*member, |member, cx| member.join(cx)).unwrap().ok();
+            }
+            for round in 0u8..60 {
+                let _ = star.say(&mut world, usize::from(round) % 5, &[round; 20]).unwrap();
+                if round % 7 == 0 {
+                    let _ = world.with(star.leader, |leader, cx| leader.rekey(cx)).unwrap();
+                }
+                let to = [name("m1"), name("m3")];
+                let _ =
+                    world.with(star.members[1], |member, cx| member.gossip(cx, &to, Port::Application, &[round; 9]));
+                world.run_for(SECOND).unwrap();
+            }
+            world.calm();
+            world.run_for(SECOND * 40).unwrap();
+            world.with(star.leader, |leader, cx| leader.rekey(cx)).unwrap().unwrap();
+            let all = world.eventually(SECOND * 30, "all have the new key", |world| {
+                star.converged(world) && star.members.iter().all(|member| world.get(*member).is_some_and(Member::is_in))
+            });
+            if let Err(stop) = all {
+                panic!("{stop}\n{}", world.trace().tail(60));
+            }
+            star.say(&mut world, 9, b"calm").unwrap().unwrap();
+            world.run_for(SECOND).unwrap();
+            assert!(
+                star.members.iter().all(|member| VersionTwoStar::heard(&world, *member, b"calm") == 1),
+                "seed {seed}"
+            );
+        }
+    }
+}

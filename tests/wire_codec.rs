@@ -384,11 +384,7 @@ fn headers_of_others_are_refused() {
         }
         let edition = if ours.edition == Edition::Repaired { Edition::AsPublished } else { Edition::Repaired };
         let system = if ours.system == System::Enclaves { System::Antigone } else { System::Enclaves };
-        for theirs in [
-            Header { system, ..ours },
-            Header { edition, ..ours },
-            Header { suite: SuiteId(2), ..ours },
-        ] {
+        for theirs in [Header { system, ..ours }, Header { edition, ..ours }, Header { suite: SuiteId(2), ..ours }] {
             assert_eq!(theirs.code_of(&frame), Err(DecodeError::Header), "{} {theirs:?}", info.id);
         }
     }

@@ -13,6 +13,7 @@
 //! | [`outbox`] | what waits to be polled: bounded, never dropped (R45), composed without an allocation a frame |
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
 //! | [`allowance`] | a bounded rate |
+//! | `strangers` | numbers for names of no member, where messages are as published (feature `historic`) |
 //! | [`wish`] | a link that is wanted, and told again until one answers |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
@@ -31,6 +32,8 @@ pub mod past;
 pub mod retry;
 pub mod roles;
 pub mod sealer;
+#[cfg(feature = "historic")]
+pub mod strangers;
 pub mod timers;
 pub mod view;
 pub mod window;
@@ -47,6 +50,8 @@ pub use outbox::{Outbox, Pool};
 pub use retry::{Backoff, Retry};
 pub use roles::{Convener, Participant};
 pub use sealer::{SealLimits, Sealer};
+#[cfg(feature = "historic")]
+pub use strangers::Strangers;
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
 pub use window::Window;

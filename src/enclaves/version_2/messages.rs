@@ -14,8 +14,8 @@ use crate::crypto::published::PublishedSuite;
 use crate::crypto::published::sealing::{decrypt, encrypt, secret_text};
 use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
-use crate::event::Port;
-use crate::identity::{Name, NameRef};
+use crate::event::{Message as Received, Port, Sender};
+use crate::identity::{Epoch, Name, NameRef};
 use crate::wire::enclaves::version_2::{
     AuthConfirm, AuthConfirmText, AuthReply, AuthReplyText, AuthRequest, AuthRequestText, Close, CloseRequest,
     DataText, DataToLeader, DataToMember, GossipKeyText, GossipText, GossipToLeader, GossipToMember, MemberAdded,
@@ -67,6 +67,14 @@ pub struct Opened {
     pub port: Port,
     /// What is said.
     pub payload: Bytes,
+}
+
+impl Opened {
+    /// What the application is given.
+    pub(super) fn into_message(self, from: Sender, epoch: Epoch) -> Received {
+        let Self { port, payload } = self;
+        Received { from, epoch, port, payload }
+    }
 }
 
 /// Gossip as the leader reads it.

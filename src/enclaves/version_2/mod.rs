@@ -30,7 +30,6 @@ mod keys;
 mod leader;
 mod member;
 pub mod messages;
-mod names;
 mod roles;
 
 use alloc::collections::BTreeSet;

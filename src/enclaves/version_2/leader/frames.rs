@@ -5,7 +5,6 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::super::messages::Opened;
-use super::super::names::message;
 use super::peer::Delivery;
 use super::{GOSSIPS, Leader};
 use crate::crypto::Key;
@@ -110,7 +109,7 @@ impl Leader {
             self.out.send(Transmit { to, frame: relayed, class: Class::Data });
         }
         self.out.stats.delivered += 1;
-        self.out.event(Event::Data(message(Sender::AnyMember(cid), epoch, opened)));
+        self.out.event(Event::Data(opened.into_message(Sender::AnyMember(cid), epoch)));
         Ok(())
     }
 
@@ -153,7 +152,7 @@ impl Leader {
         if own {
             self.out.stats.delivered += 1;
             let epoch = self.epoch();
-            self.out.event(Event::Gossip(message(Sender::AnyMember(from), epoch, gossip.data)));
+            self.out.event(Event::Gossip(gossip.data.into_message(Sender::AnyMember(from), epoch)));
         }
         Ok(())
     }

@@ -18,7 +18,6 @@ use bytes::{Bytes, BytesMut};
 
 use super::keys::GroupKey;
 use super::messages::{Opened, Pair, Scheme};
-use super::names::Strangers;
 use super::{Access, NO_INSTANCE, suits};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
@@ -26,7 +25,7 @@ use crate::crypto::published::PublishedSuite;
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, Ending, Event, Port, Stats, Ticket};
-use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Strangers, Timers};
 use crate::identity::{Epoch, MemberId, Name, NameRef};
 use crate::policy::{Historic, Policy};
 use crate::wire::{Edition, Header, System};

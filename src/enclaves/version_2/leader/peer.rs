@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::keys::SessionKey;
 use crate::crypto::Key;
 use crate::crypto::keys::role;
-use crate::endpoint::{Instant, Link};
+use crate::endpoint::Link;
 use crate::event::Ticket;
 use crate::group::Backoff;
 use crate::identity::{MemberId, Name};
@@ -19,7 +19,7 @@ pub(super) struct AttemptId(pub(super) u64);
 
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for AttemptId {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+    fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
         self.0.fingerprint(now, sink);
     }
 }
@@ -64,7 +64,7 @@ fingerprint!(Offered { request, frame, n2, session, backoff });
 
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for Stage {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+    fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
         match self {
             Self::Asked(ticket) => (0u8, *ticket).fingerprint(now, sink),
             Self::Open => 1u8.fingerprint(now, sink),
@@ -150,7 +150,7 @@ pub(super) enum Timer {
 
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for Timer {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+    fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
         let (kind, number) = match self {
             Self::Attempt(id) => (0u8, id.0),
             Self::Offer(id) => (1, id.0),

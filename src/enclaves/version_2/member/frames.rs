@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 
 use super::super::NO_INSTANCE;
-use super::super::names::message;
 use super::session::Session;
 use super::{Asking, Member, OWN, Phase, control};
 use crate::endpoint::{Cx, Instant, Link};
@@ -42,14 +41,14 @@ impl Member {
     }
 
     /// The clear label of what the leader sends.
-    fn from_leader(&self, label: NameRef<'_>) -> Result<(), Reason> {
+    fn expect_leader(&self, label: NameRef<'_>) -> Result<(), Reason> {
         if label == self.me.leader.by_ref() { Ok(()) } else { Err(Reason::Unknown) }
     }
 
     /// EN-P2, whoever wrote it (E8).
     fn on_open_answer(&mut self, cx: &mut Cx<'_>, now: Instant, frame: &[u8]) -> Result<(), Reason> {
         let OpenAnswer { leader, answer } = OpenAnswer::parse(frame).map_err(|_| Reason::Malformed)?.message;
-        self.from_leader(leader)?;
+        self.expect_leader(leader)?;
         let Phase::Opening(Asking { link, until, .. }) = &self.phase else { return Err(Reason::Unknown) };
         let (link, until) = (*link, *until);
         if answer == OpenVerdict::Denied {
@@ -71,7 +70,7 @@ impl Member {
     /// EN-A2: the member has its keys, and is in.
     fn on_reply(&mut self, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let leader = AuthReply::parse(frame).map_err(|_| Reason::Malformed)?.message.leader;
-        self.from_leader(leader)?;
+        self.expect_leader(leader)?;
         match &mut self.phase {
             Phase::Asking(n1, asking) => {
                 let link = asking.link.or(Some(link));
@@ -108,7 +107,7 @@ impl Member {
         } else {
             MemberRemoved::parse(frame).map_err(malformed)?.message.leader
         };
-        self.from_leader(leader)?;
+        self.expect_leader(leader)?;
         let scheme = self.me.scheme();
         let session = self.session().ok_or(Reason::NotJoined)?;
         let name = match (scheme.read_notice(&session.key, added, frame), session.before(now)) {
@@ -145,7 +144,7 @@ impl Member {
     /// EN-NK: taken whenever it opens under K_a (E11, X6), and acknowledged.
     fn on_new_key(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let leader = NewKey::parse(frame).map_err(|_| Reason::Malformed)?.message.leader;
-        self.from_leader(leader)?;
+        self.expect_leader(leader)?;
         let scheme = self.me.scheme();
         let session = self.session().ok_or(Reason::NotJoined)?;
         let key = scheme.read_new_key(&session.keys, frame)?;
@@ -163,7 +162,7 @@ impl Member {
     /// EN-C2, whoever wrote it (E14).
     fn on_close(&mut self, frame: &[u8]) -> Result<(), Reason> {
         let leader = Close::parse(frame).map_err(|_| Reason::Malformed)?.message.leader;
-        self.from_leader(leader)?;
+        self.expect_leader(leader)?;
         match &self.phase {
             Phase::In(_) => self.finish(Ending::ByLeader(EndReason::Ejected)),
             Phase::Leaving(_) => self.finish(Ending::Left),
@@ -188,7 +187,7 @@ impl Member {
         let Phase::In(session) = &mut self.phase else { return Err(Reason::NotJoined) };
         let cid = session.number(&self.me, &data.sender.to_name());
         self.out.stats.delivered += 1;
-        self.out.event(Event::Data(message(Sender::AnyMember(cid), epoch, opened)));
+        self.out.event(Event::Data(opened.into_message(Sender::AnyMember(cid), epoch)));
         Ok(())
     }
 
@@ -202,7 +201,7 @@ impl Member {
         let cid = session.number(&self.me, &gossip.sender.to_name());
         let epoch = session.key.number;
         self.out.stats.delivered += 1;
-        self.out.event(Event::Gossip(message(Sender::Unauthenticated(cid), epoch, opened)));
+        self.out.event(Event::Gossip(opened.into_message(Sender::Unauthenticated(cid), epoch)));
         Ok(())
     }
 }

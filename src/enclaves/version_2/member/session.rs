@@ -5,9 +5,9 @@ use alloc::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::super::keys::{GroupKey, SessionKey};
-use super::super::names::Strangers;
 use super::{Me, OWN};
 use crate::endpoint::{Instant, Link};
+use crate::group::Strangers;
 use crate::identity::{MemberId, Name};
 
 /// A session.

@@ -1,11 +1,8 @@
-//! Numbers for names that are of no member: anybody can have written them.
+//! Numbers for names that are of no member: where labels prove nothing, anybody can have written them.
 
 use alloc::collections::VecDeque;
 
-use crate::event::{Message, Sender};
-use crate::identity::{Epoch, MemberId, Name};
-
-use super::messages::Opened;
+use crate::identity::{MemberId, Name};
 
 /// Names that are kept.
 const MOST: usize = 64;
@@ -15,10 +12,11 @@ const FIRST: u64 = 1 << 32;
 /// Numbers for the last few names of no member, the same each time.
 #[derive(Debug, Default)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct Strangers(VecDeque<(Name, MemberId)>);
+pub struct Strangers(VecDeque<(Name, MemberId)>);
 
 impl Strangers {
-    pub(super) fn number(&mut self, name: &Name) -> MemberId {
+    /// The number of a name; the oldest name is forgotten for a new one, if there are as many as are kept.
+    pub fn number(&mut self, name: &Name) -> MemberId {
         if let Some((_, cid)) = self.0.iter().find(|(of, _)| of == name) {
             return *cid;
         }
@@ -31,14 +29,8 @@ impl Strangers {
         cid
     }
 
-    /// The name behind a number.
-    pub(super) fn name_of(&self, cid: MemberId) -> Option<&Name> {
+    /// The name behind a number, while it is kept.
+    pub fn name_of(&self, cid: MemberId) -> Option<&Name> {
         self.0.iter().find(|(_, of)| *of == cid).map(|(name, _)| name)
     }
-}
-
-/// What the application is given.
-pub(super) fn message(from: Sender, epoch: Epoch, opened: Opened) -> Message {
-    let Opened { port, payload } = opened;
-    Message { from, epoch, port, payload }
 }
