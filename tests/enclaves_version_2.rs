@@ -516,3 +516,74 @@ fn after_a_storm_the_next_key_is_everybodys() {
         }
     }
 }
+
+/// Every way out of a join, and what the machines refuse to do where they stand.
+#[test]
+fn ways_out_of_a_join() {
+    let config = VersionTwoConfig::new(terms());
+    let mut bench = Bench::new(&config, 2);
+    let not_joined = Err(CommandError::Misuse(Misuse::NotJoined));
+    assert_eq!(bench.member(1, |machine, cx| machine.leave(cx)), not_joined);
+    assert_eq!(bench.member(1, |machine, cx| machine.send(cx, Port::Application, b"x")), not_joined);
+    let not_yet = bench.lead(|leader, cx| leader.send(cx, Port::Application, b"x"));
+    assert_eq!(not_yet, Err(CommandError::Misuse(Misuse::NotCurrent)), "D27: no key yet");
+    assert_eq!(bench.lead(|leader, cx| leader.rekey(cx)), Err(CommandError::Misuse(Misuse::NotCurrent)));
+
+    // Given up before anything was answered.
+    bench.member(1, |machine, cx| machine.join(cx)).unwrap();
+    let twice = bench.member(1, |machine, cx| machine.join(cx));
+    assert_eq!(twice, Err(CommandError::Misuse(Misuse::AlreadyJoined)));
+    bench.member(1, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    assert!(bench.events_of(1).contains(&&Event::Ended(Ending::LeftUnconfirmed)));
+
+    // Given up between EN-A1 and EN-A2: EN-C1 ends the attempt at the leader.
+    bench.member(1, |machine, cx| machine.join(cx)).unwrap();
+    bench.settle_but(|from, _, frame| from == 0 && version_2::id_of(frame) == "EN-A2");
+    assert!(bench.members[0].is_joining());
+    bench.member(1, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    assert!(bench.events_of(1).contains(&&Event::Ended(Ending::Left)));
+    bench.pass(SECOND * 5);
+    assert_eq!(bench.ids(0, 1).iter().filter(|id| **id == "EN-A2").count(), 1, "it is not repeated any more");
+
+    // Nobody answers.
+    bench.member(2, |machine, cx| machine.join(cx)).unwrap();
+    for _ in 0..200 {
+        bench.now = bench.now + Duration::from_millis(100);
+        bench.member(2, |machine, cx| sodality::endpoint::Endpoint::handle_timeout(machine, cx)).unwrap();
+        bench.take(2);
+    }
+    assert!(bench.members[1].is_idle());
+    assert!(bench.events_of(2).iter().any(|event| matches!(event, Event::JoinFailed(_))));
+
+    // EN-A3 never arrives: the attempt ends at the leader, and the member believes to be in, as in 2.0 it must.
+    bench.member(2, |machine, cx| machine.join(cx)).unwrap();
+    for _ in 0..300 {
+        bench.settle_but(|_, _, frame| version_2::id_of(frame) == "EN-A3");
+        bench.now = bench.now + Duration::from_millis(100);
+        bench.lead(|leader, cx| sodality::endpoint::Endpoint::handle_timeout(leader, cx)).unwrap();
+    }
+    assert_eq!(bench.leader.member_count(), 0);
+    assert!(bench.members[1].is_in());
+    let asked = bench.ids(0, 2).iter().filter(|id| **id == "EN-A2").count();
+    assert!((4..12).contains(&asked), "{asked}");
+    // Leaving, it gets an answer all the same, and comes back.
+    bench.member(2, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    bench.join(2);
+    assert_eq!(bench.leader.member_count(), 1);
+}
+
+/// E16: nobody notices that the leader is gone, and what was said is lost without a word.
+#[test]
+fn a_leader_that_crashes_is_not_noticed() {
+    let (mut world, star) = joined(6, VersionTwoConfig::new(des()), 3);
+    world.crash(star.leader).unwrap();
+    world.run_for(SECOND * 600).unwrap();
+    for member in &star.members {
+        assert!(world.get(*member).unwrap().is_in());
+        let ended = world.events(*member).iter().any(|event| matches!(event, Event::Ended(_) | Event::Stale));
+        assert!(!ended);
+    }
+}

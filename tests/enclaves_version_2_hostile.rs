@@ -42,8 +42,8 @@ fn session(suite: &Arc<dyn PublishedSuite>) -> BTreeMap<Cell, Vec<Sample>> {
         let all = bench.wire.clone();
         for (from, to, frame) in all.iter().rev().take(12).rev() {
             match to {
-                0 => bench.to_leader(*from, frame),
-                member => bench.to_member(*member, frame),
+                0 => bench.give_leader(*from, frame),
+                member => bench.give_member(*member, frame),
             }
         }
         bench.settle();
@@ -218,12 +218,12 @@ fn a_flood_of_strangers_is_bounded() {
     let mut bench = Bench::new(&config, 1);
     let plain = Machine::Leader(bench.leader.clone()).digest_at(bench.now).len();
     for n in 0..200 {
-        bench.to_leader(1, &scheme(&*suite).open_request(name(&format!("nobody{n}")).by_ref()));
+        bench.give_leader(1, &scheme(&*suite).open_request(name(&format!("nobody{n}")).by_ref()));
         bench.take(0);
     }
     assert_eq!(Machine::Leader(bench.leader.clone()).digest_at(bench.now).len(), plain, "nothing is kept");
     for n in 0..50 {
-        bench.to_leader(1, &scheme(&*suite).open_request(name(&format!("user{n}")).by_ref()));
+        bench.give_leader(1, &scheme(&*suite).open_request(name(&format!("user{n}")).by_ref()));
         bench.take(0);
     }
     assert_eq!(bench.leader.stats().rejected[&Reason::Budget], 30);
@@ -234,7 +234,7 @@ fn a_flood_of_strangers_is_bounded() {
     for n in 0..500 {
         let from = name(&format!("ghost{n}"));
         let frame = scheme(&*suite).data(from.by_ref(), &key, true, Port::Application, b"boo").unwrap();
-        bench.to_member(1, &frame);
+        bench.give_member(1, &frame);
         bench.take(1);
         let cid = bench.events_of(1).last().and_then(|event| match event {
             Event::Data(message) => Some(message.from.claimed()),
@@ -254,7 +254,7 @@ fn a_flood_of_strangers_is_bounded() {
     for n in 0..20 {
         let ghost = name(&format!("ghost{n}"));
         let frame = scheme(&*suite).notice(name("lea").by_ref(), &key, true, ghost.by_ref()).unwrap();
-        bench.to_member(1, &frame);
+        bench.give_member(1, &frame);
     }
     assert_eq!(bench.roster(1).len(), 2 + 5);
 }
@@ -269,7 +269,7 @@ fn without_draining_nothing_grows() {
     bench.say(1, b"once");
     let frame = bench.last("EN-D1", 1, 0);
     for _ in 0..1_000 {
-        bench.to_leader(1, &frame);
+        bench.give_leader(1, &frame);
     }
     assert!(bench.leader.stats().overruns > 900);
     assert!(bench.take(0).len() <= 16);

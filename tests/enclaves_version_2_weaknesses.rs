@@ -62,13 +62,13 @@ fn e1_e15_who_is_out_keeps_the_key() {
             let read = reads(&*suite, &kept, &seen).is_some_and(|text| text == b"now that m2 is gone");
             assert_eq!(read, !prudent);
             let said = scheme(&*suite).data(name("m2").by_ref(), &kept, true, Port::Application, b"I am still here");
-            bench.to_member(3, &said.unwrap());
+            bench.give_member(3, &said.unwrap());
             bench.settle();
             let heard = bench.heard(3).contains(&("m2".into(), b"I am still here".to_vec()));
             assert_eq!(heard, !prudent, "E15");
             if !prudent {
                 let said = scheme(&*suite).data(name("m2").by_ref(), &kept, false, Port::Application, b"relay me");
-                bench.to_leader(1, &said.unwrap());
+                bench.give_leader(1, &said.unwrap());
                 bench.settle();
                 assert!(bench.heard(3).contains(&("m2".into(), b"relay me".to_vec())), "the leader relays it too");
             }
@@ -83,8 +83,8 @@ fn e2_data_are_replayed() {
         let mut bench = Bench::joined(&config(&suite), 3);
         bench.say(1, b"pay 10");
         let (to_leader, to_member) = (bench.last("EN-D1", 1, 0), bench.last("EN-D2", 0, 2));
-        bench.to_member(2, &to_member);
-        bench.to_leader(1, &to_leader);
+        bench.give_member(2, &to_member);
+        bench.give_leader(1, &to_leader);
         bench.settle();
         let count = |who: usize| bench.heard(who).iter().filter(|(_, text)| text == b"pay 10").count();
         assert_eq!((count(0), count(2), count(3)), (2, 3, 2));
@@ -98,7 +98,7 @@ fn e3_anothers_label() {
         let mut bench = Bench::joined(&config(&suite), 3);
         let forged =
             scheme(&*suite).data(name("m1").by_ref(), &group_key(&bench, 2), false, Port::Application, b"I quit");
-        bench.to_leader(2, &forged.unwrap());
+        bench.give_leader(2, &forged.unwrap());
         bench.settle();
         for who in [0, 3] {
             assert!(bench.heard(who).contains(&("m1".into(), b"I quit".to_vec())));
@@ -110,7 +110,7 @@ fn e3_anothers_label() {
         let mut relabelled = bytes::BytesMut::new();
         let message = DataToMember { sender: NameRef::new("m2").unwrap(), sealed: Sealed::new(&sealed) };
         message.put_open(header(&*suite), &mut relabelled);
-        bench.to_member(3, &relabelled);
+        bench.give_member(3, &relabelled);
         bench.settle();
         assert!(bench.heard(3).contains(&("m2".into(), b"yes".to_vec())));
     }
@@ -127,7 +127,7 @@ fn e4_data_are_changed() {
         // The second block of the ciphertext: it comes out as noise, and one bit of the third is turned.
         let at = HEADER_BYTES + 3 + 4 + 8;
         frame[at] ^= 0x10;
-        bench.to_member(2, &frame);
+        bench.give_member(2, &frame);
         bench.settle();
         let heard = bench.heard(2);
         assert_eq!(heard.len() == 1, notices);
@@ -150,8 +150,8 @@ fn e5_gossip_is_replayed() {
         bench.member(1, |machine, cx| machine.gossip(cx, &[name("m2")], Port::Application, b"psst")).unwrap();
         bench.settle();
         let (first, second) = (bench.last("EN-G1", 1, 0), bench.last("EN-G2", 0, 2));
-        bench.to_leader(1, &first);
-        bench.to_member(2, &second);
+        bench.give_leader(1, &first);
+        bench.give_member(2, &second);
         bench.settle();
         assert_eq!(bench.heard(2).len(), 3);
     }
@@ -166,7 +166,7 @@ fn e6_gossip_is_work_for_the_leader() {
     bench.member(1, |machine, cx| machine.gossip(cx, &all, Port::Application, b"x")).unwrap();
     let frame = bench.take(1)[0].1.clone();
     for _ in 0..100 {
-        bench.to_leader(1, &frame);
+        bench.give_leader(1, &frame);
     }
     let sent = bench.take(0).into_iter().filter(|(_, frame)| version_2::id_of(frame) == "EN-G2").count();
     assert_eq!(sent, 64 * 4, "four frames for each that is taken");
@@ -180,7 +180,7 @@ fn e8_a_forged_refusal() {
         let mut bench = Bench::new(&config(&suite), 1);
         bench.member(1, |machine, cx| machine.join(cx)).unwrap();
         let denied = scheme(&*suite).open_answer(name("lea").by_ref(), false);
-        bench.to_member(1, &denied);
+        bench.give_member(1, &denied);
         bench.settle();
         assert!(bench.members[0].is_idle());
         assert!(bench.events_of(1).contains(&&Event::JoinRefused(Refusal::Denied)));
@@ -188,7 +188,7 @@ fn e8_a_forged_refusal() {
         let list = VersionTwoConfig { access: Access::List([name("m2")].into_iter().collect()), ..config(&suite) };
         let mut bench = Bench::new(&list, 1);
         bench.member(1, |machine, cx| machine.join(cx)).unwrap();
-        bench.to_member(1, &scheme(&*suite).open_answer(name("lea").by_ref(), true));
+        bench.give_member(1, &scheme(&*suite).open_answer(name("lea").by_ref(), true));
         bench.settle();
         bench.pass(SECOND * 20);
         assert!(bench.events_of(1).contains(&&Event::JoinFailed(JoinFailure::Timeout)), "the leader had not let it in");
@@ -206,13 +206,13 @@ fn e9_e13_notices_are_replayed() {
         bench.settle();
         let removed = bench.last("EN-M-", 0, 1);
         assert_eq!(bench.roster(1), ["lea", "m1", "m2"]);
-        bench.to_member(1, &added);
+        bench.give_member(1, &added);
         bench.settle();
         assert_eq!(bench.roster(1), ["lea", "m1", "m2", "m3"], "E9: m3 is not there");
-        bench.to_member(1, &removed);
+        bench.give_member(1, &removed);
         bench.join(3);
         assert_eq!(bench.roster(1), ["lea", "m1", "m2", "m3"]);
-        bench.to_member(1, &removed);
+        bench.give_member(1, &removed);
         bench.settle();
         assert_eq!(bench.roster(1), ["lea", "m1", "m2"], "E13: m3 is there");
         assert_eq!(bench.leader.member_count(), 3);
@@ -242,12 +242,12 @@ fn e11_an_old_key_comes_back() {
         bench.lead(|leader, cx| leader.eject(cx, cid)).unwrap();
         bench.settle();
         assert_ne!(bench.members[0].epoch(), known.number);
-        bench.to_member(1, &old);
+        bench.give_member(1, &old);
         assert_eq!(bench.members[0].epoch(), known.number, "back to the key that m2 has");
         // It is acknowledged, and the leader does not know the key any more.
         let answers = bench.take(1);
         assert_eq!(version_2::id_of(&answers[0].1), "EN-NKA");
-        bench.to_leader(1, &answers[0].1);
+        bench.give_leader(1, &answers[0].1);
         bench.member(1, |machine, cx| machine.send(cx, Port::Application, b"m2 is out, so")).unwrap();
         let said = bench.take(1).pop().unwrap().1;
         let data = DataToLeader::parse(&said).unwrap().message;
@@ -259,7 +259,7 @@ fn e11_an_old_key_comes_back() {
         bench.settle();
         bench.join(1);
         let before = bench.members[0].epoch();
-        bench.to_member(1, &old);
+        bench.give_member(1, &old);
         bench.settle();
         assert_eq!(bench.members[0].epoch(), before, "the lengths inside are redundancy enough");
     }
@@ -270,13 +270,13 @@ fn e11_an_old_key_comes_back() {
 fn e12_e14_the_end_in_clear() {
     for suite in both() {
         let mut bench = Bench::joined(&config(&suite), 3);
-        bench.to_leader(2, &scheme(&*suite).close_request(name("m1").by_ref()));
+        bench.give_leader(2, &scheme(&*suite).close_request(name("m1").by_ref()));
         bench.settle();
         assert_eq!(bench.leader.member_count(), 2, "E12");
         assert_eq!(bench.roster(3), ["lea", "m2", "m3"]);
         assert!(bench.members[0].is_idle(), "the answer reaches who never asked");
 
-        bench.to_member(3, &scheme(&*suite).close(name("lea").by_ref()));
+        bench.give_member(3, &scheme(&*suite).close(name("lea").by_ref()));
         bench.settle();
         assert!(bench.events_of(3).contains(&&Event::Ended(Ending::ByLeader(EndReason::Ejected))), "E14");
         assert_eq!(bench.leader.member_count(), 2, "the leader knows nothing of it");
@@ -311,7 +311,7 @@ fn x6_gossip_comes_back_as_a_key() {
         let mut reflected = bytes::BytesMut::new();
         let message = NewKey { leader: NameRef::new("lea").unwrap(), sealed: Sealed::new(&sealed) };
         message.put_open(header(&*suite), &mut reflected);
-        bench.to_member(1, &reflected);
+        bench.give_member(1, &reflected);
         assert_ne!(bench.members[0].epoch(), right);
         let installed = group_key(&bench, 1);
         let known = [&[0, 0, 0, 1, u8::try_from(names[0].len()).unwrap()], names[0].as_bytes()].concat();
@@ -329,7 +329,7 @@ fn x7_anybody_acknowledges() {
         bench.settle_but(|_, to, _| to == 1);
         assert!(!bench.leader.all_acknowledged());
         let forged = scheme(&*suite).new_key_ack(name("m1").by_ref(), &group_key(&bench, 2)).unwrap();
-        bench.to_leader(2, &forged);
+        bench.give_leader(2, &forged);
         assert!(bench.leader.all_acknowledged());
         bench.pass(SECOND * 20);
         assert_ne!(bench.members[0].epoch(), bench.leader.epoch(), "m1 has the old key for good");
@@ -345,8 +345,8 @@ fn x8_members_invent_notices() {
         bench.member(3, |machine, cx| machine.leave(cx)).unwrap();
         bench.settle();
         let lea = name("lea");
-        bench.to_member(1, &scheme(&*suite).notice(lea.by_ref(), &key, true, name("ghost").by_ref()).unwrap());
-        bench.to_member(1, &scheme(&*suite).notice(lea.by_ref(), &key, false, name("m2").by_ref()).unwrap());
+        bench.give_member(1, &scheme(&*suite).notice(lea.by_ref(), &key, true, name("ghost").by_ref()).unwrap());
+        bench.give_member(1, &scheme(&*suite).notice(lea.by_ref(), &key, false, name("m2").by_ref()).unwrap());
         bench.settle();
         assert_eq!(bench.roster(1), ["ghost", "lea", "m1"]);
     }
@@ -366,11 +366,11 @@ fn x9_an_old_request_displaces_a_session() {
         // A repeat of the request of this very session changes nothing.
         let own = bench.last("EN-A1", 1, 0);
         assert_ne!(own, old);
-        bench.to_leader(2, &own);
+        bench.give_leader(2, &own);
         assert_eq!(bench.leader.member_count(), 2);
 
-        bench.to_leader(2, &scheme(&*suite).open_request(name("m1").by_ref()));
-        bench.to_leader(2, &old);
+        bench.give_leader(2, &scheme(&*suite).open_request(name("m1").by_ref()));
+        bench.give_leader(2, &old);
         bench.settle();
         assert_eq!(bench.leader.member_count(), 1, "the live session is gone");
         assert!(bench.members[0].is_in(), "and its member does not know");
@@ -407,7 +407,7 @@ fn x10_a_key_that_is_late() {
         });
         bench.lead(|leader, cx| leader.rekey(cx)).unwrap();
         bench.settle();
-        bench.to_leader(2, &held[0]);
+        bench.give_leader(2, &held[0]);
         bench.settle();
         assert_eq!(bench.leader.member_count(), 2);
         assert!(bench.members[1].is_in());

@@ -140,6 +140,30 @@ fn a_vector_of_the_key_is_the_same_mode_without_it_in_front() {
     assert!(matches!(des_md5_rsa().decrypt_fixed(&key, &long, &sealed), Err(VerifyError::Suite(_))));
 }
 
+/// Enclaves §3, a modern suite in this notation: by `encrypt_fixed` of tests/reference/suites.py.
+#[cfg(feature = "rustcrypto")]
+#[test]
+fn a_vector_of_the_key_under_the_modern_suites() {
+    use sodality::crypto::published::{Modern, PublishedSuite as _};
+    use sodality::crypto::{aes_128_gcm, aes_256_gcm, chacha20_poly1305};
+    let key = Secret::new(&(0..32).collect::<Vec<u8>>());
+    let iv = Nonce::new(&(100..116).collect::<Vec<u8>>()).unwrap();
+    let text = b"Now is the time for all ";
+    let number = "b7684ff006cbe089cde31ce1";
+    let cases = [
+        (aes_128_gcm(), "750e31c5d18dfdfaad9a358df6c1fd7c34dff8aa8742c3c70daf8c7dbfab8927a933917ef2db00fb"),
+        (aes_256_gcm(), "30d3347cf1a8b1049ec3a0cc2187dce141d88ee52ab2aafae885c98a1fbbac33e6a2c63b32815922"),
+        (chacha20_poly1305(), "5044b466dd80a47d7de292caf7b2307606de8f5c37334b27a20c67232262bb0705b46e9efbc65362"),
+    ];
+    for (suite, rest) in cases {
+        let suite = Modern::new(suite);
+        let mut out = BytesMut::new();
+        suite.encrypt_fixed(&key, &iv, text, &mut out).unwrap();
+        assert_eq!(*out, hex(&format!("{number}{rest}")));
+        assert_eq!(**suite.decrypt_fixed(&key, &iv, &out).unwrap(), *text);
+    }
+}
+
 /// D26: by `printf sunshine | md5sum`.
 #[test]
 fn a_password_becomes_the_first_half_of_its_md5_digest() {

@@ -199,14 +199,14 @@ impl Bench {
     }
 
     /// A frame to the leader over the link of a member.
-    pub(crate) fn to_leader(&mut self, over: usize, frame: &[u8]) {
+    pub(crate) fn give_leader(&mut self, over: usize, frame: &[u8]) {
         let machine = Machine::Leader(self.leader.clone());
         self.sample(over, frame, machine);
         self.lead(|leader, cx| leader.handle_frame(cx, Link(over as u64), frame.into())).unwrap();
     }
 
     /// A frame to a member.
-    pub(crate) fn to_member(&mut self, member: usize, frame: &[u8]) {
+    pub(crate) fn give_member(&mut self, member: usize, frame: &[u8]) {
         let machine = Machine::Member(self.members[member - 1].clone());
         self.sample(member, frame, machine);
         self.member(member, |machine, cx| machine.handle_frame(cx, Link(member as u64), frame.into())).unwrap();
@@ -255,8 +255,8 @@ impl Bench {
                         continue;
                     }
                     match to {
-                        0 => self.to_leader(from, &frame),
-                        member => self.to_member(member, &frame),
+                        0 => self.give_leader(from, &frame),
+                        member => self.give_member(member, &frame),
                     }
                 }
             }
