@@ -20,6 +20,13 @@ use sodality::wire::{Edition, Header, MessageInfo, System};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+/// How many seeds a test of `usual` many shall run: `SODALITY_SEEDS` for long runs.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let read = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = read("SODALITY_FIRST_SEED").unwrap_or(1);
+    first..first + read("SODALITY_SEEDS").unwrap_or(usual)
+}
+
 pub(crate) fn des() -> Arc<dyn PublishedSuite> {
     des_md5_rsa()
 }

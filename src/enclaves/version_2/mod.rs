@@ -19,7 +19,7 @@
 //! with an old key (X10).
 //!
 //! **What we add.** Over links that lose frames, what has an answer is repeated until it is answered: EN-P1, EN-A1 and EN-C1 by
-//! the member, EN-A2 and EN-NK by the leader, byte for byte. Notices and data have no answer: they are said once, and a roster
+//! the member, EN-A2 and EN-NK by the leader, byte for byte; EN-A3 until the leader is heard. Notices and data have no answer: they are said once, and a roster
 //! may lack a name, or keep one. A repeated EN-NK that comes late undoes a newer one, as a replayed one does (E11). Tables are
 //! bounded.
 //!

@@ -317,7 +317,8 @@ impl Leader {
         self.peers.len()
     }
 
-    /// Whether every member has acknowledged the key in use, as far as EN-NKA shows that (X7).
+    /// Whether no acknowledgement of the key in use is waited for: all have come, as far as EN-NKA shows that (X7), or were
+    /// given up.
     pub fn all_acknowledged(&self) -> bool {
         self.peers.values().all(|peer| peer.unacked.is_none())
     }

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 
 use super::super::NO_INSTANCE;
-use super::session::Session;
+use super::session::{Session, Show};
 use super::{Asking, Member, OWN, Phase, control};
 use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{DecodeError, Failure, Reason};
@@ -29,7 +29,7 @@ impl Member {
         })?;
         match code {
             code if code == OpenAnswer::INFO.code => self.on_open_answer(cx, now, frame),
-            code if code == AuthReply::INFO.code => self.on_reply(link, frame),
+            code if code == AuthReply::INFO.code => self.on_reply(now, link, frame),
             code if code == MemberAdded::INFO.code => self.on_notice(now, true, frame),
             code if code == MemberRemoved::INFO.code => self.on_notice(now, false, frame),
             code if code == NewKey::INFO.code => self.on_new_key(now, link, frame),
@@ -68,7 +68,7 @@ impl Member {
     }
 
     /// EN-A2: the member has its keys, and is in.
-    fn on_reply(&mut self, link: Link, frame: &[u8]) -> Result<(), Reason> {
+    fn on_reply(&mut self, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
         let leader = AuthReply::parse(frame).map_err(|_| Reason::Malformed)?.message.leader;
         self.expect_leader(leader)?;
         match &mut self.phase {
@@ -83,7 +83,12 @@ impl Member {
                     self.out.send(control(link, confirm.clone()));
                 }
                 let reply = Bytes::copy_from_slice(frame);
-                let session = Session::new(link, welcome.session, welcome.group, reply, confirm);
+                let mut session = Session::new(link, welcome.session, welcome.group, reply, confirm);
+                let lossy = link.and_then(|link| self.links.get(&link)).is_some_and(|info| !info.reliable);
+                if lossy {
+                    let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+                    session.show = Some(Show { backoff, left: super::TRIES });
+                }
                 self.phase = Phase::In(Box::new(session));
                 self.out.event(Event::Installed { epoch, causes: Causes::NONE });
                 self.out.event(Event::Joined { group: NO_INSTANCE, cid: OWN, epoch });
@@ -137,6 +142,7 @@ impl Member {
             }
             (true, Some(_)) | (false, None) => return Err(Reason::Replayed),
         };
+        session.show = None;
         self.out.event(event);
         Ok(())
     }
@@ -152,6 +158,7 @@ impl Member {
         let to = session.link.unwrap_or(link);
         let epoch = key.number;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::NotJoined) };
+        session.show = None;
         if session.install(&self.me, now, key) {
             self.out.event(Event::Installed { epoch, causes: Causes::NONE });
         }
@@ -185,6 +192,7 @@ impl Member {
             (read, _) => (read?, session.key.number),
         };
         let Phase::In(session) = &mut self.phase else { return Err(Reason::NotJoined) };
+        session.show = None;
         let cid = session.number(&self.me, &data.sender.to_name());
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(opened.into_message(Sender::AnyMember(cid), epoch)));
@@ -198,6 +206,7 @@ impl Member {
         let session = self.session().ok_or(Reason::NotJoined)?;
         let opened = scheme.read_gossip_for(self.me.name.by_ref(), &session.keys, &gossip)?;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::NotJoined) };
+        session.show = None;
         let cid = session.number(&self.me, &gossip.sender.to_name());
         let epoch = session.key.number;
         self.out.stats.delivered += 1;

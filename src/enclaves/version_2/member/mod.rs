@@ -27,7 +27,7 @@ use crate::group::{Backoff, Jitter, Limits, Outbox, Wish};
 use crate::identity::{Epoch, MemberId, Name, NameRef};
 use crate::policy::Historic;
 use crate::wire::field::Nonce;
-use session::Session;
+use session::{Session, Show};
 
 /// The most frames that one input queues.
 const FRAMES: usize = 2;
@@ -383,7 +383,12 @@ impl Member {
         match &mut self.phase {
             Phase::Opening(asking) | Phase::Asking(_, asking) => asking.backoff.hurry(now),
             // EN-A3 shows the leader the new way: nothing else in 2.0 would.
-            Phase::In(session) => session.show_at = Some(now),
+            Phase::In(session) => {
+                let mut backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
+                backoff.hurry(now);
+                let reliable = self.links.get(&link).is_some_and(|info| info.reliable);
+                session.show = Some(Show { backoff, left: if reliable { 1 } else { TRIES } });
+            }
             Phase::Leaving(leaving) => leaving.backoff.hurry(now),
             Phase::Idle => {}
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::keys::{GroupKey, SessionKey};
 use super::{Me, OWN};
 use crate::endpoint::{Instant, Link};
-use crate::group::Strangers;
+use crate::group::{Backoff, Strangers};
 use crate::identity::{MemberId, Name};
 
 /// A session.
@@ -21,8 +21,8 @@ pub(super) struct Session {
     pub(super) reply: Bytes,
     /// EN-A3.
     pub(super) confirm: Bytes,
-    /// When EN-A3 is said again, over another link.
-    pub(super) show_at: Option<Instant>,
+    /// EN-A3 is said again, until the leader is heard.
+    pub(super) show: Option<Show>,
     /// K_g.
     pub(super) key: GroupKey,
     /// The one before, and until when it opens.
@@ -34,7 +34,17 @@ pub(super) struct Session {
     pub(super) strangers: Strangers,
 }
 
-fingerprint!(Session { link, keys, reply, confirm, show_at, key, previous, roster, next_number, changes } skip { strangers });
+fingerprint!(Session { link, keys, reply, confirm, show, key, previous, roster, next_number, changes } skip { strangers });
+
+/// EN-A3 again: nothing answers it, but that the leader speaks to its sender as to a member.
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(super) struct Show {
+    pub(super) backoff: Backoff,
+    pub(super) left: u8,
+}
+
+fingerprint!(Show { backoff, left });
 
 impl Session {
     pub(super) fn new(link: Option<Link>, keys: SessionKey, key: GroupKey, reply: Bytes, confirm: Bytes) -> Self {
@@ -43,7 +53,7 @@ impl Session {
             keys,
             reply,
             confirm,
-            show_at: None,
+            show: None,
             key,
             previous: None,
             roster: BTreeMap::new(),

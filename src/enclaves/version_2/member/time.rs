@@ -21,7 +21,8 @@ impl Member {
                 repeat.earlier(Wake::At(asking.until, Due::JoinExpiry))
             }
             Phase::In(session) => {
-                let show = Wake::at(session.show_at.filter(|_| session.link.is_some()), Due::Join);
+                let show = session.show.as_ref().filter(|_| session.link.is_some());
+                let show = Wake::at(show.map(|show| show.backoff.due()), Due::Join);
                 show.earlier(Wake::at(session.previous.as_ref().map(|(_, until)| *until), Due::Grace))
             }
             Phase::Leaving(leaving) => Wake::At(leaving.backoff.due(), Due::Farewell),
@@ -45,8 +46,11 @@ impl Member {
             Phase::In(session) => {
                 session.previous.take_if(|(_, until)| *until <= now);
                 if let Some(link) = session.link
-                    && session.show_at.take_if(|at| *at <= now).is_some()
+                    && let Some(show) = session.show.as_mut().filter(|show| show.backoff.due() <= now)
                 {
+                    show.left = show.left.saturating_sub(1);
+                    show.backoff.again(now, &mut self.jitter);
+                    session.show.take_if(|show| show.left == 0);
                     let confirm = session.confirm.clone();
                     self.out.send(control(link, confirm));
                 }
