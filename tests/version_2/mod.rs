@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sodality::crypto::Suite;
+#[cfg(feature = "rustcrypto")]
+use sodality::crypto::chacha20_poly1305;
 use sodality::crypto::published::{Modern, PublishedSuite, des_md5_rsa};
 use sodality::crypto::symbolic::symbolic;
-use sodality::crypto::{Suite, chacha20_poly1305};
 use sodality::enclaves::version_2::messages::Scheme;
 use sodality::enclaves::version_2::{Leader, Member};
 use sodality::endpoint::{Endpoint, Instant, Link, LinkInfo};
@@ -31,6 +33,7 @@ pub(crate) fn des() -> Arc<dyn PublishedSuite> {
     des_md5_rsa()
 }
 
+#[cfg(feature = "rustcrypto")]
 pub(crate) fn modern() -> Arc<dyn PublishedSuite> {
     Arc::new(Modern::new(chacha20_poly1305()))
 }
@@ -41,6 +44,7 @@ pub(crate) fn terms() -> Arc<dyn PublishedSuite> {
     Arc::new(Modern::new(suite))
 }
 
+#[cfg(feature = "rustcrypto")]
 pub(crate) fn both() -> [Arc<dyn PublishedSuite>; 2] {
     [des(), modern()]
 }
