@@ -64,7 +64,7 @@ pub enum Event {
         /// The installed epoch.
         epoch: Epoch,
     },
-    /// (Member) The leader refuses; the refusal is authentic.
+    /// (Member) The leader refuses; the refusal is authentic, but where joins are as published (E8, X15).
     JoinRefused(Refusal),
     /// (Member) The join came to nothing here.
     JoinFailed(JoinFailure),
@@ -173,6 +173,15 @@ pub enum Event {
 
     /// A message to the group.
     Data(Message),
+    /// (Enclaves as published) A private message to some members, this one among them (gossip).
+    Gossip(Message),
+    /// (Leader, Enclaves as published) A private message named somebody who is no member: nothing was sent there (D29).
+    GossipDropped {
+        /// Who sent it.
+        from: MemberId,
+        /// Who was named.
+        to: Name,
+    },
 
     /// The group has ended here, and why. Keys are wiped.
     Ended(Ending),

@@ -13,7 +13,8 @@ use sodality::group::{Check, Checks, Limits};
 use sodality::policy::{MIN_FRAME, Policy};
 use sodality::sim::check::AdminPrefix;
 use sodality::sim::{
-    Adversary, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Net, Stop, Verdict, Why, World, shared,
+    Adversary, DropMatching, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Net, Stop, Tables, Verdict, Why, World,
+    shared,
 };
 
 const ATTACK: Duration = Duration::from_secs(60);

@@ -115,6 +115,8 @@ enum Fault {
     KeyWithoutEntropy,
     TakesLongKeys,
     LongTermItself,
+    VectorInFront,
+    ForgetsTheIv,
 }
 
 const FAULTS: &[(&str, Fault)] = &[
@@ -126,6 +128,8 @@ const FAULTS: &[(&str, Fault)] = &[
     ("sealed opens", Fault::ForgetsLastByte),
     ("sealed refuses lengths", Fault::OpensAnything),
     ("sealed hides", Fault::NoCipher),
+    ("fixed vectors", Fault::VectorInFront),
+    ("fixed vectors differ", Fault::ForgetsTheIv),
     ("mac", Fault::MacOfFirstPart),
     ("mac refuses", Fault::TakesAnyMac),
     ("signatures verify", Fault::RefusesSignatures),
@@ -215,6 +219,27 @@ impl PublishedSuite for Broken {
     fn decrypt(&self, key: &Secret, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
         let opened = self.inner.decrypt(key, sealed);
         if self.has(Fault::OpensAnything) { Ok(opened.unwrap_or_default()) } else { opened }
+    }
+
+    fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError> {
+        match self.fault {
+            Fault::VectorInFront => self.inner.encrypt(&mut Fixed(3), key, text, out).map_err(|_| SuiteError),
+            Fault::ForgetsTheIv => {
+                let zero = Nonce::new(&vec![0; iv.as_bytes().len()]).ok_or(SuiteError)?;
+                self.inner.encrypt_fixed(key, &zero, text, out)
+            }
+            _ => self.inner.encrypt_fixed(key, iv, text, out),
+        }
+    }
+
+    fn decrypt_fixed(&self, key: &Secret, iv: &Nonce, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+        match self.fault {
+            Fault::ForgetsTheIv => {
+                let zero = Nonce::new(&vec![0; iv.as_bytes().len()]).ok_or(SuiteError)?;
+                self.inner.decrypt_fixed(key, &zero, sealed)
+            }
+            _ => self.inner.decrypt_fixed(key, iv, sealed),
+        }
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {

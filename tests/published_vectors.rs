@@ -6,11 +6,11 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)] // Helpers of tests, outside of test functions.
 
 use bytes::BytesMut;
-use sodality::crypto::published::des_md5_rsa;
+use sodality::crypto::published::{des_key_of_password, des_md5_rsa};
 use sodality::crypto::{Secret, VerifyError};
 use sodality::endpoint::{Entropy, EntropyError};
 use sodality::identity::NameRef;
-use sodality::wire::field::{Signature, VerifyingKey};
+use sodality::wire::field::{Nonce, Signature, VerifyingKey};
 
 /// Gives these bytes, again and again.
 struct Gives<'a>(&'a [u8]);
@@ -116,6 +116,59 @@ fn modes_have_the_answers_of_fips_81() {
     let sealed = cbc(&key, &iv, text);
     assert_eq!(sealed[8..], hex("e5c7cdde872bf27c43e934008c389c0f683788499a7c05f662c16a27e4fcf277"));
     assert_eq!(**des_md5_rsa().decrypt(&Secret::new(&key), &sealed).unwrap(), *text);
+}
+
+/// The same under a vector that belongs to the key (D5): nothing stands in front, and blocks in common show.
+#[test]
+fn a_vector_of_the_key_is_the_same_mode_without_it_in_front() {
+    let (key, iv, text) = (Secret::new(&hex("0123456789abcdef")), hex("1234567890abcdef"), b"Now is the time for all ");
+    let iv = Nonce::new(&iv).unwrap();
+    let seal = |text: &[u8]| {
+        let mut out = BytesMut::new();
+        des_md5_rsa().encrypt_fixed(&key, &iv, text, &mut out).unwrap();
+        out.to_vec()
+    };
+    let sealed = seal(text);
+    assert_eq!(sealed, hex("e5c7cdde872bf27c43e934008c389c0f683788499a7c05f662c16a27e4fcf277"));
+    assert_eq!(**des_md5_rsa().decrypt_fixed(&key, &iv, &sealed).unwrap(), *text);
+    let other = seal(b"Now is the time to run. ");
+    assert_eq!(other[..16], sealed[..16], "two blocks in common");
+    assert_ne!(other[16..24], sealed[16..24]);
+    // What decrypts to no padding is refused, and a vector of another length is no input.
+    assert_eq!(des_md5_rsa().decrypt_fixed(&key, &iv, &sealed[..24]), Err(VerifyError::Forged));
+    let long = Nonce::new(&[0; 16]).unwrap();
+    assert!(matches!(des_md5_rsa().decrypt_fixed(&key, &long, &sealed), Err(VerifyError::Suite(_))));
+}
+
+/// Enclaves §3, a modern suite in this notation: by `encrypt_fixed` of tests/reference/suites.py.
+#[cfg(feature = "rustcrypto")]
+#[test]
+fn a_vector_of_the_key_under_the_modern_suites() {
+    use sodality::crypto::published::{Modern, PublishedSuite as _};
+    use sodality::crypto::{aes_128_gcm, aes_256_gcm, chacha20_poly1305};
+    let key = Secret::new(&(0..32).collect::<Vec<u8>>());
+    let iv = Nonce::new(&(100..116).collect::<Vec<u8>>()).unwrap();
+    let text = b"Now is the time for all ";
+    let number = "b7684ff006cbe089cde31ce1";
+    let cases = [
+        (aes_128_gcm(), "750e31c5d18dfdfaad9a358df6c1fd7c34dff8aa8742c3c70daf8c7dbfab8927a933917ef2db00fb"),
+        (aes_256_gcm(), "30d3347cf1a8b1049ec3a0cc2187dce141d88ee52ab2aafae885c98a1fbbac33e6a2c63b32815922"),
+        (chacha20_poly1305(), "5044b466dd80a47d7de292caf7b2307606de8f5c37334b27a20c67232262bb0705b46e9efbc65362"),
+    ];
+    for (suite, rest) in cases {
+        let suite = Modern::new(suite);
+        let mut out = BytesMut::new();
+        suite.encrypt_fixed(&key, &iv, text, &mut out).unwrap();
+        assert_eq!(*out, hex(&format!("{number}{rest}")));
+        assert_eq!(**suite.decrypt_fixed(&key, &iv, &out).unwrap(), *text);
+    }
+}
+
+/// D26: by `printf sunshine | md5sum`.
+#[test]
+fn a_password_becomes_the_first_half_of_its_md5_digest() {
+    assert_eq!(des_key_of_password(b"sunshine").expose(), hex("0571749e2ac330a7"));
+    assert_eq!(des_key_of_password(b"").expose(), hex("d41d8cd98f00b204"));
 }
 
 /// RFC 1321, appendix A.5.

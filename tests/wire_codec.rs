@@ -383,11 +383,8 @@ fn headers_of_others_are_refused() {
             assert_eq!(ours.code_of(&frame[..length]), Err(DecodeError::Truncated));
         }
         let edition = if ours.edition == Edition::Repaired { Edition::AsPublished } else { Edition::Repaired };
-        for theirs in [
-            Header { system: System::Enclaves, ..ours },
-            Header { edition, ..ours },
-            Header { suite: SuiteId(2), ..ours },
-        ] {
+        let system = if ours.system == System::Enclaves { System::Antigone } else { System::Enclaves };
+        for theirs in [Header { system, ..ours }, Header { edition, ..ours }, Header { suite: SuiteId(2), ..ours }] {
             assert_eq!(theirs.code_of(&frame), Err(DecodeError::Header), "{} {theirs:?}", info.id);
         }
     }
@@ -399,10 +396,15 @@ fn message_types_and_ids_are_unique() {
     for table in TABLES {
         assert!(table.is_sorted_by(|one, other| one.code < other.code), "codes must rise within a table");
         for info in table {
-            assert!(seen.insert((info.edition as u8, info.code)), "{}: two of that type in one edition", info.id);
+            let place = (info.system as u8, info.edition as u8, info.code);
+            assert!(seen.insert(place), "{}: two of that type in one edition", info.id);
             assert_eq!(messages().filter(|other| other.id == info.id).count(), 1, "{}", info.id);
             assert_eq!(info.guard == Guard::Boxed, info.body.is_some(), "{}", info.id);
-            let own = if info.edition == Edition::Repaired { "RA-" } else { "AN-" };
+            let own = match (info.system, info.edition) {
+                (System::Antigone, Edition::Repaired) => "RA-",
+                (System::Antigone, Edition::AsPublished) => "AN-",
+                (System::Enclaves | System::FirstEnclaves, _) => "EN",
+            };
             assert!(info.id.starts_with(own), "{}: of the other edition", info.id);
         }
     }

@@ -4,19 +4,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
+mod version_2;
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use sodality::crypto::Secret;
+use sodality::event::Port;
+use sodality::sim::enclaves_version_2::{VersionTwoConfig, user_key};
 use sodality::wire::antigone::{Change, MESSAGES};
+use sodality::wire::enclaves::version_2::GossipKeyText as GossipKeyTextForm;
+use sodality::wire::field::Nonce;
 use sodality::wire::layout::{Recorded, Section, Structure, render, render_sections};
 use sodality::wire::policy::PolicyForm;
 use sodality::wire::published::{
     ConfirmText, DataText, KeyText, PairText, RemovalText, ReplyText, StrongText, TargetText,
 };
 use sodality::wire::transfer::ObjectMessage;
-use sodality::wire::{Field, MessageInfo, bridges, published};
+use sodality::wire::{Field, Message as _, MessageInfo, bridges, enclaves, published};
 
 const SOURCE: &str = "From a run in the simulator under the suite without security, so that boxes can be read: under the \
                       others the text is ciphertext of the same length.";
@@ -51,10 +57,12 @@ const PUBLISHED: &str = "\
 
 The rules, the header, the guards and the encodings are those of [wire-layout.md](wire-layout.md). Which keys stand behind
 `{…}`, a digest or a signature, and what these cover, is in
-[specification/antigone-published.md](specification/antigone-published.md#9-how-this-library-encodes-the-messages).
+[specification/antigone-published.md](specification/antigone-published.md#9-how-this-library-encodes-the-messages) and,
+for Enclaves 2.0, in [specification/enclaves.md](specification/enclaves.md#how-this-library-encodes-20).
 ";
 
-const VECTORS: &str = "From tests/vectors/antigone.json, which holds the keys and all steps in between.";
+const VECTORS: &str =
+    "From tests/vectors/antigone.json, which holds the keys and all steps in between; those of Enclaves from a run.";
 
 fn bytes(value: &Value) -> Vec<u8> {
     let digits = value.as_str().unwrap().strip_prefix("0x").unwrap();
@@ -73,6 +81,106 @@ fn shown(vectors: &Value) -> Vec<Recorded> {
         Recorded { id: info.id, frame: bytes(&vector["bytes"]), opened: None }
     };
     [published::MESSAGES, bridges::MESSAGES].into_iter().flatten().map(frame).collect()
+}
+
+/// A frame of each message of Enclaves 2.0, and the texts inside, from one session under the suite of 1996.
+fn version_2_shown() -> (Vec<Recorded>, Vec<Structure>) {
+    use enclaves::version_2 as two;
+    let suite = version_2::des();
+    let config = VersionTwoConfig::new(suite.clone());
+    let mut bench = version_2::Bench::joined(&config, 3);
+    let name = version_2::name;
+    let (session, group) = {
+        let member = &bench.members[0];
+        (member.session_key().unwrap().clone(), member.group_key().unwrap().clone())
+    };
+    bench.say(1, b"hello, all");
+    bench.member(1, |machine, cx| machine.gossip(cx, &[name("m2"), name("m3")], Port::Application, b"psst")).unwrap();
+    bench.settle();
+    let to = bench.members[1].session_key().unwrap().clone();
+    bench.lead(|leader, cx| leader.rekey(cx)).unwrap();
+    bench.settle();
+    let renewed = bench.members[0].group_key().unwrap().clone();
+    bench.member(3, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    let places = [
+        ("EN-P1", 1, 0),
+        ("EN-P2", 0, 1),
+        ("EN-A1", 1, 0),
+        ("EN-A2", 0, 1),
+        ("EN-A3", 1, 0),
+        ("EN-M+", 0, 1),
+        ("EN-M-", 0, 1),
+        ("EN-NK", 0, 1),
+        ("EN-NKA", 1, 0),
+        ("EN-C1", 3, 0),
+        ("EN-C2", 0, 3),
+        ("EN-D1", 1, 0),
+        ("EN-D2", 0, 2),
+        ("EN-G1", 1, 0),
+        ("EN-G2", 0, 2),
+    ];
+    let frame = |id: &str| {
+        let (_, from, to) = places.iter().find(|(of, ..)| *of == id).unwrap();
+        bench.last(id, *from, *to)
+    };
+    let user = user_key(&*suite, "m1");
+    let random = |key: &Secret, sealed: &[u8]| suite.decrypt(key, sealed).unwrap().to_vec();
+    let fixed = |key: &Secret, iv: &Nonce, sealed: &[u8]| suite.decrypt_fixed(key, iv, sealed).unwrap().to_vec();
+    let (ka, kg, kn) = (session.key.secret(), group.held.key.secret(), renewed.held.key.secret());
+    macro_rules! sealed {
+        ($type:ident, $id:literal, $field:ident) => {
+            two::$type::parse(&frame($id)).unwrap().message.$field.bytes.to_vec()
+        };
+    }
+    let gossip_key = fixed(to.key.secret(), &to.iv, &sealed!(GossipToMember, "EN-G2", key));
+    let once = Secret::new(GossipKeyTextForm::decode(&gossip_key).unwrap().key.0);
+    let text = |title, shape, sample: Vec<u8>| Structure { title, shape, samples: vec![sample] };
+    let texts = vec![
+        text(
+            "AuthRequestText: in EN-A1, under P_a",
+            &two::AuthRequestText::SHAPE,
+            random(user.secret(), &sealed!(AuthRequest, "EN-A1", sealed)),
+        ),
+        text(
+            "AuthReplyText: in EN-A2, under P_a",
+            &two::AuthReplyText::SHAPE,
+            random(user.secret(), &sealed!(AuthReply, "EN-A2", sealed)),
+        ),
+        text(
+            "AuthConfirmText: in EN-A3, under K_a",
+            &two::AuthConfirmText::SHAPE,
+            fixed(ka, &session.iv, &sealed!(AuthConfirm, "EN-A3", sealed)),
+        ),
+        text(
+            "MemberText: in EN-M+ and EN-M-, under K_g",
+            &two::MemberText::SHAPE,
+            fixed(kg, &group.held.iv, &sealed!(MemberAdded, "EN-M+", sealed)),
+        ),
+        text(
+            "NewKeyText: in EN-NK, under K_a",
+            &two::NewKeyText::SHAPE,
+            fixed(ka, &session.iv, &sealed!(NewKey, "EN-NK", sealed)),
+        ),
+        text(
+            "NewKeyAckText: in EN-NKA, under K_g'",
+            &two::NewKeyAckText::SHAPE,
+            fixed(kn, &renewed.held.iv, &sealed!(NewKeyAck, "EN-NKA", sealed)),
+        ),
+        text(
+            "DataText: in EN-D1 and EN-D2, under K_g; in EN-G2, under K'",
+            &two::DataText::SHAPE,
+            random(&once, &sealed!(GossipToMember, "EN-G2", sealed)),
+        ),
+        text(
+            "GossipText: in EN-G1, under K_a",
+            &two::GossipText::SHAPE,
+            fixed(ka, &session.iv, &sealed!(GossipToLeader, "EN-G1", sealed)),
+        ),
+        text("GossipKeyText: in EN-G2, under K_b", &two::GossipKeyText::SHAPE, gossip_key),
+    ];
+    let frames = places.iter().map(|(id, ..)| Recorded { id, frame: frame(id), opened: None }).collect();
+    (frames, texts)
 }
 
 const TEXTS: &str = "\
@@ -98,6 +206,8 @@ fn the_layout_document_of_the_published_edition_is_current() {
         text("TargetText: in the `inner` of a RemovalText, under K_g", &TargetText::SHAPE, "AN-L", "inner_text"),
         text("DataText: in AN-Dc and AN-Db, under K_g", &DataText::SHAPE, "AN-Dc", "text"),
     ];
+    let (two, two_texts) = version_2_shown();
+    let frames: Vec<Recorded> = frames.into_iter().chain(two).collect();
     let sections = [
         Section {
             title: "Antigone as published",
@@ -113,6 +223,15 @@ fn the_layout_document_of_the_published_edition_is_current() {
             messages: bridges::MESSAGES,
             structures: &[],
         },
+        Section {
+            title: "Enclaves 2.0 as published",
+            text: "No message is guarded as a whole. Under P_a and K' a random vector stands in front of what `{…}` holds; under \
+                   K_a and K_g the vector belongs to the key and is not sent again (D5). The frames are those of one session \
+                   under the suite of 1996, from a run of the machines.",
+            messages: enclaves::version_2::MESSAGES,
+            structures: &[],
+        },
+        Section { title: "Texts of Enclaves 2.0", text: TEXTS, messages: &[], structures: &two_texts },
     ];
     let rendered =
         render_sections(PUBLISHED, &sections, VECTORS, &frames).expect("the samples are what they claim to be");

@@ -12,8 +12,6 @@ pub mod membership;
 pub mod mixed;
 mod roles;
 pub mod schedule;
-#[cfg(feature = "historic")]
-mod sealing;
 
 pub use leader::{Access, Leader, LeaderConfig};
 pub use member::{Member, MemberConfig};

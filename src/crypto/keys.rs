@@ -142,5 +142,11 @@ pub mod role {
         User;
         /// `K_a` of repaired Enclaves: a member and the leader, for one session.
         Enclave;
+        /// `P_a` of Enclaves as published: a user and the leader, for good.
+        PublishedUser;
+        /// `K_a` of Enclaves as published: a member and the leader, for one session.
+        PublishedSession;
+        /// `K'` of Enclaves as published: one private message.
+        PublishedGossip;
     }
 }

@@ -21,6 +21,7 @@
 //! | [`timers`], [`retry`], [`jitter`] | deadlines, and how they spread |
 //! | [`access`] | who may join, and how many may be on their way |
 //! | [`allowance`] | a bounded rate |
+//! | `strangers` | numbers for names of no member, where messages are as published (feature `historic`) |
 //! | [`wish`] | a link that is wanted, and told again until one answers |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
@@ -48,6 +49,8 @@ pub mod retry;
 pub mod roles;
 pub mod sealer;
 pub mod station;
+#[cfg(feature = "historic")]
+pub mod strangers;
 pub mod timers;
 pub mod turn;
 pub mod view;
@@ -65,6 +68,8 @@ pub use outbox::{Outbox, Pool};
 pub use retry::{Backoff, Retry};
 pub use roles::{Convener, Participant};
 pub use sealer::{SealLimits, Sealer};
+#[cfg(feature = "historic")]
+pub use strangers::Strangers;
 pub use timers::Timers;
 pub use view::{ChangeRecord, Entry, View, ViewChange, ViewError, ViewStep};
 pub use window::Window;

@@ -129,8 +129,8 @@ fn introduction(out: &mut String) {
 <!-- Generated from the declarations in src/wire. After a change: SODALITY_UPDATE=1 cargo test --test wire_layout -->
 
 This document is enough to write and read the format in another language. It says what the bytes are; what they mean and
-which keys guard them is the protocol's business. The messages of Antigone as published, and those that repaired parts
-send beside published ones, are in [wire-layout-published.md](wire-layout-published.md).
+which keys guard them is the protocol's business. The messages of Antigone and of Enclaves 2.0 as published, and those that
+repaired parts send beside published ones, are in [wire-layout-published.md](wire-layout-published.md).
 
 ## Rules
 

@@ -7,8 +7,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::antigone::keys::published::{Group, GroupKey};
-use crate::antigone::sealing::{decrypt, encrypt};
 use crate::crypto::published::PublishedSuite;
+use crate::crypto::published::sealing::{decrypt, encrypt};
 use crate::endpoint::Entropy;
 use crate::error::Reason;
 use crate::event::Port;

@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::antigone::sealing::{decrypt, encrypt};
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
+use crate::crypto::published::sealing::{decrypt, encrypt};
 use crate::crypto::{FreshError, Key, Secret};
 use crate::endpoint::Entropy;
 use crate::error::Reason;

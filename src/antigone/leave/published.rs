@@ -6,10 +6,10 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::antigone::keys::published::GroupKey;
-use crate::antigone::sealing::{decrypt, encrypt};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
+use crate::crypto::published::sealing::{decrypt, encrypt};
 use crate::endpoint::Entropy;
 use crate::error::Reason;
 use crate::identity::{Name, NameRef};

@@ -31,6 +31,8 @@ pub const CHECKS: &[Check] = &[
     ("sealed opens", opens),
     ("sealed refuses lengths", refuses_lengths),
     ("sealed hides", hides),
+    ("fixed vectors", fixed),
+    ("fixed vectors differ", fixed_differs),
     ("mac", mac),
     ("mac refuses", mac_refuses),
     ("signatures verify", verifies),
@@ -74,6 +76,7 @@ fn sizes(suite: &dyn PublishedSuite, rng: &mut dyn Entropy) -> Outcome {
         ("nonce", sizes.nonce, 8, Nonce::MAX),
         ("mac", sizes.mac, 8, Tag::MAX),
         ("sealing", sizes.sealing, 1, MAX_SEALING),
+        ("iv", sizes.iv, 8, Nonce::MAX),
     ];
     for (name, size, min, max) in limits {
         ensure((min..=max).contains(&size), &format!("{name} has {size} bytes"))?;
@@ -209,6 +212,63 @@ fn hides(suite: &dyn PublishedSuite, rng: &mut dyn Entropy) -> Outcome {
             ensure(!repeated, "equal texts have equal blocks")?;
         }
         seen.push(sealed);
+    }
+    Ok(())
+}
+
+fn fresh_iv(suite: &dyn PublishedSuite, rng: &mut dyn Entropy) -> Result<Nonce, String> {
+    made(suite.fresh_nonce(rng, suite.sizes().iv), "a fresh vector")
+}
+
+fn seal_fixed(suite: &dyn PublishedSuite, key: &Secret, iv: &Nonce, text: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = BytesMut::from(&b"before"[..]);
+    done(suite.encrypt_fixed(key, iv, text, &mut out), "encrypt under a fixed vector")?;
+    Ok(out.strip_prefix(b"before").ok_or("what stood before is gone")?.to_vec())
+}
+
+/// Under the vector of a key equal texts look equal, and open again; what has the wrong length is refused (D5).
+fn fixed(suite: &dyn PublishedSuite, rng: &mut dyn Entropy) -> Outcome {
+    let (key, iv) = (fresh_key(suite, rng)?, fresh_iv(suite, rng)?);
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    for length in (0..=40).chain([255, 256, 1_000, 65_000]) {
+        let text = pattern(length);
+        let sealed = seal_fixed(suite, &key, &iv, &text)?;
+        ensure(seal_fixed(suite, &key, &iv, &text)? == sealed, &format!("{length} bytes: equal texts differ"))?;
+        ensure(!seen.contains(&sealed), &format!("{length} bytes: as another text"))?;
+        let added = sealed.len().checked_sub(length).ok_or("it is shorter than its text")?;
+        ensure(added <= suite.sizes().sealing, &format!("{length} bytes: {added} more"))?;
+        let opened = suite.decrypt_fixed(&key, &iv, &sealed).map_err(|error| format!("{length} bytes: {error}"))?;
+        ensure(*opened == text, &format!("{length} bytes: another text"))?;
+        seen.push(sealed);
+    }
+    forged(suite.decrypt_fixed(&key, &iv, &[]), "nothing")?;
+    let sealed = seal_fixed(suite, &key, &iv, &pattern(20))?;
+    forged(suite.decrypt_fixed(&key, &iv, &longer(&sealed)), "one byte more")?;
+    forged(suite.decrypt_fixed(&key, &iv, shorter(&sealed)), "one byte less")
+}
+
+/// Key and vector matter, and must have their lengths; the two forms of `{x}_K` are not each other's.
+fn fixed_differs(suite: &dyn PublishedSuite, rng: &mut dyn Entropy) -> Outcome {
+    let (key, iv, text) = (fresh_key(suite, rng)?, fresh_iv(suite, rng)?, pattern(40));
+    let sealed = seal_fixed(suite, &key, &iv, &text)?;
+    let (other_key, other_iv) = (fresh_key(suite, rng)?, fresh_iv(suite, rng)?);
+    for (what, key, iv) in [("the key", &other_key, &iv), ("the vector", &key, &other_iv)] {
+        ensure(seal_fixed(suite, key, iv, &text)? != sealed, &format!("{what} does not matter"))?;
+        let opened = suite.decrypt_fixed(key, iv, &sealed);
+        ensure(opened.map_or(true, |opened| *opened != text), &format!("{what} does not matter to open"))?;
+    }
+    let taken = suite.decrypt(&key, &sealed).is_ok_and(|opened| *opened == text);
+    ensure(!taken, "it opens as if its vector stood in front")?;
+    let (mut out, long) = (BytesMut::new(), Nonce::new(&longer(iv.as_bytes())));
+    if let Some(long) = long {
+        let made = suite.encrypt_fixed(&key, &long, &text, &mut out);
+        ensure(made == Err(SuiteError) && out.is_empty(), "a vector of another length is taken")?;
+        let opened = suite.decrypt_fixed(&key, &long, &sealed);
+        ensure(matches!(opened, Err(VerifyError::Suite(_))), "a vector of another length is taken to open")?;
+    }
+    for wrong in [shorter(key.expose()).to_vec(), longer(key.expose())] {
+        let made = suite.encrypt_fixed(&Secret::new(&wrong), &iv, &text, &mut out);
+        ensure(made == Err(SuiteError) && out.is_empty(), "a key of another length is taken")?;
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ type Block = [u8; BLOCK];
 /// |---|---|
 /// | a key K | 8 bytes. The lowest bit of each is parity: ignored in use, never corrected (D3) |
 /// | `{x}_K` | IV\[8\] ‖ DES-CBC(x padded by 1 to 8 bytes, PKCS#5), with a fresh random IV (D4, D6) |
+/// | `{x}_K` under the IV of K | DES-CBC(x padded by 1 to 8 bytes, PKCS#5), nothing in front (D5): blocks that texts have in common from their beginning look the same |
 /// | `{H(x)}_K` | MD5(x) in DES-CBC with a zero IV and no padding: 16 bytes, the same each time (D7, D10) |
 /// | `{B}_K`, a name | B, 1 to 8 bytes, padded with zeros to one block, in DES (D2) |
 /// | `H(x)_{Pr_G}` | RSASSA-PKCS1-v1_5 with MD5, 128 bytes (D9) |
@@ -132,6 +133,46 @@ fn padding(last: Block) -> Option<usize> {
     if bool::from(wrong) { None } else { Some(usize::from(count)) }
 }
 
+/// DES-CBC with padding, without the IV.
+fn encrypt(key: &Secret, iv: Block, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SuiteError> {
+    let padding = BLOCK - text.len() % BLOCK;
+    // At its full length from the start: growing would leave copies of the plaintext.
+    let mut sealed = Zeroizing::new(vec![padding as u8; text.len().saturating_add(padding)]);
+    sealed.iter_mut().zip(text).for_each(|(out, byte)| *out = *byte);
+    let encrypted = encrypt_blocks(key, iv, &mut sealed);
+    scrub_stack();
+    encrypted?;
+    Ok(sealed)
+}
+
+/// The reverse.
+fn decrypt(key: &Secret, iv: Block, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+    if sealed.is_empty() || !sealed.len().is_multiple_of(BLOCK) {
+        return Err(VerifyError::Forged);
+    }
+    let mut text = Zeroizing::new(sealed.to_vec());
+    let decrypted = decrypt_blocks(key, iv, &mut text);
+    scrub_stack();
+    decrypted?;
+    let length = text.last_chunk().and_then(|last| text.len().checked_sub(padding(*last)?));
+    text.truncate(length.ok_or(VerifyError::Forged)?);
+    Ok(text)
+}
+
+fn iv_of(iv: &Nonce) -> Result<Block, SuiteError> {
+    iv.as_bytes().try_into().map_err(|_| SuiteError)
+}
+
+/// P_a of Enclaves 2.0 from a password (D26): the first 8 bytes of MD5(password). **Our choice**: the code of 1996 is not
+/// public, and the report only says that the key is derived from the password. A search through passwords finds it (X3).
+pub fn des_key_of_password(password: &[u8]) -> Secret {
+    let mut digest = Md5::digest(password);
+    let key = Secret::new(digest.first_chunk::<BLOCK>().map_or(&[], |key| key.as_slice()));
+    zeroize::Zeroize::zeroize(digest.as_mut_slice());
+    scrub_stack();
+    key
+}
+
 fn mac(key: &Secret, parts: &[&[u8]]) -> Result<[u8; DIGEST], SuiteError> {
     let mut state = Md5::new();
     parts.iter().for_each(|part| state.update(part));
@@ -146,7 +187,7 @@ impl PublishedSuite for DesMd5Rsa {
     }
 
     fn sizes(&self) -> PublishedSizes {
-        PublishedSizes { key: BLOCK, nonce: BLOCK, mac: DIGEST, sealing: 2 * BLOCK }
+        PublishedSizes { key: BLOCK, nonce: BLOCK, mac: DIGEST, sealing: 2 * BLOCK, iv: BLOCK }
     }
 
     fn admits(&self, name: NameRef<'_>) -> bool {
@@ -178,13 +219,7 @@ impl PublishedSuite for DesMd5Rsa {
 
     fn encrypt(&self, rng: &mut dyn Entropy, key: &Secret, text: &[u8], out: &mut BytesMut) -> Result<(), FreshError> {
         let iv = self.ivs.next(rng)?;
-        let padding = BLOCK - text.len() % BLOCK;
-        // Apart from `out`, and at its full length from the start: growing would leave copies of the plaintext.
-        let mut sealed = Zeroizing::new(vec![padding as u8; text.len().saturating_add(padding)]);
-        sealed.iter_mut().zip(text).for_each(|(out, byte)| *out = *byte);
-        let encrypted = encrypt_blocks(key, iv, &mut sealed);
-        scrub_stack();
-        encrypted?;
+        let sealed = encrypt(key, iv, text)?;
         out.extend_from_slice(&iv);
         out.extend_from_slice(&sealed);
         Ok(())
@@ -193,16 +228,18 @@ impl PublishedSuite for DesMd5Rsa {
     fn decrypt(&self, key: &Secret, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
         key_of(key)?;
         let (iv, text) = sealed.split_first_chunk().ok_or(VerifyError::Forged)?;
-        if text.is_empty() || text.len() % BLOCK != 0 {
-            return Err(VerifyError::Forged);
-        }
-        let mut text = Zeroizing::new(text.to_vec());
-        let decrypted = decrypt_blocks(key, *iv, &mut text);
-        scrub_stack();
-        decrypted?;
-        let length = text.last_chunk().and_then(|last| text.len().checked_sub(padding(*last)?));
-        text.truncate(length.ok_or(VerifyError::Forged)?);
-        Ok(text)
+        decrypt(key, *iv, text)
+    }
+
+    fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError> {
+        let sealed = encrypt(key, iv_of(iv)?, text)?;
+        out.extend_from_slice(&sealed);
+        Ok(())
+    }
+
+    fn decrypt_fixed(&self, key: &Secret, iv: &Nonce, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+        key_of(key)?;
+        decrypt(key, iv_of(iv)?, sealed)
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {

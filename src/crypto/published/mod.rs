@@ -1,4 +1,4 @@
-//! The contract between Antigone as published and cryptography (D2 to D10, D13, D14): the report's notation, one method
+//! The contract between Antigone and Enclaves as published and cryptography (D2 to D10, D13, D14): the report's notation, one method
 //! for each form that occurs in it.
 //!
 //! It is a contract of its own, beside [`Suite`]: the published messages need ciphers without authentication,
@@ -23,8 +23,9 @@ mod des_md5_rsa;
 pub mod faulty;
 mod modern;
 mod rsa_md5;
+pub(crate) mod sealing;
 
-pub use des_md5_rsa::des_md5_rsa;
+pub use des_md5_rsa::{des_key_of_password, des_md5_rsa};
 pub use modern::Modern;
 
 /// Lengths in bytes of what a published suite makes.
@@ -38,6 +39,8 @@ pub struct PublishedSizes {
     pub mac: usize,
     /// What `{x}_K` adds to `x` at most.
     pub sealing: usize,
+    /// An initialization vector that travels with a key (D5).
+    pub iv: usize,
 }
 
 /// A suite of the published edition.
@@ -79,6 +82,20 @@ pub trait PublishedSuite: Debug + Send + Sync {
     /// # Errors
     /// [`VerifyError`].
     fn decrypt(&self, key: &Secret, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError>;
+
+    /// Appends `{text}_K` under the initialization vector that belongs to K (D5): Enclaves 2.0 sends one with each key and
+    /// uses it for all that the key encrypts. The same text gives the same bytes, each time. Nothing is appended if it
+    /// fails.
+    ///
+    /// # Errors
+    /// [`SuiteError`] also if `iv` has not [`PublishedSizes::iv`] bytes.
+    fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError>;
+
+    /// The reverse, with one failure as [`Self::decrypt`].
+    ///
+    /// # Errors
+    /// [`VerifyError`]; [`VerifyError::Suite`] also if `iv` has not its length.
+    fn decrypt_fixed(&self, key: &Secret, iv: &Nonce, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError>;
 
     /// `{H(x)}_K`, also printed `H(x)_K` for a key that is not an asymmetric one (D7, D10).
     ///

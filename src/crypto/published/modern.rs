@@ -19,11 +19,15 @@ const FRONT: usize = 12;
 ///
 /// | form | what it is |
 /// |---|---|
-/// | a key K | [`Sizes::group_key`](super::super::Sizes::group_key) bytes (32 in the suites of this crate), never used itself: three keys follow from it, one for each of the next three rows (D7, D8), by HKDF |
+/// | a key K | [`Sizes::group_key`](super::super::Sizes::group_key) bytes (32 in the suites of this crate), never used itself: keys follow from it by HKDF, one for each of the next rows (D7, D8), two for the one with an IV |
 /// | `{x}_K` | number\[12\] ‖ AEAD(x) ‖ tag, with a fresh random number and no associated data |
+/// | `{x}_K` under the IV of K | number\[12\] ‖ AEAD(x) ‖ tag, with the IV as associated data, and the number made from IV and x by the suite's authentication code under a key of its own |
 /// | `{H(x)}_K` | the suite's authentication code |
 /// | `{B}_K`, a name | HKDF with the label "pair" ‖ lp(B) ‖ lp(owner of K); names of any length (D2) |
 /// | `H(x)_{Pr_G}` | the suite's signature: Ed25519, and no randomness |
+///
+/// A fixed IV (D5) under an AEAD would be a repeated number, which breaks it outright. So the number follows from the text:
+/// **equal texts look equal**, as under DES; texts that only begin alike do not, and that is where the likeness ends.
 ///
 /// There is no form of it with bad numbers: a repeated number breaks an AEAD outright, and shows nothing about the protocol.
 ///
@@ -52,6 +56,47 @@ impl Modern {
 
     fn box_key(&self, key: &Secret) -> Result<Secret, SuiteError> {
         self.split(key, &[b"published seal"], Purpose::Aead)
+    }
+
+    fn fixed_key(&self, key: &Secret) -> Result<Secret, SuiteError> {
+        self.split(key, &[b"published fixed seal"], Purpose::Aead)
+    }
+
+    fn iv_of<'a>(&self, iv: &'a Nonce) -> Result<&'a [u8], SuiteError> {
+        if iv.as_bytes().len() == self.0.sizes().nonce { Ok(iv.as_bytes()) } else { Err(SuiteError) }
+    }
+
+    /// Appends number, box and tag.
+    fn seal_with(
+        &self,
+        key: &Secret,
+        front: [u8; FRONT],
+        ad: &[u8],
+        text: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), SuiteError> {
+        // Apart from `out`, where a plaintext that failed to be sealed would stay.
+        let mut sealed = Zeroizing::new(text.to_vec());
+        let tag = self.0.seal(key, number(front), ad, &mut sealed)?;
+        out.extend_from_slice(&front);
+        out.extend_from_slice(&sealed);
+        out.extend_from_slice(tag.as_bytes());
+        Ok(())
+    }
+
+    fn open_with(&self, key: &Secret, ad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+        let (front, rest) = sealed.split_first_chunk().ok_or(VerifyError::Forged)?;
+        let length = rest.len().checked_sub(self.0.sizes().aead_tag).ok_or(VerifyError::Forged)?;
+        let (text, tag) = rest.split_at_checked(length).ok_or(VerifyError::Forged)?;
+        let tag = Tag::new(tag).ok_or(VerifyError::Forged)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        match self.0.open(key, number(*front), ad, &mut text, &tag) {
+            Ok(()) => Ok(text),
+            Err(error) => {
+                text.zeroize();
+                Err(error)
+            }
+        }
     }
 
     fn mac_key(&self, key: &Secret) -> Result<Secret, SuiteError> {
@@ -84,6 +129,7 @@ impl PublishedSuite for Modern {
             nonce: sizes.nonce,
             mac: sizes.mac,
             sealing: FRONT.saturating_add(sizes.aead_tag),
+            iv: sizes.nonce,
         }
     }
 
@@ -108,29 +154,23 @@ impl PublishedSuite for Modern {
     fn encrypt(&self, rng: &mut dyn Entropy, key: &Secret, text: &[u8], out: &mut BytesMut) -> Result<(), FreshError> {
         let mut front = [0; FRONT];
         rng.fill(&mut front)?;
-        // Apart from `out`, where a plaintext that failed to be sealed would stay.
-        let mut sealed = Zeroizing::new(text.to_vec());
-        let tag = self.0.seal(&self.box_key(key)?, number(front), &[], &mut sealed)?;
-        out.extend_from_slice(&front);
-        out.extend_from_slice(&sealed);
-        out.extend_from_slice(tag.as_bytes());
-        Ok(())
+        Ok(self.seal_with(&self.box_key(key)?, front, &[], text, out)?)
     }
 
     fn decrypt(&self, key: &Secret, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
-        let key = self.box_key(key)?;
-        let (front, rest) = sealed.split_first_chunk().ok_or(VerifyError::Forged)?;
-        let length = rest.len().checked_sub(self.0.sizes().aead_tag).ok_or(VerifyError::Forged)?;
-        let (text, tag) = rest.split_at_checked(length).ok_or(VerifyError::Forged)?;
-        let tag = Tag::new(tag).ok_or(VerifyError::Forged)?;
-        let mut text = Zeroizing::new(text.to_vec());
-        match self.0.open(&key, number(*front), &[], &mut text, &tag) {
-            Ok(()) => Ok(text),
-            Err(error) => {
-                text.zeroize();
-                Err(error)
-            }
-        }
+        self.open_with(&self.box_key(key)?, &[], sealed)
+    }
+
+    fn encrypt_fixed(&self, key: &Secret, iv: &Nonce, text: &[u8], out: &mut BytesMut) -> Result<(), SuiteError> {
+        let iv = self.iv_of(iv)?;
+        let numbers = self.split(key, &[b"published fixed number"], Purpose::Mac)?;
+        let code = self.0.mac(&numbers, &[iv, text])?;
+        let front = *code.as_bytes().first_chunk().ok_or(SuiteError)?;
+        self.seal_with(&self.fixed_key(key)?, front, iv, text, out)
+    }
+
+    fn decrypt_fixed(&self, key: &Secret, iv: &Nonce, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VerifyError> {
+        self.open_with(&self.fixed_key(key)?, self.iv_of(iv)?, sealed)
     }
 
     fn mac(&self, key: &Secret, parts: &[&[u8]]) -> Result<Tag, SuiteError> {

@@ -26,11 +26,6 @@ use crate::wire::published::{
 };
 use crate::wire::{Edition, Field, Message as _};
 
-/// Names of strangers that a leader keeps numbers for.
-const STRANGERS: usize = 64;
-/// The numbers of strangers lie above this one: no member gets so far.
-const FIRST_STRANGER: u64 = 1 << 32;
-
 impl Leader {
     pub(super) fn take_frame(
         &mut self,
@@ -405,7 +400,7 @@ impl Leader {
         let incoming = self.plane.open(&self.me.sides, now, edition, code, frame)?;
         let cid = match &incoming.sender {
             // As published whoever is named is believed, also one that is gone or never was (A2, A15).
-            Some(name) => self.names.get(name).copied().unwrap_or_else(|| self.stranger(name)),
+            Some(name) => self.names.get(name).copied().unwrap_or_else(|| self.strangers.number(name)),
             None => incoming.message.from.claimed(),
         };
         let message = if incoming.sender.is_some() { from_number(incoming.message, cid) } else { incoming.message };
@@ -434,20 +429,6 @@ impl Leader {
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(message));
         Ok(())
-    }
-
-    /// A number for a name that is of no member, the same each time for the last few of them.
-    fn stranger(&mut self, name: &Name) -> MemberId {
-        if let Some(at) = self.strangers.iter().position(|(of, _)| of == name) {
-            return self.strangers.get(at).map_or(MemberId(FIRST_STRANGER), |(_, cid)| *cid);
-        }
-        if self.strangers.len() >= STRANGERS {
-            self.strangers.pop_front();
-        }
-        let last = self.strangers.back().map_or(FIRST_STRANGER, |(_, cid)| cid.0);
-        let cid = MemberId(last.saturating_add(1));
-        self.strangers.push_back((name.clone(), cid));
-        cid
     }
 
     /// Sets the deadlines of a member anew.

@@ -12,7 +12,7 @@ mod peer;
 mod time;
 mod turn;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -32,7 +32,7 @@ use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
 use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Stats, Ticket};
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Station};
-use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Strangers, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::{Communication, Historic, Part, Policy, Views};
 use crate::ttp::schedule::LeaderKeys;
@@ -97,7 +97,7 @@ pub struct Leader {
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
     /// Names of data that are of no member, with numbers for events.
-    strangers: VecDeque<(Name, MemberId)>,
+    strangers: Strangers,
     due: Causes,
     key_use: KeyUse,
     questions: Questions,
@@ -187,7 +187,7 @@ impl Leader {
             names: BTreeMap::new(),
             lingering: BTreeMap::new(),
             next_cid: 1,
-            strangers: VecDeque::new(),
+            strangers: Strangers::default(),
             due: Causes::NONE,
             key_use,
             questions: Questions::new(limits.ejection_questions),

@@ -1,0 +1,103 @@
+//! The two machines as what both systems share.
+
+use alloc::vec::Vec;
+
+use super::{Leader, Member, NO_INSTANCE};
+use crate::endpoint::Cx;
+use crate::error::{CommandError, Misuse};
+use crate::event::{Port, Ticket};
+use crate::group::View;
+use crate::group::roles::{Convener, Participant};
+use crate::identity::{Epoch, Instance, MemberId};
+
+impl Participant for Member {
+    fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        Self::send(self, cx, port, payload)
+    }
+
+    fn max_message(&self) -> usize {
+        Self::max_message(self)
+    }
+
+    fn group(&self) -> Option<Instance> {
+        self.is_in().then_some(NO_INSTANCE)
+    }
+
+    fn cid(&self) -> Option<MemberId> {
+        Self::cid(self)
+    }
+
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    /// Published messages name members: there is no roster with numbers that all agree on.
+    fn view(&self) -> Option<&View> {
+        None
+    }
+
+    fn known(&self) -> Vec<MemberId> {
+        self.members().map(|(cid, _)| cid).collect()
+    }
+
+    fn is_current(&self) -> bool {
+        self.is_in()
+    }
+}
+
+impl Participant for Leader {
+    fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
+        Self::send(self, cx, port, payload)
+    }
+
+    fn max_message(&self) -> usize {
+        Self::max_message(self)
+    }
+
+    fn group(&self) -> Option<Instance> {
+        Some(NO_INSTANCE)
+    }
+
+    fn cid(&self) -> Option<MemberId> {
+        Some(MemberId::LEADER)
+    }
+
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn view(&self) -> Option<&View> {
+        None
+    }
+
+    fn known(&self) -> Vec<MemberId> {
+        core::iter::once(MemberId::LEADER).chain(self.members().map(|(cid, _)| cid)).collect()
+    }
+
+    fn is_current(&self) -> bool {
+        !self.is_closed() && self.epoch().0 != 0
+    }
+}
+
+impl Convener for Leader {
+    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
+        Self::admit(self, cx, ticket, admit)
+    }
+
+    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::rekey(self, cx)
+    }
+
+    fn eject(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+        Self::eject(self, cx, cid)
+    }
+
+    /// 2.0 has no request to eject: there is never a ticket.
+    fn decide_ejection(&mut self, _: &mut Cx<'_>, _: Ticket, _: bool) -> Result<(), CommandError> {
+        Err(Misuse::NoTicket.into())
+    }
+
+    fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Self::close(self, cx)
+    }
+}
