@@ -138,5 +138,9 @@ pub mod role {
         Signing;
         /// A private half of an ephemeral exchange.
         Ephemeral;
+        /// `P_a` of repaired Enclaves: a user and the leader, for good.
+        User;
+        /// `K_a` of repaired Enclaves: a member and the leader, for one session.
+        Enclave;
     }
 }
