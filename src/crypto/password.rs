@@ -38,7 +38,8 @@ impl Cost {
     /// 8 KiB.
     pub const fn new(memory_kib: u32, passes: u32, lanes: u32) -> Option<Self> {
         let most = Self::MAX;
-        let few = passes == 0 || lanes == 0 || memory_kib > most.memory_kib || passes > most.passes || lanes > most.lanes;
+        let few =
+            passes == 0 || lanes == 0 || memory_kib > most.memory_kib || passes > most.passes || lanes > most.lanes;
         if few || memory_kib < 8 * lanes { None } else { Some(Self { memory_kib, passes, lanes }) }
     }
 }

@@ -29,6 +29,8 @@ use crate::identity::NameRef;
 use crate::wire::field::{Digest, Nonce};
 use crate::wire::{Field, Header};
 
+#[cfg(feature = "sim")]
+pub mod conformance;
 pub mod public_key;
 pub mod shared_key;
 
