@@ -29,8 +29,12 @@ use crate::identity::NameRef;
 use crate::wire::field::{Digest, Nonce};
 use crate::wire::{Field, Header};
 
+#[cfg(feature = "sim")]
+pub mod conformance;
+pub mod public_key;
 pub mod shared_key;
 
+pub use public_key::{Identity, PublicKey, Trust};
 pub use shared_key::SharedKey;
 
 /// In front of all labels of this system.
@@ -95,6 +99,8 @@ impl Scene<'_> {
 pub enum Credential {
     /// A key that user and leader share: from a password, or drawn.
     SharedKey(SharedKey),
+    /// Public keys of both sides.
+    PublicKey(PublicKey),
 }
 
 /// What the leader has of a user.
@@ -103,6 +109,8 @@ pub enum Credential {
 pub enum Account {
     /// A key that user and leader share.
     SharedKey(SharedKey),
+    /// Public keys of both sides.
+    PublicKey(PublicKey),
 }
 
 /// A user between request and answer.
@@ -111,6 +119,8 @@ pub enum Account {
 pub enum Asked {
     /// By shared key.
     SharedKey(shared_key::Asked),
+    /// By public keys.
+    PublicKey(public_key::Asked),
 }
 
 /// What the answer gave the user.
@@ -138,6 +148,7 @@ impl Credential {
     pub fn ask(&self, scene: &Scene<'_>, n1: &Nonce, rng: &mut dyn Entropy) -> Result<(Bytes, Asked), Failure> {
         match self {
             Self::SharedKey(key) => key.ask(scene, n1, rng).map(|(body, asked)| (body, Asked::SharedKey(asked))),
+            Self::PublicKey(key) => key.ask(scene, n1, rng).map(|(body, asked)| (body, Asked::PublicKey(asked))),
         }
     }
 }
@@ -157,6 +168,7 @@ impl Account {
     ) -> Result<(Bytes, Answered), Reason> {
         match self {
             Self::SharedKey(key) => key.answer(scene, n1, n2, request, rng),
+            Self::PublicKey(key) => key.answer(scene, n1, n2, request, rng),
         }
     }
 }
@@ -170,6 +182,7 @@ impl Asked {
     pub fn finish(&self, scene: &Scene<'_>, n2: &Nonce, answer: &[u8]) -> Result<Shown, Reason> {
         match self {
             Self::SharedKey(asked) => asked.finish(scene, n2, answer),
+            Self::PublicKey(asked) => asked.finish(scene, n2, answer),
         }
     }
 }
@@ -199,6 +212,7 @@ impl crate::fingerprint::Fingerprint for Asked {
     fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
         match self {
             Self::SharedKey(asked) => asked.fingerprint(now, sink),
+            Self::PublicKey(asked) => asked.fingerprint(now, sink),
         }
     }
 }

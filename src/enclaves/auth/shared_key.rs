@@ -14,8 +14,7 @@ use crate::crypto::{BoxNumber, Key, Purpose, Secret, Suite, SuiteError};
 use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
 use crate::wire::Field;
-use crate::wire::enclaves::auth::{SealedPart, SharedAnswer, SharedAsk};
-use crate::wire::enclaves::repaired::KeyBytes;
+use crate::wire::enclaves::auth::{KeyBytes, SealedPart, SharedAnswer, SharedAsk};
 use crate::wire::field::{Nonce, Rest, Share};
 
 /// P_a, and whether shares are exchanged: both sides must agree on that beforehand.
@@ -79,7 +78,8 @@ impl SharedKey {
         };
         let fresh = suite.fresh_secret(rng, suite.sizes().long_term).map_err(failed)?;
         let key = part_key(suite, &self.key, b"answer", &[n1.as_bytes(), n2.as_bytes()])?;
-        let body = seal(suite, &key, &scene.bytes(), &SharedAnswer { share, fresh: KeyBytes(fresh.expose()) })?;
+        let body =
+            seal(suite, &key, &answer_ad(scene, request)?, &SharedAnswer { share, fresh: KeyBytes(fresh.expose()) })?;
         let transcript = scene.transcript(n1, n2, request, &body)?;
         let session = scene.session_key(&transcript, &agreed_on(&fresh, agreed.as_ref()))?;
         Ok((body, Answered::Keyed(session)))
@@ -102,7 +102,7 @@ impl Asked {
     pub(super) fn finish(&self, scene: &Scene<'_>, n2: &Nonce, answer: &[u8]) -> Result<Shown, Reason> {
         let suite = scene.suite;
         let key = part_key(suite, &self.key, b"answer", &[self.n1.as_bytes(), n2.as_bytes()])?;
-        let text = open(suite, &key, &scene.bytes(), answer)?;
+        let text = open(suite, &key, &answer_ad(scene, &self.request)?, answer)?;
         let SharedAnswer { share, fresh } = SharedAnswer::decode(&text).map_err(|_| Reason::Malformed)?;
         let agreed = match &self.secret {
             Some(secret) => Some(suite.agree(secret.secret(), &share)?),
@@ -114,6 +114,13 @@ impl Asked {
         let key = scene.session_key(&transcript, &agreed_on(&fresh, agreed.as_ref()))?;
         Ok(Shown { key, proof: Bytes::new() })
     }
+}
+
+/// What an answer is bound to beside its key: the scene and the request, so that an answer to another request does not open.
+fn answer_ad(scene: &Scene<'_>, request: &[u8]) -> Result<BytesMut, SuiteError> {
+    let mut ad = scene.bytes();
+    scene.suite.hash(&[request])?.put(&mut ad);
+    Ok(ad)
 }
 
 fn agreed_on<'s>(fresh: &'s Secret, agreed: Option<&'s Secret>) -> alloc::vec::Vec<&'s Secret> {
@@ -143,4 +150,41 @@ fn open(suite: &dyn Suite, key: &Secret, ad: &[u8], part: &[u8]) -> Result<Zeroi
     let mut text = Zeroizing::new(part.text.0.to_vec());
     suite.open(key, BoxNumber::ONLY, ad, &mut text, &part.tag)?;
     Ok(text)
+}
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::crypto::{SuiteId, aes_128_gcm};
+    use crate::identity::NameRef;
+    use crate::sim::rng::SimRng;
+    use crate::wire::{Edition, Header, System};
+
+    /// What somebody computes who has recorded a login and learns P_a afterwards, and K_a.
+    fn learned_later(way: SharedKey) -> (Secret, Secret) {
+        let suite = aes_128_gcm();
+        let header = Header { system: System::Enclaves, edition: Edition::Repaired, suite: SuiteId::AES_128_GCM };
+        let name = |text| NameRef::new(text).unwrap();
+        let (app, leader, member) = (name("app"), name("leader"), name("member"));
+        let scene = Scene { suite: &*suite, header, app, leader, member, wall: None };
+        let (n1, n2) = (Nonce::new(&[1; 16]).unwrap(), Nonce::new(&[2; 16]).unwrap());
+        let mut rng = SimRng::new(1);
+        let (request, _) = way.ask(&scene, &n1, &mut rng).unwrap();
+        let (answer, answered) = way.answer(&scene, &n1, &n2, &request, &mut rng).unwrap();
+        let key = part_key(&*suite, way.key(), b"answer", &[n1.as_bytes(), n2.as_bytes()]).unwrap();
+        let text = open(&*suite, &key, &answer_ad(&scene, &request).unwrap(), &answer).unwrap();
+        let fresh = Secret::new(SharedAnswer::decode(&text).unwrap().fresh.0);
+        let transcript = scene.transcript(&n1, &n2, &request, &answer).unwrap();
+        let guess = scene.session_key(&transcript, &[&fresh]).unwrap();
+        (guess.secret().clone(), answered.key().secret().clone())
+    }
+
+    #[test]
+    fn who_learns_the_key_later_opens_recorded_sessions_only_without_the_exchange() {
+        let way = SharedKey::new(Key::new(Secret::new(&[7; 32])));
+        let (guess, key) = learned_later(way.clone());
+        assert!(!guess.same(&key));
+        let (guess, key) = learned_later(way.without_forward_secrecy());
+        assert!(guess.same(&key));
+    }
 }

@@ -1,7 +1,13 @@
 //! What the ways of authentication put into EN-R1 to EN-R3: no messages, but the parts inside them.
 
-use crate::wire::enclaves::repaired::KeyBytes;
-use crate::wire::field::{Rest, Share, Tag};
+use core::fmt;
+
+use bytes::BytesMut;
+
+use crate::error::DecodeError;
+use crate::identity::NameRef;
+use crate::wire::field::{Field, Reader, Rest, Share, Signature, Tag, VerifyingKey};
+use crate::wire::shape::Shape;
 
 /// The longest text in a part of the way by shared key, in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -31,5 +37,70 @@ structure! {
         share: Share,
         /// A fresh secret of the leader.
         fresh: KeyBytes<'a>,
+    }
+}
+
+structure! {
+    /// What an issuer says of a key: the holder of that key has that name, for a time.
+    pub struct Certificate<'a> {
+        /// Whose key it is.
+        name: NameRef<'a>,
+        /// The key.
+        key: VerifyingKey,
+        /// The first moment at which it holds, in milliseconds since the Unix epoch.
+        not_before: u64,
+        /// The last moment at which it holds.
+        not_after: u64,
+        /// The issuer's signature of all before it.
+        signature: Signature,
+    }
+}
+
+choice! {
+    /// Which key a side signs with.
+    pub enum Evidence<'a> {
+        /// The one that the other side knows already.
+        0 = Known,
+        /// The one of this certificate.
+        1 = Certified(Certificate<'a>),
+    }
+}
+
+structure! {
+    /// The part of EN-R1, and that of EN-R2, by public keys.
+    pub struct Signed<'a> {
+        /// The sender's ephemeral share.
+        share: Share,
+        /// Which key it signs with.
+        evidence: Evidence<'a>,
+        /// Its signature.
+        signature: Signature,
+    }
+}
+
+/// A key inside a box. Its length comes from the suite; it is not printed (R33).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyBytes<'a>(pub &'a [u8]);
+
+impl KeyBytes<'_> {
+    /// Shortest and longest, in bytes.
+    pub const LENGTHS: (usize, usize) = (8, 64);
+}
+
+impl fmt::Debug for KeyBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyBytes(..)")
+    }
+}
+
+impl<'a> Field<'a> for KeyBytes<'a> {
+    const SHAPE: Shape = Shape::Opaque { min: Self::LENGTHS.0, max: Self::LENGTHS.1 };
+
+    fn put(&self, out: &mut BytesMut) {
+        crate::wire::field::put_opaque(self.0, out);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.opaque(Self::LENGTHS.0, Self::LENGTHS.1).map(Self)
     }
 }
