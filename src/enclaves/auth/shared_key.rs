@@ -153,6 +153,7 @@ fn open(suite: &dyn Suite, key: &Secret, ad: &[u8], part: &[u8]) -> Result<Zeroi
 }
 
 #[cfg(all(test, feature = "rustcrypto"))]
+#[allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 mod tests {
     use super::*;
     use crate::crypto::{SuiteId, aes_128_gcm};
