@@ -6,7 +6,8 @@
 //! * [`stream`]: frames over any pair of byte streams;
 //! * [`tcp`]: listener and connector over TCP;
 //! * [`objects`]: objects (files, states) over a driven participant;
-//! * [`clock`]: the clock behind it all.
+//! * [`clock`]: the clock behind it all;
+//! * `conformance` (feature of that name): scenarios that every transport has to pass, for yours too.
 //!
 //! An adapter knows frames, links and `LinkInfo`, and nothing of groups, leaders or members.
 //!
@@ -30,6 +31,8 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod driver;
 pub mod objects;
 mod queue;

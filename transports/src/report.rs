@@ -97,6 +97,18 @@ counters! {
     unreachable,
     /// Times at which an endpoint asked to be called at once but had nothing to show for many calls (R11).
     spins,
+    /// Frames that the adapters say they gave to the network.
+    wire_out_frames,
+    /// Packets, or writes, that these took.
+    wire_out_packets,
+    /// Bytes of these, with what the adapter adds.
+    wire_out_bytes,
+    /// Whole frames that the adapters say came from the network.
+    wire_in_frames,
+    /// Packets, or reads, in which these came.
+    wire_in_packets,
+    /// Bytes of these, with what the adapter adds.
+    wire_in_bytes,
 }
 
 /// What the driver, its links and its adapters share for reporting.

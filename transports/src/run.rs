@@ -205,9 +205,25 @@ impl<M: Endpoint> Driver<M> {
     async fn command(&mut self, command: Option<Command<M>>) -> Result<(), Stop<M>> {
         match command {
             Some(Command::Call(call)) => {
-                self.input(call);
+                let answer = self.input(call);
                 self.fruitless = 0;
                 self.drain().await;
+                // Whoever hears of it finds what it caused.
+                answer();
+                Ok(())
+            }
+            Some(Command::Links(reply)) => {
+                // Here as below the caller may have stopped waiting.
+                let _ = reply.send(self.links.0.iter().map(|(link, queues)| (*link, queues.info)).collect());
+                Ok(())
+            }
+            Some(Command::Close(link, reply)) => {
+                let queues = self.links.0.get(&link).cloned();
+                if let Some(queues) = &queues {
+                    queues.end(CloseReason::Application);
+                    self.close(queues, CloseReason::Application).await?;
+                }
+                let _ = reply.send(queues.is_some());
                 Ok(())
             }
             Some(Command::Shutdown(reply)) => Err(Stop::Shutdown(Some(reply))),
@@ -240,7 +256,7 @@ impl<M: Endpoint> Driver<M> {
         self.input(|machine, cx| machine.handle_link_opened(cx, link, info))?;
         self.drain().await;
         // If the adapter has given up, its halves are dropped here and the link closes.
-        let _ = reply.send(Ok(halves(&queues, Guard(guard))));
+        let _ = reply.send(Ok(halves(&queues, &self.reporter, Guard(guard))));
         Ok(())
     }
 

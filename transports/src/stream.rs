@@ -17,7 +17,7 @@ use sodality::endpoint::LinkInfo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::transport::{CloseReason, Guard, Incoming, Outgoing, Refused, Uplink};
+use crate::transport::{CloseReason, Guard, Incoming, Outgoing, Refused, Uplink, Wire};
 
 /// Bytes in front of each frame.
 pub const PREFIX_BYTES: usize = 4;
@@ -156,7 +156,10 @@ async fn read_frames<R: AsyncRead + Unpin>(
         loop {
             spoken |= whole;
             match split(&mut buffer, max_frame) {
-                Ok(Some(frame)) => incoming.feed(frame).await.ok()?,
+                Ok(Some(frame)) => {
+                    incoming.received(Wire { frames: 1, packets: 0, bytes: (PREFIX_BYTES + frame.len()) as u64 });
+                    incoming.feed(frame).await.ok()?;
+                }
                 Ok(None) => break,
                 Err(why) => return Some(why),
             }
@@ -189,6 +192,7 @@ async fn read_frames<R: AsyncRead + Unpin>(
             None => return Some(CloseReason::Stalled),
             Some(Ok(0)) => return Some(CloseReason::Peer),
             Some(Ok(_)) => {
+                incoming.received(Wire { packets: 1, ..Wire::default() });
                 if between {
                     waiting_since = Instant::now();
                 }
@@ -230,11 +234,13 @@ async fn write_frames<W: AsyncWrite + Unpin>(
 ) -> Result<(), CloseReason> {
     let mut batch = Vec::new();
     let mut joined = BytesMut::with_capacity(BLOCK);
+    let mut joined_frames = 0_u64;
     while outgoing.batch(&mut batch, BLOCK).await {
         let mut frames = batch.drain(..).peekable();
         while let Some(frame) = frames.next() {
             // Queued frames are not longer than `max_frame`, so the length fits.
             joined.put_u32(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+            joined_frames += 1;
             let long = frame.len() >= LONG;
             if !long {
                 joined.put_slice(&frame);
@@ -242,12 +248,14 @@ async fn write_frames<W: AsyncWrite + Unpin>(
             let full = frames.peek().is_none_or(|next| joined.len() + PREFIX_BYTES + next.len() > BLOCK);
             if long || full {
                 let body = if long { frame } else { Bytes::new() };
+                let bytes = (joined.len() + body.len()) as u64;
                 let put = put(writer, &joined, &body, patience.write);
-                tokio::select! {
+                let packets = tokio::select! {
                     biased;
                     () = outgoing.over() => return Ok(()),
                     put = put => put?,
-                }
+                };
+                outgoing.sent(Wire { frames: std::mem::take(&mut joined_frames), packets, bytes });
                 joined.clear();
             }
         }
@@ -263,15 +271,17 @@ async fn write_frames<W: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Writes both wholly, in one write if the stream takes it.
+/// Writes both wholly, in one write if the stream takes it. Says how many writes it took.
 async fn put<W: AsyncWrite + Unpin>(
     writer: &mut W,
     head: &[u8],
     body: &[u8],
     patience: Duration,
-) -> Result<(), CloseReason> {
+) -> Result<u64, CloseReason> {
     let mut both = Buf::chain(head, body);
+    let mut writes = 0;
     while both.has_remaining() {
+        writes += 1;
         let mut slices = [IoSlice::new(&[]), IoSlice::new(&[])];
         let count = both.chunks_vectored(&mut slices);
         let slices = slices.get(..count).unwrap_or_default();
@@ -284,7 +294,7 @@ async fn put<W: AsyncWrite + Unpin>(
     }
     match timeout(patience, writer.flush()).await {
         Err(_) => Err(CloseReason::Stalled),
-        Ok(flushed) => flushed.map_err(|error| CloseReason::from(&error)),
+        Ok(flushed) => flushed.map(|()| writes).map_err(|error| CloseReason::from(&error)),
     }
 }
 
