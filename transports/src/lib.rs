@@ -4,6 +4,7 @@
 //! * [`transport`]: what a transport and the driver see of each other. It is small: an adapter announces links, feeds
 //!   frames in and takes frames out;
 //! * [`stream`]: frames over any pair of byte streams;
+//! * [`redial`]: reaching peers again and again, for every transport that connects;
 //! * [`tcp`]: listener and connector over TCP;
 //! * [`objects`]: objects (files, states) over a driven participant;
 //! * [`clock`]: the clock behind it all;
@@ -36,6 +37,7 @@ pub mod conformance;
 pub mod driver;
 pub mod objects;
 mod queue;
+pub mod redial;
 pub mod report;
 mod run;
 pub mod stream;

@@ -6,22 +6,22 @@
 //! costs at most a read block of 64 KiB (twice what it sent, if that is more), a write block of 64 KiB, a queue of
 //! `LinkLimits::in_bytes`, and what it makes the endpoint answer (R2).
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::endpoint::LinkInfo;
+use sodality::endpoint::{LinkInfo, LinkTicket};
 use sodality::event::Peer;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use crate::report::Notice;
+pub use crate::redial::Backoff;
+use crate::redial::{Dial, Redial};
 use crate::stream::{Patience, attach_with};
-use crate::transport::{Connector, Guard, Refused, Uplink, Wish};
+use crate::transport::{Connector, Refused, Uplink, Wish};
 
 /// How links over TCP are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,35 +48,6 @@ impl Default for TcpConfig {
             connect: Duration::from_secs(5),
             backoff: Backoff::default(),
         }
-    }
-}
-
-/// How failed attempts to connect are repeated: each pause is twice the one before, with a random part of a quarter so
-/// that those who lost the same peer do not come back at the same moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Backoff {
-    /// The first pause.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-    /// Attempts for one wish, at least one. After the last the endpoint may wish again.
-    pub attempts: u32,
-}
-
-impl Default for Backoff {
-    /// 100 ms, up to 10 seconds, 8 attempts: 25 seconds or so.
-    fn default() -> Self {
-        Self { first: Duration::from_millis(100), longest: Duration::from_secs(10), attempts: 8 }
-    }
-}
-
-impl Backoff {
-    /// The pause after the failed attempt number `attempt`, counted from zero.
-    fn pause(&self, attempt: u32) -> Duration {
-        let pause = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(self.longest);
-        // Without randomness there is no jitter; nothing else depends on it.
-        let random = getrandom::u32().unwrap_or(0);
-        pause.saturating_add((pause / 4).mul_f64(f64::from(random) / f64::from(u32::MAX)))
     }
 }
 
@@ -152,23 +123,12 @@ async fn begin(
 /// Finds the address of a peer, given the policy's hint. Must not block.
 pub type Resolver = Arc<dyn Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync>;
 
-/// Reaches peers over TCP. At most one attempt for each peer is under way. Where somebody answers and hangs up at once, the
-/// next attempts pause like failed ones, so that neither side is kept busy by it.
-pub struct TcpConnector {
-    config: TcpConfig,
-    resolver: Resolver,
-    reached: Reached,
-    /// The latest wish for each peer that an attempt is under way for. As many as the endpoint has peers to wish for.
-    wishes: Wishes,
-}
-
-type Wishes = Arc<Mutex<BTreeMap<Peer, Wish>>>;
-/// When each peer was reached last, and how many times in a row soon after the time before.
-type Reached = Arc<Mutex<BTreeMap<Peer, (Instant, u32)>>>;
+/// Reaches peers over TCP, by the policy of [`redial`](crate::redial).
+pub struct TcpConnector(Redial<TcpDial>);
 
 impl std::fmt::Debug for TcpConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TcpConnector").field("config", &self.config).finish_non_exhaustive()
+        f.debug_tuple("TcpConnector").field(&self.0).finish()
     }
 }
 
@@ -178,112 +138,44 @@ impl TcpConnector {
         config: TcpConfig,
         resolver: impl Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        Self { config, resolver: Arc::new(resolver), reached: Arc::default(), wishes: Arc::default() }
+        Self(Redial::new(TcpDial { config, resolver: Arc::new(resolver) }, config.backoff))
     }
 }
 
 impl Connector for TcpConnector {
     fn connect(&mut self, wish: &Wish, uplink: &Uplink) -> bool {
-        if (self.resolver)(&wish.peer, &wish.hint).is_none() {
-            return false;
-        }
-        let Some(guard) = uplink.guard() else { return false };
-        let before = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).insert(wish.peer.clone(), wish.clone());
-        if before.is_none() {
-            let attempt = Attempt {
-                config: self.config,
-                resolver: self.resolver.clone(),
-                reached: self.reached.clone(),
-                wishes: self.wishes.clone(),
-                peer: wish.peer.clone(),
-                uplink: uplink.clone(),
-            };
-            tokio::spawn(attempt.run(guard));
-        }
-        true
+        self.0.connect(wish, uplink)
     }
 }
 
-/// The task that tries to reach one peer.
-struct Attempt {
+struct TcpDial {
     config: TcpConfig,
     resolver: Resolver,
-    reached: Reached,
-    wishes: Wishes,
-    peer: Peer,
-    uplink: Uplink,
 }
 
-impl Attempt {
-    async fn run(self, guard: Guard) {
-        tokio::select! {
-            () = self.uplink.over() => {}
-            () = self.reach() => {}
-        }
-        drop(self);
-        drop(guard);
+impl Dial for TcpDial {
+    type Connection = (TcpStream, SocketAddr);
+
+    fn knows(&self, wish: &Wish) -> bool {
+        (self.resolver)(&wish.peer, &wish.hint).is_some()
     }
 
-    fn wish(&self) -> Option<Wish> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).get(&self.peer).cloned()
-    }
-
-    fn take_wish(&self) -> Option<Wish> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.peer)
-    }
-
-    /// How long to wait before the peer is reached again: not at all, unless it was just now.
-    fn rest(&self) -> Duration {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon = reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest);
-        soon.map_or(Duration::ZERO, |(_, times)| self.config.backoff.pause(*times))
-    }
-
-    fn note_reached(&self) {
-        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon =
-            reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest.saturating_mul(2));
-        let times = soon.map_or(0, |(_, times)| times.saturating_add(1));
-        reached.insert(self.peer.clone(), (Instant::now(), times));
-    }
-
-    async fn reach(&self) {
-        sleep(self.rest()).await;
-        let attempts = self.config.backoff.attempts.max(1);
-        for attempt in 0..attempts {
-            let why = match self.connect().await {
-                Ok((stream, address)) => {
-                    // Taken before the link opens: a wish that comes while it opens is a new one.
-                    let Some(wish) = self.take_wish() else { return };
-                    self.note_reached();
-                    let info = LinkInfo { answers: Some(wish.ticket), ..LinkInfo::stream(self.config.max_frame) };
-                    let origin = format!("tcp to {address}");
-                    // A refusal is counted and noticed by the driver.
-                    let _ = begin(stream, &self.uplink, info, &origin, self.config.patience, None).await;
-                    return;
-                }
-                Err(why) => why,
-            };
-            let again = attempt + 1 < attempts;
-            if !again {
-                self.take_wish();
-            }
-            self.uplink.notice(&Notice::Unreachable { peer: self.peer.clone(), why: why.into(), again });
-            if again {
-                sleep(self.config.backoff.pause(attempt)).await;
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<(TcpStream, SocketAddr), String> {
-        let address = self
-            .wish()
-            .and_then(|wish| (self.resolver)(&wish.peer, &wish.hint))
-            .ok_or_else(|| "no address".to_owned())?;
+    async fn dial(&self, wish: &Wish) -> Result<(TcpStream, SocketAddr), String> {
+        let address = (self.resolver)(&wish.peer, &wish.hint).ok_or_else(|| "no address".to_owned())?;
         match timeout(self.config.connect, TcpStream::connect(address)).await {
             Err(_) => Err(format!("{address}: no answer in time")),
             Ok(Err(error)) => Err(format!("{address}: {error}")),
             Ok(Ok(stream)) => Ok((stream, address)),
         }
+    }
+
+    async fn begin(
+        &self,
+        (stream, address): (TcpStream, SocketAddr),
+        ticket: LinkTicket,
+        uplink: &Uplink,
+    ) -> Result<(), Refused> {
+        let info = LinkInfo { answers: Some(ticket), ..LinkInfo::stream(self.config.max_frame) };
+        begin(stream, uplink, info, &format!("tcp to {address}"), self.config.patience, None).await
     }
 }

@@ -27,7 +27,14 @@ pub(super) struct Babbler {
 impl Babbler {
     pub(super) fn new(seed: u64, leader: Name) -> Self {
         let noise = seed | 1;
-        Self { wants: Some(leader), links: BTreeMap::new(), stats: Stats::default(), noise, left: 0, next: Instant::ORIGIN }
+        Self {
+            wants: Some(leader),
+            links: BTreeMap::new(),
+            stats: Stats::default(),
+            noise,
+            left: 0,
+            next: Instant::ORIGIN,
+        }
     }
 
     fn number(&mut self) -> u64 {

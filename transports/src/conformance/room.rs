@@ -209,7 +209,11 @@ impl<M: Endpoint + 'static> Seat<M> {
     }
 
     /// Waits until what `ask` asks of the endpoint is so.
-    pub(super) async fn is(&self, what: &str, ask: impl Fn(&mut M) -> bool + Clone + Send + 'static) -> Result<(), Failure> {
+    pub(super) async fn is(
+        &self,
+        what: &str,
+        ask: impl Fn(&mut M) -> bool + Clone + Send + 'static,
+    ) -> Result<(), Failure> {
         let until = Instant::now() + SOON;
         loop {
             let ask = ask.clone();
@@ -380,7 +384,11 @@ impl<N: Network, S: System> Room<N, S> {
     }
 
     /// One member joins in a thread of its own.
-    pub(super) async fn join_apart(&mut self, name: &str, config: impl FnOnce(Config) -> Config) -> Result<(), Failure> {
+    pub(super) async fn join_apart(
+        &mut self,
+        name: &str,
+        config: impl FnOnce(Config) -> Config,
+    ) -> Result<(), Failure> {
         let (machine, own) = self.newcomer(name)?;
         let (seat, ()) = Seat::apart(name, machine, config(own), |_| async {}).await?;
         self.admit(&seat).await?;

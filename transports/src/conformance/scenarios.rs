@@ -1,8 +1,11 @@
 //! The scenarios. Each begins with a stage, and gives what it measured or what did not hold.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use sodality::crypto::Suite;
@@ -77,7 +80,8 @@ pub(super) async fn a_whole_session<N: Network, S: System>(stage: Stage<N, S>) -
     ensure!(ending == Ending::ByLeader(EndReason::Ejected), "an ejection ended as {ending:?}");
     room.agree().await?;
     room.tell(Speaker::Leader, text(100, 103)).await?;
-    let overheard = leaver.log.count(0, |event| matches!(event, Event::Data(message) if message.payload == text(100, 103)));
+    let overheard =
+        leaver.log.count(0, |event| matches!(event, Event::Data(message) if message.payload == text(100, 103)));
     ensure!(overheard == 0, "whoever left heard what was said later");
 
     room.leader.command("close", |leader, cx| leader.close(cx)).await?;
@@ -149,9 +153,8 @@ impl<M: Participant + 'static> Carrier<M> {
         let memory = Memory::default();
         let store = memory.clone();
         self.objects.accept(manifest.object, from, move || Ok(store)).await.map_err(Failure::of)?;
-        let ending = |report: &Report| {
-            matches!(report, Report::Stored { .. } | Report::Failed { .. } | Report::Corrupt { .. })
-        };
+        let ending =
+            |report: &Report| matches!(report, Report::Stored { .. } | Report::Failed { .. } | Report::Corrupt { .. });
         let stored = self.next("an object", ending).await?;
         let Report::Stored { manifest } = stored else { return Err(Failure(format!("an object ends as {stored:?}"))) };
         let bytes = std::mem::take(&mut *memory.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -179,7 +182,12 @@ pub(super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S
     }
     for carrier in &members {
         let until = Instant::now() + SOON;
-        while !carrier.handle.call(|member, _| member.is_current() && member.known().len() == 3).await.map_err(Failure::of)? {
+        while !carrier
+            .handle
+            .call(|member, _| member.is_current() && member.known().len() == 3)
+            .await
+            .map_err(Failure::of)?
+        {
             ensure!(Instant::now() < until, "the members do not see one another");
             sleep(Duration::from_millis(5)).await;
         }
@@ -342,7 +350,8 @@ pub(super) async fn links_that_are_cut<N: Network, S: System>(stage: Stage<N, S>
     }
     room.agree().await?;
     ensure!(room.leader.epoch().await? == epoch, "the key changed since links were cut");
-    let gone = room.leader.log.count(mark, |event| matches!(event, Event::MemberRemoved { .. } | Event::Suspected { .. }));
+    let gone =
+        room.leader.log.count(mark, |event| matches!(event, Event::MemberRemoved { .. } | Event::Suspected { .. }));
     ensure!(gone == 0, "{gone} members were missed since links were cut");
     room.end().await?;
     Ok(format!("heard again within {} ms", longest(&times).as_millis()))
@@ -416,7 +425,8 @@ pub(super) async fn a_flood_of_nonsense<N: Network, S: System>(stage: Stage<N, S
     ensure!(rejected > 10, "the leader saw only {rejected} of {sent} frames");
     ensure!(longest(&times) < LATE, "a message took {:?} during the flood", longest(&times));
     ensure!(room.leader.epoch().await? == epoch, "the key changed during a flood");
-    let gone = room.leader.log.count(mark, |event| matches!(event, Event::MemberRemoved { .. } | Event::MemberAdded { .. }));
+    let gone =
+        room.leader.log.count(mark, |event| matches!(event, Event::MemberRemoved { .. } | Event::MemberAdded { .. }));
     ensure!(gone == 0, "the view changed during a flood");
     for babbler in babblers {
         babbler.crash().await;
@@ -425,7 +435,9 @@ pub(super) async fn a_flood_of_nonsense<N: Network, S: System>(stage: Stage<N, S
     room.tell(Speaker::Member(2), text(100, 1)).await?;
     room.end().await?;
     let (before, median, worst) = (median(&quiet), median(&times), longest(&times));
-    Ok(format!("{rejected} frames of strangers refused; a message took {before:?}, then {median:?}, at worst {worst:?}"))
+    Ok(format!(
+        "{rejected} frames of strangers refused; a message took {before:?}, then {median:?}, at worst {worst:?}"
+    ))
 }
 
 pub(super) async fn a_peer_that_stops_reading<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
@@ -472,7 +484,10 @@ pub(super) async fn farewells_arrive<N: Network, S: System>(stage: Stage<N, S>) 
         // The command, and the end at once: nobody waits for an answer.
         leaver.command("leave", |member, cx| S::leave(member, cx)).await?;
         let finished = leaver.handle.shutdown().await.map_err(Failure::of)?;
-        ensure!(finished.complete && finished.unflushed == 0, "round {round}: the farewell was not taken: {finished:?}");
+        ensure!(
+            finished.complete && finished.unflushed == 0,
+            "round {round}: the farewell was not taken: {finished:?}"
+        );
         let limit = if reliable { Duration::from_secs(5) } else { SOON };
         let cause = room.leader.log.wait(mark, limit, removed(cid)).await;
         ensure!(cause == Some(Cause::Leave), "round {round}: a leave looks like {cause:?}");
@@ -540,6 +555,22 @@ pub(super) async fn an_application_that_reads_no_events<N: Network, S: System>(s
     Ok(format!("a message took {median:?}, at worst {worst:?}; the deaf one took {frames} frames"))
 }
 
+/// Polls `future` at most so many times, others in between, and then drops it.
+async fn give_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| match (future.as_mut().poll(cx), left) {
+        (Poll::Ready(output), _) => Poll::Ready(Some(output)),
+        (Poll::Pending, 0) => Poll::Ready(None),
+        (Poll::Pending, _) => {
+            left -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
 pub(super) async fn operations_that_are_cancelled<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
     let mut room = stage.room(stage.patient()).await?;
     room.join(&["m0"]).await?;
@@ -554,8 +585,7 @@ pub(super) async fn operations_that_are_cancelled<N: Network, S: System>(stage: 
                 *count += 1;
             }
         });
-        let patience = Duration::from_micros(number as u64 % 150);
-        if timeout(patience, call).await.is_ok_and(|answer| answer.is_ok()) {
+        if give_up_after((1 << (number % 14)) - 1, call).await.is_some_and(|answer| answer.is_ok()) {
             waited += 1;
         }
     }
@@ -564,18 +594,21 @@ pub(super) async fn operations_that_are_cancelled<N: Network, S: System>(stage: 
     let (once, twice) = (counts.iter().filter(|count| **count == 1).count(), counts.iter().any(|count| *count > 1));
     ensure!(!twice, "a cancelled call ran twice");
     ensure!(once >= waited, "{waited} calls were answered and {once} ran");
+    ensure!(waited > 0 && waited < 600, "{waited} of 600 calls were waited for");
     // A message by a call that was given up is heard once or not at all.
     let mark = room.member(0)?.log.mark();
     for number in 0..100_u64 {
         let payload = text(64, number);
         let call = room.leader.handle.call(move |leader, cx| leader.send(cx, Port::Application, &payload));
-        let _ = timeout(Duration::from_micros(number % 40), call).await;
+        let _ = give_up_after((1 << (number % 14)) - 1, call).await;
     }
     room.tell(Speaker::Leader, text(64, 1000)).await?;
     for number in 0..100 {
         let payload = text(64, number);
-        let heard =
-            room.member(0)?.log.count(mark, |event| matches!(event, Event::Data(message) if message.payload == payload));
+        let heard = room
+            .member(0)?
+            .log
+            .count(mark, |event| matches!(event, Event::Data(message) if message.payload == payload));
         ensure!(heard <= 1, "a message was heard {heard} times");
     }
     // Endpoints that are ended while they connect, join and speak: everything of their adapters ends, once.
@@ -585,7 +618,7 @@ pub(super) async fn operations_that_are_cancelled<N: Network, S: System>(stage: 
         seat.command("join", |member, cx| S::join(member, cx)).await?;
         sleep(Duration::from_millis(step * step / 2)).await;
         // The first to ask gives up; the end comes all the same.
-        let _ = timeout(Duration::from_micros(step), seat.handle.shutdown()).await;
+        let _ = give_up_after((1 << step) - 1, seat.handle.shutdown()).await;
         let _ = seat.handle.shutdown().await;
         let ended = timeout(SOON, seat.handle.ended()).await.map_err(Failure::of)?;
         ensure!(ended == crate::driver::End::Shutdown, "a shutdown ended as {ended:?}");
@@ -622,7 +655,8 @@ pub(super) async fn what_crosses_the_network<N: Network, S: System>(stage: Stage
     if after.wire_out_frames == 0 {
         return Ok("the adapter does not count".to_owned());
     }
-    let (packets, bytes) = (after.wire_out_packets - before.wire_out_packets, after.wire_out_bytes - before.wire_out_bytes);
+    let (packets, bytes) =
+        (after.wire_out_packets - before.wire_out_packets, after.wire_out_bytes - before.wire_out_bytes);
     let copies = if can.multicast { 1 } else { 4 };
     let least = copies * (MESSAGES + 1);
     ensure!(frames >= least, "{frames} frames carried {least} copies");
