@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::endpoint::{Cx, Endpoint, Entropy, Link, LinkInfo};
+use sodality::endpoint::{Cx, Endpoint, Entropy, Instant, Link, LinkInfo};
 use sodality::error::Fatal;
 use sodality::event::Event;
 use thiserror::Error;
@@ -313,6 +313,7 @@ pub fn spawn<M: Endpoint + 'static>(machine: M, config: Config) -> (Handle<M>, E
         uplink: uplink.clone(),
         reporter,
         fruitless: 0,
+        at: Instant::ORIGIN,
     };
     tokio::spawn(async move {
         let end = driver.run().await;

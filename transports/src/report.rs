@@ -31,7 +31,7 @@ pub enum Notice {
         /// Frames of class `Data` that were dropped on it for lack of room, in all its life.
         dropped: u64,
     },
-    /// An adapter announced a link that the driver had no room for.
+    /// A link that there was no room for, in the driver or in the adapter.
     Refused {
         /// Where it would have led.
         origin: Arc<str>,
@@ -77,7 +77,7 @@ counters! {
     links_opened,
     /// Links closed.
     links_closed,
-    /// Links refused since there were as many as the configuration allows.
+    /// Links refused since there were as many as the configuration allows, in all or to one address.
     links_refused,
     /// Frames that the endpoint took in.
     frames_in,

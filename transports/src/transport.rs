@@ -96,6 +96,9 @@ pub enum CloseReason {
     /// The adapter dropped its half.
     #[error("dropped by the adapter")]
     Abandoned,
+    /// The endpoint did not learn in time, or in as many bytes as strangers may send, who the peer is (R2).
+    #[error("the peer did not show who it is")]
+    Stranger,
     /// The application closed it: [`Handle::close_link`](crate::driver::Handle::close_link).
     #[error("closed by the application")]
     Application,
@@ -175,6 +178,12 @@ impl Uplink {
         self.opens.closed().await;
     }
 
+    /// Counts a connection that the adapter itself closed since it has as many as it may, and tells the observer.
+    pub fn refused(&self, origin: &str) {
+        self.reporter.count(|c| &c.links_refused);
+        self.reporter.tell(|| Notice::Refused { origin: Arc::from(origin) });
+    }
+
     /// Tells the observer of the driver, if there is one, and counts failed attempts.
     pub fn notice(&self, notice: &Notice) {
         if matches!(notice, Notice::Unreachable { .. }) {
@@ -237,6 +246,18 @@ impl Incoming {
         self.reporter.add(|c| &c.wire_in_frames, wire.frames);
         self.reporter.add(|c| &c.wire_in_packets, wire.packets);
         self.reporter.add(|c| &c.wire_in_bytes, wire.bytes);
+    }
+
+    /// Whether the endpoint is known to know the peer: `Endpoint::knows`. It is looked at now and then as frames come, and
+    /// when [`Self::ask_known`] asks. Once it does, that is for good.
+    pub fn is_known(&self) -> bool {
+        self.queues.is_known()
+    }
+
+    /// Asks whether the endpoint knows the peer by now, with all that was fed. Waits while the driver has stopped reading.
+    /// An adapter that bounds strangers closes a link with [`CloseReason::Stranger`] if not.
+    pub async fn ask_known(&self) -> bool {
+        self.queues.ask_known().await
     }
 
     /// Returns once nothing more is taken in.
