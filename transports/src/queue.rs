@@ -232,6 +232,12 @@ impl Queues {
         self.known.borrow().0
     }
 
+    pub(crate) async fn known(&self) {
+        let mut known = self.known.subscribe();
+        // The sender lives as long as `self`.
+        let _ = known.wait_for(|(is_known, _)| *is_known).await;
+    }
+
     fn announce_question(&self) {
         let mut inbox = lock(&self.inbox);
         inbox.asked = true;

@@ -259,6 +259,8 @@ async fn read_frames<R: AsyncRead + Unpin, P>(
         let read = tokio::select! {
             biased;
             () = incoming.over() => return None,
+            // A place among the strangers is given back at once.
+            () = incoming.known(), if !known => continue,
             read = read => read,
         };
         match read {

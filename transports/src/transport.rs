@@ -254,6 +254,11 @@ impl Incoming {
         self.queues.is_known()
     }
 
+    /// Returns once [`Self::is_known`].
+    pub async fn known(&self) {
+        self.queues.known().await;
+    }
+
     /// Asks whether the endpoint knows the peer by now, with all that was fed. Waits while the driver has stopped reading.
     /// An adapter that bounds strangers closes a link with [`CloseReason::Stranger`] if not.
     pub async fn ask_known(&self) -> bool {
