@@ -14,14 +14,21 @@ struct Tcp;
 
 fn config() -> TcpConfig {
     let backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(100), attempts: 1000 };
-    TcpConfig { backoff, ..TcpConfig::default() }
+    // Small buffers, so that a peer that reads nothing is felt soon.
+    TcpConfig { backoff, buffers: Some(128 << 10), ..TcpConfig::default() }
 }
 
 impl Network for Tcp {
     type Place = SocketAddr;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reliable: true, max_frame: config().max_frame, multicast: false }
+        Capabilities {
+            reliable: true,
+            ends_seen: true,
+            holds: 2 << 20,
+            max_frame: config().max_frame,
+            multicast: false,
+        }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<SocketAddr> {

@@ -43,7 +43,13 @@ impl Network for Unix {
     type Place = PathBuf;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reliable: true, max_frame: unix_socket::MAX_FRAME, multicast: false }
+        Capabilities {
+            reliable: true,
+            ends_seen: true,
+            holds: 2 << 20,
+            max_frame: unix_socket::MAX_FRAME,
+            multicast: false,
+        }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<PathBuf> {

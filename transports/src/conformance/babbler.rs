@@ -15,7 +15,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) struct Babbler {
-    wants: Option<Name>,
+    leader: Name,
+    wants: bool,
     links: BTreeMap<Link, LinkInfo>,
     stats: Stats,
     /// State of the numbers that its nonsense is made of.
@@ -28,7 +29,8 @@ impl Babbler {
     pub(super) fn new(seed: u64, leader: Name) -> Self {
         let noise = seed | 1;
         Self {
-            wants: Some(leader),
+            leader,
+            wants: true,
             links: BTreeMap::new(),
             stats: Stats::default(),
             noise,
@@ -70,6 +72,8 @@ impl Endpoint for Babbler {
 
     fn handle_link_closed(&mut self, _cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         self.links.remove(&link);
+        // Thrown out, it comes again.
+        self.wants = self.links.is_empty();
         Ok(())
     }
 
@@ -99,12 +103,15 @@ impl Endpoint for Babbler {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        let leader = self.wants.take_if(|_| self.links.is_empty())?;
+        if !std::mem::take(&mut self.wants) {
+            return None;
+        }
+        let leader = self.leader.clone();
         Some(Event::LinkWanted { ticket: LinkTicket(1), peer: Peer::Leader(leader), hint: Bytes::new() })
     }
 
     fn poll_timeout(&self) -> Wake {
-        if self.wants.is_some() { Wake::Now(Due::Link) } else { Wake::At(self.next, Due::Output) }
+        if self.wants { Wake::Now(Due::Link) } else { Wake::At(self.next, Due::Output) }
     }
 
     fn stats(&self) -> &Stats {

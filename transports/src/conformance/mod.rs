@@ -43,6 +43,11 @@ use crate::transport::{Connector, Uplink};
 pub struct Capabilities {
     /// Frames arrive in order and without loss while a link is open.
     pub reliable: bool,
+    /// When a link ends at one side, the other side sees it.
+    pub ends_seen: bool,
+    /// Most bytes on the way in a link whose peer reads nothing, in the buffers of adapters and system. Only asked of what is
+    /// reliable.
+    pub holds: usize,
     /// Longest frame, in bytes.
     pub max_frame: usize,
     /// Beside the links there is one that all share: [`Network::listen`] announces it at the leader, and the connector
@@ -68,6 +73,11 @@ pub trait Network: Send + Sync + 'static {
     /// Reaches `place`, whatever peer is wished for. It tries again soon and often: scenarios do not wait for a backoff of
     /// seconds.
     fn connector(&self, place: Self::Place) -> Box<dyn Connector>;
+
+    /// Nothing that is expected takes longer than this over this transport; what does has failed.
+    fn soon(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 
     /// Sends rubbish to `place`, below the level of frames, until it is dropped. Does nothing where there is no such level.
     fn assault(&self, place: Self::Place) -> impl Future<Output = ()> + Send {
@@ -288,7 +298,8 @@ pub fn run<N: Network, S: System>(scenario: Scenario, network: N, system: S) -> 
     let runtime = runtime.map_err(Failure::of)?;
     let played = runtime.block_on(async {
         // Not in the thread of the caller: a scenario is a task like others.
-        let playing = tokio::spawn(scenario.play(room::Stage::new(network, system)));
+        let soon = network.soon();
+        let playing = tokio::spawn(room::SOON.scope(soon, scenario.play(room::Stage::new(network, system))));
         match tokio::time::timeout(LONGEST, playing).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(panicked)) => Err(Failure::of(panicked)),

@@ -18,8 +18,15 @@ use super::{Failure, Network, System, Terms};
 use crate::clock::Clock;
 use crate::driver::{self, Config, Events, Handle};
 
+tokio::task_local! {
+    /// [`Network::soon`] of the scenario that runs in this task.
+    pub(super) static SOON: Duration;
+}
+
 /// Nothing that is expected takes longer.
-pub(super) const SOON: Duration = Duration::from_secs(30);
+pub(super) fn soon() -> Duration {
+    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(30))
+}
 
 /// Fails with these words if the condition does not hold.
 macro_rules! ensure {
@@ -75,6 +82,16 @@ impl Log {
     pub(super) fn count(&self, mark: usize, mut such: impl FnMut(&Event) -> bool) -> usize {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().skip(mark).filter(|event| such(event)).count()
+    }
+
+    /// All messages after `mark`, in their order.
+    pub(super) fn texts(&self, mark: usize) -> Vec<Vec<u8>> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = events.iter().skip(mark).filter_map(|event| match event {
+            Event::Data(message) => Some(message.payload.to_vec()),
+            _ => None,
+        });
+        texts.collect()
     }
 
     /// Waits for the first answer that `find` gives for an event after `mark`.
@@ -183,7 +200,7 @@ impl<M: Endpoint + 'static> Seat<M> {
     where
         F: Fn(&mut M, &mut Cx<'_>) -> Result<(), CommandError> + Clone + Send + 'static,
     {
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         loop {
             match self.handle.call(command.clone()).await {
                 Ok(Ok(())) => return Ok(()),
@@ -201,7 +218,7 @@ impl<M: Endpoint + 'static> Seat<M> {
         what: &str,
         find: impl FnMut(&Event) -> Option<T>,
     ) -> Result<T, Failure> {
-        let found = self.log.wait(mark, SOON, find).await;
+        let found = self.log.wait(mark, soon(), find).await;
         found.ok_or_else(|| {
             let (name, tail, stats) = (&self.name, self.log.tail(), self.handle.stats());
             Failure(format!("{name} does not see {what}; the last it saw: {tail}; {stats:?}"))
@@ -214,7 +231,7 @@ impl<M: Endpoint + 'static> Seat<M> {
         what: &str,
         ask: impl Fn(&mut M) -> bool + Clone + Send + 'static,
     ) -> Result<(), Failure> {
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         loop {
             let ask = ask.clone();
             if self.handle.call(move |machine, _| ask(machine)).await.map_err(Failure::of)? {
@@ -229,7 +246,7 @@ impl<M: Endpoint + 'static> Seat<M> {
 impl<M: Participant + 'static> Seat<M> {
     /// Sends a message, as soon as it can.
     pub(super) async fn say(&self, payload: Vec<u8>) -> Result<(), Failure> {
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         let payload = Arc::new(payload);
         loop {
             let text = payload.clone();
@@ -405,7 +422,7 @@ impl<N: Network, S: System> Room<N, S> {
         let members = self.members.len() + 1;
         let counted = move |leader: &mut S::Leader| leader.known().len() == members;
         self.leader.is(&format!("with a view of {members}"), counted).await?;
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         'again: loop {
             let epoch = self.leader.epoch().await?;
             for seat in &self.members {
@@ -438,7 +455,7 @@ impl<N: Network, S: System> Room<N, S> {
         let begun = Instant::now();
         let reliable = self.stage.network.capabilities().reliable;
         let tries = if reliable { 1 } else { 10 };
-        let limit = if reliable { SOON } else { Duration::from_secs(2) };
+        let limit = if reliable { soon() } else { Duration::from_secs(2) };
         let (own, ear) = (self.leader.log.mark(), &self.leader);
         let ears: Vec<(&Seat<S::Member>, usize)> = whom
             .iter()

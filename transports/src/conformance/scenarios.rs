@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sodality::crypto::Suite;
-use sodality::endpoint::Endpoint;
+use sodality::endpoint::{Endpoint, Link};
 use sodality::error::{CommandError, Misuse};
 use sodality::event::{Cause, EndReason, Ending, Event, Port};
 use sodality::group::{Convener, Participant};
@@ -18,10 +18,11 @@ use sodality::transfer::Manifest;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::babbler::Babbler;
-use super::room::{Room, SOON, Seat, Speaker, Stage, ensure, text};
+use super::room::{Room, Seat, Speaker, Stage, ensure, soon, text};
 use super::{Failure, Network, System, Verdict};
 use crate::driver::{Config, Handle};
 use crate::objects::{self, Objects, ReadAt, Report, Reports, Store};
+use crate::transport::LinkLimits;
 
 fn ended(event: &Event) -> Option<Ending> {
     match event {
@@ -143,7 +144,7 @@ impl<M: Participant + 'static> Carrier<M> {
             }
             None
         };
-        timeout(SOON, waiting).await.ok().flatten().ok_or_else(|| Failure(format!("{what} does not come")))
+        timeout(soon(), waiting).await.ok().flatten().ok_or_else(|| Failure(format!("{what} does not come")))
     }
 
     /// Accepts the next offer, and gives what is stored in the end.
@@ -181,7 +182,7 @@ pub(super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S
         members.push(carrier);
     }
     for carrier in &members {
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         while !carrier
             .handle
             .call(|member, _| member.is_current() && member.known().len() == 3)
@@ -321,32 +322,77 @@ pub(super) async fn a_member_that_crashes<N: Network, S: System>(stage: Stage<N,
     Ok(format!("noticed after {} ms", noticed.as_millis()))
 }
 
+/// Who cuts its links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cut {
+    Both,
+    Leader,
+    Members,
+}
+
+async fn links<M: Endpoint + 'static>(handle: &Handle<M>) -> Result<Vec<Link>, Failure> {
+    let links = handle.links().await.map_err(Failure::of)?;
+    // One that all share is nobody's to cut.
+    Ok(links.into_iter().filter(|(_, info)| !info.shared).map(|(link, _)| link).collect())
+}
+
+async fn close<M: Endpoint + 'static>(handle: &Handle<M>, links: &[Link]) -> Result<(), Failure> {
+    for link in links {
+        handle.close_link(*link).await.map_err(Failure::of)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn links_that_are_cut<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
     let mut room = stage.room(stage.patient()).await?;
     room.join(&["m0", "m1"]).await?;
     let epoch = room.leader.epoch().await?;
     let mark = room.leader.log.mark();
     let mut times = Vec::new();
-    for round in 0..3 {
-        for (link, _) in room.leader.handle.links().await.map_err(Failure::of)? {
-            room.leader.handle.close_link(link).await.map_err(Failure::of)?;
+    let ends_seen = stage.network.capabilities().ends_seen;
+    for (round, cut) in [Cut::Both, Cut::Leader, Cut::Members, Cut::Both].into_iter().enumerate() {
+        if cut != Cut::Both && !ends_seen {
+            continue;
         }
+        let mut before = Vec::new();
         for seat in &room.members {
-            for (link, _) in seat.handle.links().await.map_err(Failure::of)? {
-                seat.handle.close_link(link).await.map_err(Failure::of)?;
+            before.push(links(&seat.handle).await?);
+        }
+        let of_leader = links(&room.leader.handle).await?;
+        let begun = Instant::now();
+        if cut != Cut::Members {
+            close(&room.leader.handle, &of_leader).await?;
+        }
+        if cut != Cut::Leader {
+            for (seat, links) in room.members.iter().zip(&before) {
+                close(&seat.handle, links).await?;
             }
         }
-        let begun = Instant::now();
-        // Whoever speaks first is heard once the others are back.
-        let until = begun + SOON;
-        for seat in &room.members {
-            while seat.handle.links().await.map_err(Failure::of)?.is_empty() {
-                ensure!(Instant::now() < until, "{} has no link again", seat.name);
+        // All links are others now, as many as before.
+        for (seat, before) in room.members.iter().zip(&before) {
+            let until = begun + soon();
+            loop {
+                let now = links(&seat.handle).await?;
+                if now.len() == before.len() && now.iter().all(|link| !before.contains(link)) {
+                    break;
+                }
+                ensure!(Instant::now() < until, "{cut:?} was cut: {} had {before:?} and has {now:?}", seat.name);
                 sleep(Duration::from_millis(2)).await;
             }
         }
-        back(&room, round).await?;
+        back(&room, round as u64).await?;
         times.push(begun.elapsed());
+        // And the leader keeps no old ones; the one to its helper comes when it is needed.
+        let until = begun + soon();
+        while ends_seen {
+            let now = links(&room.leader.handle).await?;
+            let old = now.iter().filter(|link| cut != Cut::Members && of_leader.contains(link)).count();
+            if old == 0 && now.len() <= of_leader.len() {
+                break;
+            }
+            ensure!(Instant::now() < until, "{cut:?} was cut: the leader had {of_leader:?} and has {now:?}");
+            sleep(Duration::from_millis(2)).await;
+        }
     }
     room.agree().await?;
     ensure!(room.leader.epoch().await? == epoch, "the key changed since links were cut");
@@ -361,7 +407,7 @@ pub(super) async fn links_that_are_cut<N: Network, S: System>(stage: Stage<N, S>
 async fn back<N: Network, S: System>(room: &Room<N, S>, round: u64) -> Result<(), Failure> {
     let speakers = [Speaker::Leader, Speaker::Member(0), Speaker::Member(1)];
     for (number, from) in speakers.into_iter().enumerate() {
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon();
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -449,13 +495,13 @@ pub(super) async fn a_peer_that_stops_reading<N: Network, S: System>(stage: Stag
     let quiet = talk(&room, Duration::from_millis(500), length, &[0, 1, 2]).await?;
     let stopped = room.member(2)?.freeze(STOPPED);
     let times = talk(&room, STOPPED - Duration::from_millis(300), length, &[0, 1]).await?;
+    ensure!(longest(&times) < LATE, "a message took {:?} while a peer read nothing", longest(&times));
     ensure!(!stopped.is_finished(), "the peer did not stop");
     stopped.await.map_err(Failure::of)?;
-    ensure!(longest(&times) < LATE, "a message took {:?} while a peer read nothing", longest(&times));
     let sent = times.len() * length;
     // It is a member still, and keeps up again.
     ensure!(room.leader.handle.call(|leader, _| leader.known().len()).await == Ok(4), "the peer was removed");
-    let until = Instant::now() + SOON;
+    let until = Instant::now() + soon();
     let mut number = 1_000_000;
     loop {
         number += 1;
@@ -488,7 +534,7 @@ pub(super) async fn farewells_arrive<N: Network, S: System>(stage: Stage<N, S>) 
             finished.complete && finished.unflushed == 0,
             "round {round}: the farewell was not taken: {finished:?}"
         );
-        let limit = if reliable { Duration::from_secs(5) } else { SOON };
+        let limit = if reliable { Duration::from_secs(5) } else { soon() };
         let cause = room.leader.log.wait(mark, limit, removed(cid)).await;
         ensure!(cause == Some(Cause::Leave), "round {round}: a leave looks like {cause:?}");
         times.push(begun.elapsed());
@@ -519,15 +565,26 @@ pub(super) async fn an_application_that_reads_no_events<N: Network, S: System>(s
     let (deaf, mut events) = crate::driver::spawn(machine, config.events(8));
     deaf.call(|member, cx| S::join(member, cx)).await.map_err(Failure::of)?.map_err(Failure::of)?;
     let joined = async { while !matches!(events.recv().await, Some(Event::Joined { .. }) | None) {} };
-    timeout(SOON, joined).await.map_err(Failure::of)?;
+    timeout(soon(), joined).await.map_err(Failure::of)?;
     room.leader.is("with three members", |leader| leader.known().len() == 4).await?;
     sleep(Duration::from_millis(300)).await;
     let length = room.leader.handle.call(|leader, _| leader.max_message()).await.map_err(Failure::of)?.min(20_000);
-    let times = talk(&room, Duration::from_secs(3), length, &[0, 1]).await?;
+    let times = talk(&room, Duration::from_secs(2), length, &[0, 1]).await?;
     ensure!(longest(&times) < LATE, "a message took {:?} while an application took nothing", longest(&times));
     let stats = deaf.stats();
     ensure!(stats.pauses > 0, "the driver of the deaf did not stop reading: {stats:?}");
     ensure!(room.leader.handle.stats().pauses == 0, "the leader's driver stopped reading");
+    // The leader's driver feels it: what is on the way is bounded, and what is more is dropped.
+    let can = stage.network.capabilities();
+    let limits = LinkLimits::default();
+    let most = can.holds + limits.in_bytes + limits.data_bytes + 20 * length;
+    let mut sent = times.len() * length / 2;
+    while can.reliable && room.leader.handle.stats().data_dropped == 0 {
+        ensure!(sent <= most, "{sent} bytes are on the way to an application that takes nothing, more than {most}");
+        room.leader.say(text(length, sent as u64)).await?;
+        sent += length;
+        sleep(Duration::from_millis(1)).await;
+    }
     // What it holds for its application is bounded by what it was told.
     let frames = stats.frames_in;
     sleep(Duration::from_millis(200)).await;
@@ -543,7 +600,7 @@ pub(super) async fn an_application_that_reads_no_events<N: Network, S: System>(s
             }
         }
     });
-    let until = Instant::now() + SOON;
+    let until = Instant::now() + soon();
     while hearing.load(Ordering::Relaxed) != 77 {
         ensure!(Instant::now() < until, "it does not hear again");
         room.tell_to(Speaker::Leader, text(77, heard.load(Ordering::Relaxed)), &[0, 1]).await?;
@@ -620,7 +677,7 @@ pub(super) async fn operations_that_are_cancelled<N: Network, S: System>(stage: 
         // The first to ask gives up; the end comes all the same.
         let _ = give_up_after((1 << step) - 1, seat.handle.shutdown()).await;
         let _ = seat.handle.shutdown().await;
-        let ended = timeout(SOON, seat.handle.ended()).await.map_err(Failure::of)?;
+        let ended = timeout(soon(), seat.handle.ended()).await.map_err(Failure::of)?;
         ensure!(ended == crate::driver::End::Shutdown, "a shutdown ended as {ended:?}");
         let stats = seat.handle.stats();
         ensure!(stats.links_closed <= stats.links_opened, "more links closed than opened: {stats:?}");
@@ -642,12 +699,20 @@ pub(super) async fn what_crosses_the_network<N: Network, S: System>(stage: Stage
         (leader, taken)
     };
     let (before, taken_before) = sums(&room);
+    let mark = room.member(0)?.log.mark();
     const MESSAGES: u64 = 100;
     for number in 0..MESSAGES {
         room.leader.say(text(500, number)).await?;
     }
     let last = text(500, MESSAGES);
     room.tell(Speaker::Leader, last).await?;
+    if can.reliable {
+        let heard = room.member(0)?.log.texts(mark);
+        ensure!(
+            heard == (0..=MESSAGES).map(|number| text(500, number)).collect::<Vec<_>>(),
+            "messages came in another order"
+        );
+    }
     sleep(Duration::from_millis(200)).await;
     let (after, taken_after) = sums(&room);
     room.end().await?;
@@ -663,6 +728,8 @@ pub(super) async fn what_crosses_the_network<N: Network, S: System>(stage: Stage
     // Beside them heartbeats and acknowledgements, and no more.
     ensure!(frames <= least + least / 4 + 40, "{frames} frames for {least} copies of messages");
     ensure!(bytes <= frames * 900, "{bytes} bytes for {least} copies of 500 bytes");
+    let queued = after.frames_out - before.frames_out;
+    ensure!(frames == queued, "{queued} frames were queued and {frames} sent");
     if can.reliable {
         let arrived = taken_after - taken_before;
         ensure!(arrived == frames, "{frames} frames were sent and {arrived} arrived");
