@@ -317,6 +317,14 @@ pub trait Endpoint: fmt::Debug + Send {
 
     /// Counters.
     fn stats(&self) -> &Stats;
+
+    /// Whether a peer has shown on this link who it is. Drivers ask, to bound how many strangers they hold, for how long and
+    /// at what cost (R2). It is no identity (R40), and nothing that an endpoint does depends on it. `true` from an endpoint that
+    /// does not judge.
+    fn knows(&self, link: Link) -> bool {
+        let _ = link;
+        true
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The third party as an endpoint. Its registry is the caller's: it asks by [`Event::LookupWanted`].
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -55,6 +55,8 @@ pub struct ThirdParty {
     suite: Arc<dyn Suite>,
     limits: Limits,
     links: BTreeMap<Link, LinkInfo>,
+    /// Those of the links on which a question was answered. Nothing here depends on it.
+    known: BTreeSet<Link>,
     lookups: BTreeMap<Ticket, Lookup>,
     next_ticket: u64,
     /// How much each leader may still ask, for those that asked lately: as many as there may be look-ups. Counted only
@@ -76,9 +78,9 @@ struct Lookup {
 
 fingerprint!(Lookup { link, frame, expires });
 #[cfg(not(feature = "historic"))]
-fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_ticket, out });
+fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, known, next_ticket, out });
 #[cfg(feature = "historic")]
-fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, next_ticket, out, published });
+fingerprint!(ThirdParty { lookups, budgets } skip { suite, limits, links, known, next_ticket, out, published });
 
 /// What one answer comes to.
 pub(super) struct Answer {
@@ -97,6 +99,7 @@ impl ThirdParty {
             suite,
             limits,
             links: BTreeMap::new(),
+            known: BTreeSet::new(),
             lookups: BTreeMap::new(),
             next_ticket: 1,
             budgets: BTreeMap::new(),
@@ -176,6 +179,9 @@ impl ThirdParty {
             Ok(Answer { frame, event, .. }) => {
                 self.out.send(Transmit { to: To::Link(link), frame, class: Class::Control });
                 self.out.event(event);
+                if self.links.contains_key(&link) {
+                    self.known.insert(link);
+                }
             }
         }
         self.lookups.remove(&ticket);
@@ -314,6 +320,7 @@ impl Endpoint for ThirdParty {
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         self.out.tick(cx.now);
         self.links.remove(&link);
+        self.known.remove(&link);
         self.lookups.retain(|_, lookup| lookup.link != link);
         Ok(())
     }
@@ -359,6 +366,11 @@ impl Endpoint for ThirdParty {
 
     fn stats(&self) -> &Stats {
         &self.out.stats
+    }
+
+    /// A leader whose question was answered.
+    fn knows(&self, link: Link) -> bool {
+        self.known.contains(&link)
     }
 }
 

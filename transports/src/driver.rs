@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::endpoint::{Cx, Endpoint, Entropy};
+use sodality::endpoint::{Cx, Endpoint, Entropy, Instant, Link, LinkInfo};
 use sodality::error::Fatal;
 use sodality::event::Event;
 use thiserror::Error;
@@ -155,10 +155,14 @@ pub struct Finished<M> {
     pub complete: bool,
 }
 
-pub(crate) type Call<M> = Box<dyn FnOnce(&mut M, &mut Cx<'_>) + Send>;
+/// Runs with the endpoint, and gives what tells the caller: that is called once the endpoint's output is on its way.
+pub(crate) type Call<M> = Box<dyn FnOnce(&mut M, &mut Cx<'_>) -> Answer + Send>;
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 
 pub(crate) enum Command<M> {
     Call(Call<M>),
+    Links(oneshot::Sender<Vec<(Link, LinkInfo)>>),
+    Close(Link, oneshot::Sender<bool>),
     Shutdown(oneshot::Sender<Finished<M>>),
 }
 
@@ -195,10 +199,34 @@ impl<M: Endpoint + 'static> Handle<M> {
     {
         let (reply, answer) = oneshot::channel();
         let call: Call<M> = Box::new(move |machine, cx| {
-            // The caller may have stopped waiting.
-            let _ = reply.send(call(machine, cx));
+            let result = call(machine, cx);
+            Box::new(move || {
+                // The caller may have stopped waiting.
+                let _ = reply.send(result);
+            })
         });
         self.commands.send(Command::Call(call)).await.map_err(|_| DriverGone)?;
+        answer.await.map_err(|_| DriverGone)
+    }
+
+    /// The open links.
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub async fn links(&self) -> Result<Vec<(Link, LinkInfo)>, DriverGone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Links(reply)).await.map_err(|_| DriverGone)?;
+        answer.await.map_err(|_| DriverGone)
+    }
+
+    /// Closes a link: what is queued on it is not sent, and the endpoint hears of it as of any other end. `false` if there is
+    /// no such link.
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub async fn close_link(&self, link: Link) -> Result<bool, DriverGone> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Close(link, reply)).await.map_err(|_| DriverGone)?;
         answer.await.map_err(|_| DriverGone)
     }
 
@@ -285,6 +313,7 @@ pub fn spawn<M: Endpoint + 'static>(machine: M, config: Config) -> (Handle<M>, E
         uplink: uplink.clone(),
         reporter,
         fruitless: 0,
+        at: Instant::ORIGIN,
     };
     tokio::spawn(async move {
         let end = driver.run().await;

@@ -4,9 +4,11 @@
 //! * [`transport`]: what a transport and the driver see of each other. It is small: an adapter announces links, feeds
 //!   frames in and takes frames out;
 //! * [`stream`]: frames over any pair of byte streams;
+//! * [`redial`]: reaching peers again and again, for every transport that connects;
 //! * [`tcp`]: listener and connector over TCP;
 //! * [`objects`]: objects (files, states) over a driven participant;
-//! * [`clock`]: the clock behind it all.
+//! * [`clock`]: the clock behind it all;
+//! * `conformance` (feature of that name): scenarios that every transport has to pass, for yours too.
 //!
 //! An adapter knows frames, links and `LinkInfo`, and nothing of groups, leaders or members.
 //!
@@ -30,9 +32,12 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod driver;
 pub mod objects;
 mod queue;
+pub mod redial;
 pub mod report;
 mod run;
 pub mod stream;

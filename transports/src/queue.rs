@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use sodality::endpoint::{Class, Link, LinkInfo};
+use sodality::endpoint::{Class, Instant, Link, LinkInfo};
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::clock::Clock;
 use crate::transport::CloseReason;
 
 /// Bounds of one link's queues. An empty queue takes one frame of any length that the link allows, so the bytes held
@@ -55,10 +56,15 @@ pub(crate) enum Phase {
 
 #[derive(Default)]
 struct Inbox {
-    frames: VecDeque<BytesMut>,
+    /// Each with the time at which it came.
+    frames: VecDeque<(Instant, BytesMut)>,
     bytes: usize,
     /// The driver has been told to look here and has not done so yet: at most one entry for each link.
     announced: bool,
+    /// Frames taken so far.
+    taken: u64,
+    /// The adapter wants to know whether the endpoint knows the peer.
+    asked: bool,
     ended: Option<CloseReason>,
 }
 
@@ -66,6 +72,8 @@ struct Outbox {
     frames: VecDeque<Bytes>,
     bytes: usize,
     dropped: u64,
+    /// The link ended before all that was queued was sent.
+    lost: bool,
     phase: Phase,
 }
 
@@ -82,8 +90,12 @@ pub(crate) enum Pushed {
 
 /// What the driver finds at a link.
 pub(crate) struct Taken {
-    pub(crate) frame: Option<BytesMut>,
+    pub(crate) frame: Option<(Instant, BytesMut)>,
+    /// How many frames it makes.
+    pub(crate) number: u64,
     pub(crate) more: bool,
+    /// The adapter asks whether the peer is known, and all that came before is taken.
+    pub(crate) asked: bool,
     /// Nothing is left and nothing will come.
     pub(crate) ended: Option<CloseReason>,
 }
@@ -97,12 +109,15 @@ pub(crate) struct Queues {
     pub(crate) link: Link,
     pub(crate) info: LinkInfo,
     limits: LinkLimits,
+    clock: Clock,
     inbox: Mutex<Inbox>,
     in_room: Notify,
     ready: mpsc::UnboundedSender<Link>,
     outbox: Mutex<Outbox>,
     out_ready: Notify,
     phase: watch::Sender<Phase>,
+    /// Whether the endpoint knows the peer, and how many times an adapter was answered that it does not.
+    known: watch::Sender<(bool, u64)>,
 }
 
 /// No code that may panic runs under these locks, so a poisoned one is as good as any other.
@@ -111,24 +126,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Queues {
-    pub(crate) fn new(link: Link, info: LinkInfo, limits: LinkLimits, ready: mpsc::UnboundedSender<Link>) -> Arc<Self> {
+    pub(crate) fn new(
+        link: Link,
+        info: LinkInfo,
+        limits: LinkLimits,
+        clock: Clock,
+        ready: mpsc::UnboundedSender<Link>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             link,
             info,
             limits,
+            clock,
             inbox: Mutex::default(),
             in_room: Notify::new(),
             ready,
-            outbox: Mutex::new(Outbox { frames: VecDeque::new(), bytes: 0, dropped: 0, phase: Phase::Open }),
+            outbox: Mutex::new(Outbox {
+                frames: VecDeque::new(),
+                bytes: 0,
+                dropped: 0,
+                lost: false,
+                phase: Phase::Open,
+            }),
             out_ready: Notify::new(),
             phase: watch::Sender::new(Phase::Open),
+            known: watch::Sender::new((false, 0)),
         })
     }
 
     // --- in: fed by the adapter, taken by the driver ---
 
     /// Queues a frame, or gives it back if there is no room now. `Err` if the link takes nothing more.
-    fn try_feed(&self, frame: BytesMut) -> Result<Option<BytesMut>, ()> {
+    fn try_feed(&self, at: Instant, frame: BytesMut) -> Result<Option<BytesMut>, ()> {
         if self.phase() != Phase::Open {
             return Err(());
         }
@@ -141,7 +170,7 @@ impl Queues {
             return Ok(Some(frame));
         }
         inbox.bytes = bytes;
-        inbox.frames.push_back(frame);
+        inbox.frames.push_back((at, frame));
         self.announce(inbox);
         Ok(None)
     }
@@ -157,8 +186,10 @@ impl Queues {
 
     /// Queues a frame as soon as there is room. For one waiter at a time.
     pub(crate) async fn feed(&self, mut frame: BytesMut) -> Result<(), ()> {
+        // It came now, however long it has to wait.
+        let at = self.clock.now();
         loop {
-            match self.try_feed(frame)? {
+            match self.try_feed(at, frame)? {
                 None => return Ok(()),
                 Some(back) => frame = back,
             }
@@ -173,17 +204,61 @@ impl Queues {
     pub(crate) fn take_in(&self) -> Taken {
         let mut inbox = lock(&self.inbox);
         let frame = inbox.frames.pop_front();
-        inbox.bytes = inbox.bytes.saturating_sub(frame.as_ref().map_or(0, BytesMut::len));
+        inbox.taken += u64::from(frame.is_some());
+        let number = inbox.taken;
+        inbox.bytes = inbox.bytes.saturating_sub(frame.as_ref().map_or(0, |(_, frame)| frame.len()));
         let more = !inbox.frames.is_empty();
         inbox.announced = more;
         let ended = if more { None } else { inbox.ended };
+        let asked = !more && std::mem::take(&mut inbox.asked);
         // Half empty before the feeder is woken, or the two would wake each other for each frame.
         let room = inbox.frames.len() <= self.limits.in_frames / 2 && inbox.bytes <= self.limits.in_bytes / 2;
         drop(inbox);
         if room && frame.is_some() {
             self.in_room.notify_one();
         }
-        Taken { frame, more, ended }
+        Taken { frame, number, more, asked, ended }
+    }
+
+    /// The endpoint knows the peer, or does not yet.
+    pub(crate) fn judge(&self, known: bool) {
+        self.known.send_modify(|(is_known, answers)| {
+            *is_known |= known;
+            *answers += 1;
+        });
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.borrow().0
+    }
+
+    pub(crate) async fn known(&self) {
+        let mut known = self.known.subscribe();
+        // The sender lives as long as `self`.
+        let _ = known.wait_for(|(is_known, _)| *is_known).await;
+    }
+
+    fn announce_question(&self) {
+        let mut inbox = lock(&self.inbox);
+        inbox.asked = true;
+        self.announce(inbox);
+    }
+
+    /// Asks, once all that was fed is taken in, whether the endpoint knows the peer. `true` also if the link is over.
+    pub(crate) async fn ask_known(&self) -> bool {
+        let mut known = self.known.subscribe();
+        let (is_known, before) = *known.borrow_and_update();
+        if is_known {
+            return true;
+        }
+        self.announce_question();
+        tokio::select! {
+            biased;
+            () = self.reached(Phase::Draining) => true,
+            answer = known.wait_for(|(is_known, answers)| *is_known || *answers > before) => {
+                answer.is_ok_and(|answer| answer.0)
+            }
+        }
     }
 
     /// The link is over, for this reason unless another came before. What was received before is still taken in.
@@ -290,6 +365,11 @@ impl Queues {
         lock(&self.outbox).dropped
     }
 
+    /// Whether the link ended before all that was queued was sent.
+    pub(crate) fn lost(&self) -> bool {
+        lock(&self.outbox).lost
+    }
+
     // --- phases ---
 
     pub(crate) fn phase(&self) -> Phase {
@@ -304,6 +384,7 @@ impl Queues {
                 outbox.phase = to;
             }
             if outbox.phase == Phase::Dead {
+                outbox.lost |= !outbox.frames.is_empty();
                 outbox.frames = VecDeque::new();
                 outbox.bytes = 0;
             }
@@ -332,7 +413,7 @@ mod tests {
     #[test]
     fn a_writer_that_hears_first_of_a_shutdown_has_flushed() {
         let (ready, _looks) = mpsc::unbounded_channel();
-        let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), ready);
+        let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), Clock::new(), ready);
         // The moment between the two halves of `advance`.
         lock(&queues.outbox).phase = Phase::Draining;
         queues.end_out(CloseReason::Abandoned);
@@ -343,7 +424,7 @@ mod tests {
     fn a_half_that_is_dropped_before_its_time_ends_the_link() {
         for (phase, frames) in [(Phase::Open, 0), (Phase::Draining, 1)] {
             let (ready, _looks) = mpsc::unbounded_channel();
-            let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), ready);
+            let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), Clock::new(), ready);
             (0..frames).for_each(|_| assert_eq!(queues.push(&Bytes::from_static(b"x"), Class::Data), Pushed::Queued));
             queues.advance(phase);
             queues.end_out(CloseReason::Abandoned);

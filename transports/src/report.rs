@@ -31,7 +31,7 @@ pub enum Notice {
         /// Frames of class `Data` that were dropped on it for lack of room, in all its life.
         dropped: u64,
     },
-    /// An adapter announced a link that the driver had no room for.
+    /// A link that there was no room for, in the driver or in the adapter.
     Refused {
         /// Where it would have led.
         origin: Arc<str>,
@@ -77,7 +77,7 @@ counters! {
     links_opened,
     /// Links closed.
     links_closed,
-    /// Links refused since there were as many as the configuration allows.
+    /// Links refused since there were as many as the configuration allows, in all or to one address.
     links_refused,
     /// Frames that the endpoint took in.
     frames_in,
@@ -97,6 +97,18 @@ counters! {
     unreachable,
     /// Times at which an endpoint asked to be called at once but had nothing to show for many calls (R11).
     spins,
+    /// Frames that the adapters say they gave to the network.
+    wire_out_frames,
+    /// Packets, or writes, that these took.
+    wire_out_packets,
+    /// Bytes of these, with what the adapter adds.
+    wire_out_bytes,
+    /// Whole frames that the adapters say came from the network.
+    wire_in_frames,
+    /// Packets, or reads, in which these came.
+    wire_in_packets,
+    /// Bytes of these, with what the adapter adds.
+    wire_in_bytes,
 }
 
 /// What the driver, its links and its adapters share for reporting.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sodality::endpoint::{Cx, Endpoint, Entropy, Link, Transmit, Wake};
+use bytes::BytesMut;
+use sodality::endpoint::{Cx, Endpoint, Entropy, Instant, Link, Transmit, Wake};
 use sodality::error::Fatal;
 use sodality::event::Event;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,15 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// this interval only (R11). So it is too while it holds events that the application does not take.
 const FRUITLESS: u32 = 64;
 const TICK: Duration = Duration::from_millis(10);
+
+/// How long frames that are there already go before a timer that is due.
+const BEFORE_TIMER: Duration = Duration::from_millis(20);
+
+/// A frame is taken to have come at most so long ago.
+const OLDEST: Duration = Duration::from_secs(1);
+
+/// Timeouts that may be due at a shutdown and are still served.
+const LAST_WORDS: u32 = 4;
 
 /// After the time limit of a shutdown, how long cut links get to notice.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -59,6 +69,8 @@ pub(crate) struct Driver<M> {
     pub(crate) reporter: Reporter,
     /// Timeouts in a row that showed nothing.
     pub(crate) fruitless: u32,
+    /// The time of the latest input.
+    pub(crate) at: Instant,
 }
 
 /// What woke the driver.
@@ -91,6 +103,7 @@ impl<M: Endpoint> Driver<M> {
         };
         match stop {
             Stop::Shutdown(reply) => {
+                self.say_the_rest().await;
                 let finished = self.finish().await;
                 if let Some(reply) = reply {
                     // The caller may have stopped waiting.
@@ -139,6 +152,7 @@ impl<M: Endpoint> Driver<M> {
             handled += self.serve(link).await?;
         }
         if self.lapsed() && (in_time || self.fruitless < FRUITLESS) {
+            self.take_in_first().await?;
             self.timeout().await?;
         }
         if handled >= FRAMES_PER_LINK {
@@ -146,6 +160,28 @@ impl<M: Endpoint> Driver<M> {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// What has come by now goes in before the timer: nobody is taken for silent since this side was slow. Not for long, or a
+    /// flood would stop the clock.
+    async fn take_in_first(&mut self) -> Result<(), Stop<M>> {
+        if matches!(self.machine.poll_timeout(), Wake::Now(_)) {
+            return Ok(());
+        }
+        let until = self.clock.now() + BEFORE_TIMER;
+        loop {
+            // Adapters that have something to read get their turn.
+            tokio::task::yield_now().await;
+            let mut none = true;
+            while !self.paused && self.clock.now() < until {
+                let Ok(link) = self.ready.try_recv() else { break };
+                none = false;
+                self.serve(link).await?;
+            }
+            if none || self.paused || self.clock.now() >= until {
+                return Ok(());
+            }
+        }
     }
 
     async fn wait(&mut self) -> Woken<M> {
@@ -198,16 +234,45 @@ impl<M: Endpoint> Driver<M> {
     }
 
     fn input<R>(&mut self, input: impl FnOnce(&mut M, &mut Cx<'_>) -> R) -> R {
-        let mut cx = Cx { now: self.clock.now(), wall: self.clock.wall(), rng: &mut *self.entropy };
+        self.at = self.clock.now();
+        self.input_now(input)
+    }
+
+    /// At the time `self.at`.
+    fn input_now<R>(&mut self, input: impl FnOnce(&mut M, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx { now: self.at, wall: self.clock.wall(), rng: &mut *self.entropy };
         input(&mut self.machine, &mut cx)
+    }
+
+    /// A frame counts from when it came, not from when its turn came. But time does not go back for an endpoint, and what has
+    /// waited for long, while the machine was suspended perhaps, is not younger than that.
+    fn frame(&mut self, link: Link, came: Instant, frame: BytesMut) -> Result<(), Fatal> {
+        self.at = came.max(self.clock.now() - OLDEST).max(self.at);
+        self.input_now(|machine, cx| machine.handle_frame(cx, link, frame))
     }
 
     async fn command(&mut self, command: Option<Command<M>>) -> Result<(), Stop<M>> {
         match command {
             Some(Command::Call(call)) => {
-                self.input(call);
+                let answer = self.input(call);
                 self.fruitless = 0;
                 self.drain().await;
+                // Whoever hears of it finds what it caused.
+                answer();
+                Ok(())
+            }
+            Some(Command::Links(reply)) => {
+                // Here as below the caller may have stopped waiting.
+                let _ = reply.send(self.links.0.iter().map(|(link, queues)| (*link, queues.info)).collect());
+                Ok(())
+            }
+            Some(Command::Close(link, reply)) => {
+                let queues = self.links.0.get(&link).cloned();
+                if let Some(queues) = &queues {
+                    queues.end(CloseReason::Application);
+                    self.close(queues, CloseReason::Application).await?;
+                }
+                let _ = reply.send(queues.is_some());
                 Ok(())
             }
             Some(Command::Shutdown(reply)) => Err(Stop::Shutdown(Some(reply))),
@@ -232,15 +297,16 @@ impl<M: Endpoint> Driver<M> {
         let Some(guard) = self.guards.clone() else { return Ok(()) };
         let link = Link(self.next_link);
         self.next_link = self.next_link.saturating_add(1);
-        let queues = Queues::new(link, info, self.limits, self.ready_out.clone());
+        let queues = Queues::new(link, info, self.limits, self.clock, self.ready_out.clone());
         self.links.0.insert(link, queues.clone());
         self.reporter.count(|c| &c.links_opened);
         self.reporter.tell(|| Notice::Opened { link, info, origin });
         self.fruitless = 0;
         self.input(|machine, cx| machine.handle_link_opened(cx, link, info))?;
+        queues.judge(self.machine.knows(link));
         self.drain().await;
         // If the adapter has given up, its halves are dropped here and the link closes.
-        let _ = reply.send(Ok(halves(&queues, Guard(guard))));
+        let _ = reply.send(Ok(halves(&queues, &self.reporter, Guard(guard))));
         Ok(())
     }
 
@@ -255,10 +321,13 @@ impl<M: Endpoint> Driver<M> {
             }
             let taken = queues.take_in();
             self.fruitless = 0;
-            if let Some(frame) = taken.frame {
+            if let Some((came, frame)) = taken.frame {
                 self.reporter.count(|c| &c.frames_in);
-                self.input(|machine, cx| machine.handle_frame(cx, link, frame))?;
+                self.frame(link, came, frame)?;
                 self.drain().await;
+            }
+            if taken.asked || (look(taken.number) && !queues.is_known()) {
+                queues.judge(self.machine.knows(link));
             }
             if let Some(why) = taken.ended {
                 self.close(&queues, why).await?;
@@ -291,7 +360,7 @@ impl<M: Endpoint> Driver<M> {
     /// were any.
     async fn drain(&mut self) -> bool {
         let mut moved = 0_usize;
-        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let (now, wall) = (self.at, self.clock.wall());
         loop {
             let next = self.machine.poll_transmit(&mut Cx { now, wall, rng: &mut *self.entropy });
             let Some(transmit) = next else { break };
@@ -354,6 +423,16 @@ impl<M: Endpoint> Driver<M> {
         }
     }
 
+    /// What the endpoint has to send at this moment, a farewell above all, is queued before the end.
+    async fn say_the_rest(&mut self) {
+        for _ in 0..LAST_WORDS {
+            if !self.lapsed() || self.input(|machine, cx| machine.handle_timeout(cx)).is_err() {
+                return;
+            }
+            self.drain().await;
+        }
+    }
+
     /// Ends everything in order; what does not end in time is cut off.
     async fn finish(mut self) -> Finished<M> {
         self.commands.close();
@@ -364,13 +443,14 @@ impl<M: Endpoint> Driver<M> {
         }
         self.guards = None;
         self.connectors.clear();
-        // What is over already has nothing to flush.
+        // What is over already has nothing to flush; but what it did not send is missing.
+        let over = self.links.0.values().filter(|queues| queues.phase() != Phase::Open && queues.lost()).count();
         self.links.0.retain(|_, queues| queues.phase() == Phase::Open);
         for queues in self.links.0.values() {
             queues.advance(Phase::Draining);
         }
         let mut complete = timeout(self.flush, self.guards_in.recv()).await.is_ok();
-        let unflushed = self.links.0.values().filter(|queues| queues.phase() != Phase::Flushed).count();
+        let unflushed = over + self.links.0.values().filter(|queues| queues.phase() != Phase::Flushed).count();
         if !complete {
             for queues in self.links.0.values() {
                 queues.advance(Phase::Dead);
@@ -379,6 +459,12 @@ impl<M: Endpoint> Driver<M> {
         }
         Finished { machine: self.machine, unflushed, complete }
     }
+}
+
+/// Whether to ask the endpoint after so many frames of a link whether it knows the peer: soon, and then less and less, so that
+/// a flood of a stranger's does not make it search its members for each frame.
+fn look(frames: u64) -> bool {
+    frames <= 8 || frames.is_power_of_two()
 }
 
 /// The open links. No link outlives its driver, also if its task is aborted or a call panics.

@@ -3,7 +3,8 @@
 //! **Reading.** A length above the link's `max_frame` closes the link before anything is allocated for it (R3), and
 //! the buffer grows no faster than bytes arrive: a peer that announces a long frame and sends nothing costs one block
 //! of 64 KiB. Frames are split off the buffer without a copy and without an allocation each. A peer that does not
-//! finish a frame in time loses its link and nothing else.
+//! finish a frame in time loses its link and nothing else; one that the endpoint does not know has less time and may send
+//! less ([`Patience`]).
 //!
 //! **Writing.** Whatever is queued goes out together, up to 64 KiB a write. Short frames are copied next to one another;
 //! a long one follows from where it lies.
@@ -17,7 +18,7 @@ use sodality::endpoint::LinkInfo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::transport::{CloseReason, Guard, Incoming, Outgoing, Refused, Uplink};
+use crate::transport::{CloseReason, Guard, Incoming, Outgoing, Refused, Uplink, Wire};
 
 /// Bytes in front of each frame.
 pub const PREFIX_BYTES: usize = 4;
@@ -39,8 +40,13 @@ const LINGER: Duration = Duration::from_millis(500);
 pub struct Patience {
     /// Most time from when the driver waits for the rest of a frame to its last byte.
     pub frame: Duration,
-    /// Most time until the first whole frame: who connects and says nothing must not hold a place for good (R2).
+    /// Most time until the first whole frame, however its bytes come: who connects and says nothing, or next to nothing, must
+    /// not hold a place for good (R2).
     pub first: Duration,
+    /// Most time until the endpoint knows who the peer is (`Endpoint::knows`); `None` lets strangers stay.
+    pub known: Option<Duration>,
+    /// Most bytes that a peer may send before the endpoint knows who it is.
+    pub unknown_bytes: usize,
     /// Most time without any byte between two frames; `None` waits for ever, and leaves it to the endpoint's own
     /// failure detection.
     pub idle: Option<Duration>,
@@ -49,10 +55,18 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// 30 seconds for a frame and for the first one to come, any time between frames, 60 seconds for a write.
+    /// 30 seconds for a frame, 10 for the first one to come, 60 to be known, with at most 2 MiB until then; any time between
+    /// frames, 60 seconds for a write.
     fn default() -> Self {
         let half = Duration::from_secs(30);
-        Self { frame: half, first: half, idle: None, write: half * 2 }
+        Self {
+            frame: half,
+            first: Duration::from_secs(10),
+            known: Some(half * 2),
+            unknown_bytes: 2 << 20,
+            idle: None,
+            write: half * 2,
+        }
     }
 }
 
@@ -72,32 +86,40 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    attach_with(uplink, reader, writer, info, origin, patience, ()).await
+    attach_with(uplink, reader, writer, info, origin, patience, Held { link: (), stranger: () }).await
 }
 
-/// As [`attach`], and drops `held` when both tasks have ended.
-pub(crate) async fn attach_with<R, W, H>(
+/// What goes when a link does, and what goes when its peer is known or the link is gone.
+pub(crate) struct Held<H, P> {
+    pub(crate) link: H,
+    pub(crate) stranger: P,
+}
+
+/// As [`attach`], and drops what is `held` in its time.
+pub(crate) async fn attach_with<R, W, H, P>(
     uplink: &Uplink,
     reader: R,
     writer: W,
     info: LinkInfo,
     origin: &str,
     patience: Patience,
-    held: H,
+    held: Held<H, P>,
 ) -> Result<(), Refused>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
     H: Send + Sync + 'static,
+    P: Send + 'static,
 {
     // The prefix has four bytes.
     let info = LinkInfo { max_frame: info.max_frame.min(u32::MAX as usize), ..info };
     let guard = uplink.guard().ok_or(Refused::Gone)?;
     let (incoming, outgoing) = uplink.open(info, origin).await?;
+    let Held { link: held, stranger } = held;
     let held = Arc::new(held);
     let (reader_guard, reader_held) = (guard.clone(), held.clone());
     tokio::spawn(async move {
-        read(reader, incoming, info.max_frame, patience).await;
+        read(reader, incoming, info.max_frame, patience, stranger).await;
         end(reader_held, reader_guard);
     });
     tokio::spawn(async move {
@@ -135,28 +157,77 @@ fn make_room(buffer: &mut BytesMut) {
     }
 }
 
-async fn read<R: AsyncRead + Unpin>(mut reader: R, mut incoming: Incoming, max_frame: usize, patience: Patience) {
-    match read_frames(&mut reader, &mut incoming, max_frame, patience).await {
+async fn read<R: AsyncRead + Unpin, P>(
+    mut reader: R,
+    mut incoming: Incoming,
+    max_frame: usize,
+    patience: Patience,
+    stranger: P,
+) {
+    match read_frames(&mut reader, &mut incoming, max_frame, patience, stranger).await {
         Some(why) => incoming.close(why),
         None => linger(reader, incoming).await,
     }
 }
 
-/// Reads until the link is over (`None`) or there is a reason to close it.
-async fn read_frames<R: AsyncRead + Unpin>(
+/// How long a reader waits, and what it is when nothing has come by then.
+fn limit(patience: &Patience, opened: Instant, waiting_since: Instant, at: At) -> Option<(Instant, Late)> {
+    let after = |from: Instant, most: Option<Duration>, late| Some((from.checked_add(most?)?, late));
+    let silent = if at.between { Late::Idle } else { Late::Stalled };
+    [
+        if at.between {
+            after(waiting_since, patience.idle, silent)
+        } else {
+            after(waiting_since, Some(patience.frame), silent)
+        },
+        if at.spoken { None } else { after(opened, Some(patience.first), silent) },
+        if at.known { None } else { after(opened, patience.known, Late::Stranger) },
+    ]
+    .into_iter()
+    .flatten()
+    .min_by_key(|(deadline, _)| *deadline)
+}
+
+/// Where a reader is.
+#[derive(Clone, Copy)]
+struct At {
+    /// No frame is begun.
+    between: bool,
+    /// A whole frame has come.
+    spoken: bool,
+    /// The endpoint knows the peer.
+    known: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Late {
+    Idle,
+    Stalled,
+    Stranger,
+}
+
+/// Reads until the link is over (`None`) or there is a reason to close it. `stranger` is held until the endpoint knows the
+/// peer.
+async fn read_frames<R: AsyncRead + Unpin, P>(
     reader: &mut R,
     incoming: &mut Incoming,
     max_frame: usize,
     patience: Patience,
+    stranger: P,
 ) -> Option<CloseReason> {
     let mut buffer = BytesMut::with_capacity(BLOCK);
-    let (mut waiting_since, mut spoken) = (Instant::now(), false);
+    let opened = Instant::now();
+    let (mut waiting_since, mut spoken, mut unknown_bytes) = (opened, false, 0_usize);
+    let mut stranger = Some(stranger);
     loop {
         let mut whole = false;
         loop {
             spoken |= whole;
             match split(&mut buffer, max_frame) {
-                Ok(Some(frame)) => incoming.feed(frame).await.ok()?,
+                Ok(Some(frame)) => {
+                    incoming.received(Wire { frames: 1, packets: 0, bytes: (PREFIX_BYTES + frame.len()) as u64 });
+                    incoming.feed(frame).await.ok()?;
+                }
                 Ok(None) => break,
                 Err(why) => return Some(why),
             }
@@ -167,33 +238,50 @@ async fn read_frames<R: AsyncRead + Unpin>(
             // Not while frames were waiting to be taken in: that is not the peer's fault.
             waiting_since = Instant::now();
         }
+        if incoming.is_known() {
+            drop(stranger.take());
+        }
+        let known = stranger.is_none();
+        if !known && unknown_bytes > patience.unknown_bytes {
+            if !incoming.ask_known().await {
+                return Some(CloseReason::Stranger);
+            }
+            continue;
+        }
         make_room(&mut buffer);
-        let limit = match (between, spoken) {
-            (false, _) => Some(patience.frame),
-            (true, true) => patience.idle,
-            (true, false) => Some(patience.idle.unwrap_or(patience.first).min(patience.first)),
-        };
+        let limit = limit(&patience, opened, waiting_since, At { between, spoken, known });
         let read = async {
-            match limit.and_then(|limit| waiting_since.checked_add(limit)) {
-                Some(deadline) => timeout_at(deadline, reader.read_buf(&mut buffer)).await.ok(),
-                None => Some(reader.read_buf(&mut buffer).await),
+            match limit {
+                Some((deadline, late)) => timeout_at(deadline, reader.read_buf(&mut buffer)).await.map_err(|_| late),
+                None => Ok(reader.read_buf(&mut buffer).await),
             }
         };
         let read = tokio::select! {
             biased;
             () = incoming.over() => return None,
+            // A place among the strangers is given back at once.
+            () = incoming.known(), if !known => continue,
             read = read => read,
         };
         match read {
-            None if between => return Some(CloseReason::Idle),
-            None => return Some(CloseReason::Stalled),
-            Some(Ok(0)) => return Some(CloseReason::Peer),
-            Some(Ok(_)) => {
+            Err(Late::Idle) => return Some(CloseReason::Idle),
+            Err(Late::Stalled) => return Some(CloseReason::Stalled),
+            Err(Late::Stranger) => {
+                if !incoming.ask_known().await {
+                    return Some(CloseReason::Stranger);
+                }
+            }
+            Ok(Ok(0)) => return Some(CloseReason::Peer),
+            Ok(Ok(bytes)) => {
+                incoming.received(Wire { packets: 1, ..Wire::default() });
+                if !known {
+                    unknown_bytes = unknown_bytes.saturating_add(bytes);
+                }
                 if between {
                     waiting_since = Instant::now();
                 }
             }
-            Some(Err(error)) => return Some(CloseReason::from(&error)),
+            Ok(Err(error)) => return Some(CloseReason::from(&error)),
         }
     }
 }
@@ -230,11 +318,13 @@ async fn write_frames<W: AsyncWrite + Unpin>(
 ) -> Result<(), CloseReason> {
     let mut batch = Vec::new();
     let mut joined = BytesMut::with_capacity(BLOCK);
+    let mut joined_frames = 0_u64;
     while outgoing.batch(&mut batch, BLOCK).await {
         let mut frames = batch.drain(..).peekable();
         while let Some(frame) = frames.next() {
             // Queued frames are not longer than `max_frame`, so the length fits.
             joined.put_u32(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+            joined_frames += 1;
             let long = frame.len() >= LONG;
             if !long {
                 joined.put_slice(&frame);
@@ -242,12 +332,14 @@ async fn write_frames<W: AsyncWrite + Unpin>(
             let full = frames.peek().is_none_or(|next| joined.len() + PREFIX_BYTES + next.len() > BLOCK);
             if long || full {
                 let body = if long { frame } else { Bytes::new() };
+                let bytes = (joined.len() + body.len()) as u64;
                 let put = put(writer, &joined, &body, patience.write);
-                tokio::select! {
+                let packets = tokio::select! {
                     biased;
                     () = outgoing.over() => return Ok(()),
                     put = put => put?,
-                }
+                };
+                outgoing.sent(Wire { frames: std::mem::take(&mut joined_frames), packets, bytes });
                 joined.clear();
             }
         }
@@ -263,15 +355,17 @@ async fn write_frames<W: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Writes both wholly, in one write if the stream takes it.
+/// Writes both wholly, in one write if the stream takes it. Says how many writes it took.
 async fn put<W: AsyncWrite + Unpin>(
     writer: &mut W,
     head: &[u8],
     body: &[u8],
     patience: Duration,
-) -> Result<(), CloseReason> {
+) -> Result<u64, CloseReason> {
     let mut both = Buf::chain(head, body);
+    let mut writes = 0;
     while both.has_remaining() {
+        writes += 1;
         let mut slices = [IoSlice::new(&[]), IoSlice::new(&[])];
         let count = both.chunks_vectored(&mut slices);
         let slices = slices.get(..count).unwrap_or_default();
@@ -284,7 +378,7 @@ async fn put<W: AsyncWrite + Unpin>(
     }
     match timeout(patience, writer.flush()).await {
         Err(_) => Err(CloseReason::Stalled),
-        Ok(flushed) => flushed.map_err(|error| CloseReason::from(&error)),
+        Ok(flushed) => flushed.map(|()| writes).map_err(|error| CloseReason::from(&error)),
     }
 }
 

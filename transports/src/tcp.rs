@@ -2,26 +2,42 @@
 //! since frames are joined here.
 //!
 //! There is no handshake at this level: whoever connects has a link, and the endpoint's own protocols decide what it is
-//! worth. A listener holds a bounded number of links; further connections wait in the system's backlog. One stranger
-//! costs at most a read block of 64 KiB (twice what it sent, if that is more), a write block of 64 KiB, a queue of
-//! `LinkLimits::in_bytes`, and what it makes the endpoint answer (R2).
+//! worth. A peer is a *stranger* until the endpoint knows who it is (`Endpoint::knows`). What strangers get is bounded:
+//!
+//! * a listener holds [`TcpConfig::max_links`] links, and of them [`Strangers::at_once`] to strangers; further connections
+//!   wait in the system's backlog;
+//! * one address (of IPv6: a network of 64 bits) has [`TcpConfig::per_address`] links, and of them [`Strangers::per_address`]
+//!   to strangers; further ones are closed at once, and counted. An address is no identity (R40): this bounds, and proves
+//!   nothing;
+//! * a stranger has [`Patience::first`] for its first whole frame, [`Patience::known`] to be known, and
+//!   [`Patience::unknown_bytes`] until then.
+//!
+//! One stranger costs at most a read block of 64 KiB (twice what it sent, if that is more), a write block of 64 KiB, a
+//! queue of `LinkLimits::in_bytes`, and what it makes the endpoint answer (R2); the system's own buffers for it are bounded
+//! by [`TcpConfig::buffers`], if that is set.
+//!
+//! **Dead peers.** Endpoints have failure detection of their own, which sees more than a transport can. Beneath it
+//! [`KeepAlive`] finds peers whose machine is gone while nothing is sent, [`Patience::write`] those that take nothing, and
+//! [`Patience::idle`], if set, those that say nothing.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sodality::endpoint::LinkInfo;
+use socket2::{SockRef, TcpKeepalive};
+use sodality::endpoint::{LinkInfo, LinkTicket};
 use sodality::event::Peer;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
-use crate::report::Notice;
-use crate::stream::{Patience, attach_with};
-use crate::transport::{Connector, Guard, Refused, Uplink, Wish};
+pub use crate::redial::Backoff;
+use crate::redial::{Dial, Redial};
+use crate::stream::{Held, Patience, attach_with};
+use crate::transport::{Connector, Refused, Uplink, Wish};
 
 /// How links over TCP are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +46,14 @@ pub struct TcpConfig {
     pub max_frame: usize,
     /// Most links that one listener holds at once.
     pub max_links: usize,
+    /// Most links that it holds to one address.
+    pub per_address: usize,
+    /// How many of these may be to peers that the endpoint does not know.
+    pub strangers: Strangers,
+    /// Whether and how the system looks for dead peers.
+    pub keep_alive: Option<KeepAlive>,
+    /// Bytes that the system buffers for a link, in each direction, as far as it heeds that; `None` leaves it to the system.
+    pub buffers: Option<usize>,
     /// How patient a link is.
     pub patience: Patience,
     /// Most time for one attempt to connect.
@@ -39,11 +63,16 @@ pub struct TcpConfig {
 }
 
 impl Default for TcpConfig {
-    /// Frames of up to 1 MiB and 64 KiB; 256 links a listener; 5 seconds to connect.
+    /// Frames of up to 1 MiB and 64 KiB; 1024 links a listener, 256 an address, and half of these to strangers; keep-alive as in
+    /// [`KeepAlive::default`]; the system's buffers; 5 seconds to connect.
     fn default() -> Self {
         Self {
             max_frame: (1 << 20) + (64 << 10),
-            max_links: 256,
+            max_links: 1024,
+            per_address: 256,
+            strangers: Strangers { at_once: 512, per_address: 128 },
+            keep_alive: Some(KeepAlive::default()),
+            buffers: None,
             patience: Patience::default(),
             connect: Duration::from_secs(5),
             backoff: Backoff::default(),
@@ -51,32 +80,41 @@ impl Default for TcpConfig {
     }
 }
 
-/// How failed attempts to connect are repeated: each pause is twice the one before, with a random part of a quarter so
-/// that those who lost the same peer do not come back at the same moment.
+/// How many links a listener holds to peers that the endpoint does not know (half-open joins, and whoever knocks).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Backoff {
-    /// The first pause.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-    /// Attempts for one wish, at least one. After the last the endpoint may wish again.
-    pub attempts: u32,
+pub struct Strangers {
+    /// In all.
+    pub at_once: usize,
+    /// To one address. It should be less than `at_once`, so that one address cannot shut others out.
+    pub per_address: usize,
 }
 
-impl Default for Backoff {
-    /// 100 ms, up to 10 seconds, 8 attempts: 25 seconds or so.
+/// The system's keep-alive: when it asks a silent peer for a sign of life, and after how many without one the link is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    /// Silence before the first question. Whole seconds.
+    pub after: Duration,
+    /// Time between questions. Whole seconds. Not everywhere heeded.
+    pub every: Duration,
+    /// Questions without an answer. Not everywhere heeded.
+    pub times: u32,
+}
+
+impl Default for KeepAlive {
+    /// After 30 seconds, every 10, 3 times: a minute.
     fn default() -> Self {
-        Self { first: Duration::from_millis(100), longest: Duration::from_secs(10), attempts: 8 }
+        Self { after: Duration::from_secs(30), every: Duration::from_secs(10), times: 3 }
     }
 }
 
-impl Backoff {
-    /// The pause after the failed attempt number `attempt`, counted from zero.
-    fn pause(&self, attempt: u32) -> Duration {
-        let pause = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(self.longest);
-        // Without randomness there is no jitter; nothing else depends on it.
-        let random = getrandom::u32().unwrap_or(0);
-        pause.saturating_add((pause / 4).mul_f64(f64::from(random) / f64::from(u32::MAX)))
+impl KeepAlive {
+    fn set(&self, stream: &TcpStream) -> io::Result<()> {
+        let options = TcpKeepalive::new().with_time(self.after);
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows))]
+        let options = options.with_interval(self.every);
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        let options = options.with_retries(self.times);
+        SockRef::from(stream).set_tcp_keepalive(&options)
     }
 }
 
@@ -115,10 +153,13 @@ pub async fn listen(uplink: Uplink, address: impl ToSocketAddrs, config: TcpConf
 
 /// Accepts until no link can be had any more.
 async fn accept(listener: &TcpListener, uplink: &Uplink, config: TcpConfig) {
-    let slots = Arc::new(Semaphore::new(config.max_links.min(Semaphore::MAX_PERMITS)));
+    let slots = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+    let (links, strangers) = (slots(config.max_links), slots(config.strangers.at_once));
+    let crowd = Crowd::default();
     loop {
         // First the room, then the connection.
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(link) = links.clone().acquire_owned().await else { return };
+        let Ok(stranger) = strangers.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(_) => {
@@ -126,49 +167,120 @@ async fn accept(listener: &TcpListener, uplink: &Uplink, config: TcpConfig) {
                 continue;
             }
         };
+        let origin = format!("tcp from {peer}");
+        let Some((of_link, of_stranger)) = crowd.enter(peer.ip(), &config) else {
+            uplink.refused(&origin);
+            continue;
+        };
         let info = LinkInfo::stream(config.max_frame);
-        if begin(stream, uplink, info, &format!("tcp from {peer}"), config.patience, Some(slot)).await
-            == Err(Refused::Gone)
-        {
+        let held = Held { link: (link, of_link), stranger: (stranger, of_stranger) };
+        if begin(stream, uplink, info, &origin, &config, held).await == Err(Refused::Gone) {
             return;
         }
     }
 }
 
-async fn begin(
+/// Links and strangers of each address that has any.
+#[derive(Clone, Default)]
+struct Crowd(Arc<Mutex<BTreeMap<IpAddr, Counts>>>);
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    links: usize,
+    strangers: usize,
+}
+
+impl Crowd {
+    /// Counts one more link and one more stranger of this address, if it may have them.
+    fn enter(&self, address: IpAddr, config: &TcpConfig) -> Option<(OneOf, OneOf)> {
+        let address = network(address);
+        let mut crowd = self.lock();
+        let counts = crowd.entry(address).or_default();
+        if counts.links >= config.per_address || counts.strangers >= config.strangers.per_address {
+            // Nobody is forgotten by this: it has as many as it may, or none.
+            if counts.links == 0 {
+                crowd.remove(&address);
+            }
+            return None;
+        }
+        counts.links += 1;
+        counts.strangers += 1;
+        let one = |which| OneOf { crowd: self.clone(), address, which };
+        Some((one(Which::Link), one(Which::Stranger)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Counts>> {
+        // No code that may panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What counts as one address: of IPv6 the upper half, since whoever has one of these addresses has them all.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        short => short,
+    }
+}
+
+/// One that is counted, until it is dropped. The stranger of a link goes before it or with it.
+struct OneOf {
+    crowd: Crowd,
+    address: IpAddr,
+    which: Which,
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Link,
+    Stranger,
+}
+
+impl Drop for OneOf {
+    fn drop(&mut self) {
+        let mut crowd = self.crowd.lock();
+        let Some(counts) = crowd.get_mut(&self.address) else { return };
+        match self.which {
+            Which::Link => counts.links = counts.links.saturating_sub(1),
+            Which::Stranger => counts.strangers = counts.strangers.saturating_sub(1),
+        }
+        if counts.links == 0 && counts.strangers == 0 {
+            crowd.remove(&self.address);
+        }
+    }
+}
+
+async fn begin<H: Send + Sync + 'static, P: Send + 'static>(
     stream: TcpStream,
     uplink: &Uplink,
     info: LinkInfo,
     origin: &str,
-    patience: Patience,
-    slot: Option<OwnedSemaphorePermit>,
+    config: &TcpConfig,
+    held: Held<H, P>,
 ) -> Result<(), Refused> {
-    // Without it the link is slower, and works.
+    // Without these the link is slower, or lives longer than it should, and works.
     let _ = stream.set_nodelay(true);
+    if let Some(keep_alive) = config.keep_alive {
+        let _ = keep_alive.set(&stream);
+    }
+    if let Some(bytes) = config.buffers {
+        let socket = SockRef::from(&stream);
+        let _ = socket.set_recv_buffer_size(bytes);
+        let _ = socket.set_send_buffer_size(bytes);
+    }
     let (reader, writer) = stream.into_split();
-    attach_with(uplink, reader, writer, info, origin, patience, slot).await
+    attach_with(uplink, reader, writer, info, origin, config.patience, held).await
 }
 
 /// Finds the address of a peer, given the policy's hint. Must not block.
 pub type Resolver = Arc<dyn Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync>;
 
-/// Reaches peers over TCP. At most one attempt for each peer is under way. Where somebody answers and hangs up at once, the
-/// next attempts pause like failed ones, so that neither side is kept busy by it.
-pub struct TcpConnector {
-    config: TcpConfig,
-    resolver: Resolver,
-    reached: Reached,
-    /// The latest wish for each peer that an attempt is under way for. As many as the endpoint has peers to wish for.
-    wishes: Wishes,
-}
-
-type Wishes = Arc<Mutex<BTreeMap<Peer, Wish>>>;
-/// When each peer was reached last, and how many times in a row soon after the time before.
-type Reached = Arc<Mutex<BTreeMap<Peer, (Instant, u32)>>>;
+/// Reaches peers over TCP, by the policy of [`redial`](crate::redial).
+pub struct TcpConnector(Redial<TcpDial>);
 
 impl std::fmt::Debug for TcpConnector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TcpConnector").field("config", &self.config).finish_non_exhaustive()
+        f.debug_tuple("TcpConnector").field(&self.0).finish()
     }
 }
 
@@ -178,112 +290,47 @@ impl TcpConnector {
         config: TcpConfig,
         resolver: impl Fn(&Peer, &[u8]) -> Option<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        Self { config, resolver: Arc::new(resolver), reached: Arc::default(), wishes: Arc::default() }
+        Self(Redial::new(TcpDial { config, resolver: Arc::new(resolver) }, config.backoff))
     }
 }
 
 impl Connector for TcpConnector {
     fn connect(&mut self, wish: &Wish, uplink: &Uplink) -> bool {
-        if (self.resolver)(&wish.peer, &wish.hint).is_none() {
-            return false;
-        }
-        let Some(guard) = uplink.guard() else { return false };
-        let before = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).insert(wish.peer.clone(), wish.clone());
-        if before.is_none() {
-            let attempt = Attempt {
-                config: self.config,
-                resolver: self.resolver.clone(),
-                reached: self.reached.clone(),
-                wishes: self.wishes.clone(),
-                peer: wish.peer.clone(),
-                uplink: uplink.clone(),
-            };
-            tokio::spawn(attempt.run(guard));
-        }
-        true
+        self.0.connect(wish, uplink)
     }
 }
 
-/// The task that tries to reach one peer.
-struct Attempt {
+struct TcpDial {
     config: TcpConfig,
     resolver: Resolver,
-    reached: Reached,
-    wishes: Wishes,
-    peer: Peer,
-    uplink: Uplink,
 }
 
-impl Attempt {
-    async fn run(self, guard: Guard) {
-        tokio::select! {
-            () = self.uplink.over() => {}
-            () = self.reach() => {}
-        }
-        drop(self);
-        drop(guard);
+impl Dial for TcpDial {
+    type Connection = (TcpStream, SocketAddr);
+
+    fn knows(&self, wish: &Wish) -> bool {
+        (self.resolver)(&wish.peer, &wish.hint).is_some()
     }
 
-    fn wish(&self) -> Option<Wish> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).get(&self.peer).cloned()
-    }
-
-    fn take_wish(&self) -> Option<Wish> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.peer)
-    }
-
-    /// How long to wait before the peer is reached again: not at all, unless it was just now.
-    fn rest(&self) -> Duration {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon = reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest);
-        soon.map_or(Duration::ZERO, |(_, times)| self.config.backoff.pause(*times))
-    }
-
-    fn note_reached(&self) {
-        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon =
-            reached.get(&self.peer).filter(|(at, _)| at.elapsed() < self.config.backoff.longest.saturating_mul(2));
-        let times = soon.map_or(0, |(_, times)| times.saturating_add(1));
-        reached.insert(self.peer.clone(), (Instant::now(), times));
-    }
-
-    async fn reach(&self) {
-        sleep(self.rest()).await;
-        let attempts = self.config.backoff.attempts.max(1);
-        for attempt in 0..attempts {
-            let why = match self.connect().await {
-                Ok((stream, address)) => {
-                    // Taken before the link opens: a wish that comes while it opens is a new one.
-                    let Some(wish) = self.take_wish() else { return };
-                    self.note_reached();
-                    let info = LinkInfo { answers: Some(wish.ticket), ..LinkInfo::stream(self.config.max_frame) };
-                    let origin = format!("tcp to {address}");
-                    // A refusal is counted and noticed by the driver.
-                    let _ = begin(stream, &self.uplink, info, &origin, self.config.patience, None).await;
-                    return;
-                }
-                Err(why) => why,
-            };
-            let again = attempt + 1 < attempts;
-            if !again {
-                self.take_wish();
-            }
-            self.uplink.notice(&Notice::Unreachable { peer: self.peer.clone(), why: why.into(), again });
-            if again {
-                sleep(self.config.backoff.pause(attempt)).await;
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<(TcpStream, SocketAddr), String> {
-        let address = self
-            .wish()
-            .and_then(|wish| (self.resolver)(&wish.peer, &wish.hint))
-            .ok_or_else(|| "no address".to_owned())?;
+    async fn dial(&self, wish: &Wish) -> Result<(TcpStream, SocketAddr), String> {
+        let address = (self.resolver)(&wish.peer, &wish.hint).ok_or_else(|| "no address".to_owned())?;
         match timeout(self.config.connect, TcpStream::connect(address)).await {
             Err(_) => Err(format!("{address}: no answer in time")),
             Ok(Err(error)) => Err(format!("{address}: {error}")),
             Ok(Ok(stream)) => Ok((stream, address)),
         }
+    }
+
+    async fn begin(
+        &self,
+        (stream, address): (TcpStream, SocketAddr),
+        ticket: LinkTicket,
+        uplink: &Uplink,
+    ) -> Result<(), Refused> {
+        let info = LinkInfo { answers: Some(ticket), ..LinkInfo::stream(self.config.max_frame) };
+        // Whom we called is no stranger.
+        let patience = Patience { known: None, unknown_bytes: usize::MAX, ..self.config.patience };
+        let config = TcpConfig { patience, ..self.config };
+        begin(stream, uplink, info, &format!("tcp to {address}"), &config, Held { link: (), stranger: () }).await
     }
 }

@@ -96,6 +96,12 @@ pub enum CloseReason {
     /// The adapter dropped its half.
     #[error("dropped by the adapter")]
     Abandoned,
+    /// The endpoint did not learn in time, or in as many bytes as strangers may send, who the peer is (R2).
+    #[error("the peer did not show who it is")]
+    Stranger,
+    /// The application closed it: [`Handle::close_link`](crate::driver::Handle::close_link).
+    #[error("closed by the application")]
+    Application,
 }
 
 impl From<&io::Error> for CloseReason {
@@ -172,6 +178,12 @@ impl Uplink {
         self.opens.closed().await;
     }
 
+    /// Counts a connection that the adapter itself closed since it has as many as it may, and tells the observer.
+    pub fn refused(&self, origin: &str) {
+        self.reporter.count(|c| &c.links_refused);
+        self.reporter.tell(|| Notice::Refused { origin: Arc::from(origin) });
+    }
+
     /// Tells the observer of the driver, if there is one, and counts failed attempts.
     pub fn notice(&self, notice: &Notice) {
         if matches!(notice, Notice::Unreachable { .. }) {
@@ -186,17 +198,32 @@ impl Uplink {
 /// The half of a link into which the adapter feeds what arrives.
 pub struct Incoming {
     queues: Arc<Queues>,
+    reporter: Reporter,
     _guard: Guard,
 }
 
 /// The half of a link from which the adapter takes what it sends.
 pub struct Outgoing {
     queues: Arc<Queues>,
+    reporter: Reporter,
     _guard: Guard,
 }
 
-pub(crate) fn halves(queues: &Arc<Queues>, guard: Guard) -> (Incoming, Outgoing) {
-    (Incoming { queues: queues.clone(), _guard: guard.clone() }, Outgoing { queues: queues.clone(), _guard: guard })
+pub(crate) fn halves(queues: &Arc<Queues>, reporter: &Reporter, guard: Guard) -> (Incoming, Outgoing) {
+    let incoming = Incoming { queues: queues.clone(), reporter: reporter.clone(), _guard: guard.clone() };
+    let outgoing = Outgoing { queues: queues.clone(), reporter: reporter.clone(), _guard: guard };
+    (incoming, outgoing)
+}
+
+/// What crossed the network, as an adapter counts it. Only for reports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wire {
+    /// Whole frames.
+    pub frames: u64,
+    /// Packets; over a stream, reads or writes.
+    pub packets: u64,
+    /// Bytes, with what the adapter adds to frames.
+    pub bytes: u64,
 }
 
 impl Incoming {
@@ -212,6 +239,30 @@ impl Incoming {
     /// [`LinkOver`]: nothing more is taken in on this link.
     pub async fn feed(&mut self, frame: BytesMut) -> Result<(), LinkOver> {
         self.queues.feed(frame).await.map_err(|()| LinkOver)
+    }
+
+    /// Counts what has come from the network ([`DriverStats`](crate::report::DriverStats)).
+    pub fn received(&self, wire: Wire) {
+        self.reporter.add(|c| &c.wire_in_frames, wire.frames);
+        self.reporter.add(|c| &c.wire_in_packets, wire.packets);
+        self.reporter.add(|c| &c.wire_in_bytes, wire.bytes);
+    }
+
+    /// Whether the endpoint is known to know the peer: `Endpoint::knows`. It is looked at now and then as frames come, and
+    /// when [`Self::ask_known`] asks. Once it does, that is for good.
+    pub fn is_known(&self) -> bool {
+        self.queues.is_known()
+    }
+
+    /// Returns once [`Self::is_known`].
+    pub async fn known(&self) {
+        self.queues.known().await;
+    }
+
+    /// Asks whether the endpoint knows the peer by now, with all that was fed. Waits while the driver has stopped reading.
+    /// An adapter that bounds strangers closes a link with [`CloseReason::Stranger`] if not.
+    pub async fn ask_known(&self) -> bool {
+        self.queues.ask_known().await
     }
 
     /// Returns once nothing more is taken in.
@@ -268,6 +319,13 @@ impl Outgoing {
         self.queues.take_out(batch, most_bytes).await
     }
 
+    /// Counts what was given to the network ([`DriverStats`](crate::report::DriverStats)).
+    pub fn sent(&self, wire: Wire) {
+        self.reporter.add(|c| &c.wire_out_frames, wire.frames);
+        self.reporter.add(|c| &c.wire_out_packets, wire.packets);
+        self.reporter.add(|c| &c.wire_out_bytes, wire.bytes);
+    }
+
     /// Returns once the link is over at once, and what is queued is not sent any more.
     pub async fn over(&self) {
         self.queues.reached(Phase::Dead).await;
@@ -316,4 +374,10 @@ pub trait Connector: Send + 'static {
     /// Begins to reach the peer and returns `true`; or returns `false` if this adapter knows no way, and the next
     /// connector is asked.
     fn connect(&mut self, wish: &Wish, uplink: &Uplink) -> bool;
+}
+
+impl<C: Connector + ?Sized> Connector for Box<C> {
+    fn connect(&mut self, wish: &Wish, uplink: &Uplink) -> bool {
+        (**self).connect(wish, uplink)
+    }
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -66,6 +66,13 @@ pub(crate) struct Toy {
     pub(crate) tickets: u64,
     /// Always says that work is left over, and has none.
     pub(crate) restless: bool,
+    /// If set, only peers that have sent "it is me" are known.
+    pub(crate) judges: bool,
+    pub(crate) known: BTreeSet<Link>,
+    /// What was handed in, and at which time: a frame, or a timeout.
+    pub(crate) inputs: Vec<(Instant, Option<Bytes>)>,
+    /// Sends this to all links at the next timeout, which is due at once.
+    pub(crate) last_word: Option<&'static str>,
 }
 
 /// Room for events in a toy.
@@ -87,6 +94,10 @@ impl Toy {
             wants: None,
             tickets: 0,
             restless: false,
+            judges: false,
+            known: BTreeSet::new(),
+            inputs: Vec::new(),
+            last_word: None,
         }
     }
 
@@ -97,6 +108,13 @@ impl Toy {
             self.tickets += 1;
             let hint = Bytes::from_static(b"hint");
             self.events.push_back(Event::LinkWanted { ticket: LinkTicket(self.tickets), peer, hint });
+        }
+    }
+
+    /// The first few inputs are enough for any test.
+    fn note(&mut self, at: Instant, frame: Option<&[u8]>) {
+        if self.inputs.len() < 1000 {
+            self.inputs.push((at, frame.map(Bytes::copy_from_slice)));
         }
     }
 
@@ -123,8 +141,12 @@ impl Endpoint for Toy {
         Ok(())
     }
 
-    fn handle_frame(&mut self, _cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
+    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
         self.stats.frames_in += 1;
+        self.note(cx.now, Some(&frame));
+        if frame == b"it is me"[..] {
+            self.known.insert(link);
+        }
         if self.events.len() >= ROOM {
             self.stats.overruns += 1;
             return Ok(());
@@ -143,6 +165,11 @@ impl Endpoint for Toy {
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
         self.timeouts += 1;
+        self.note(cx.now, None);
+        if let Some(word) = self.last_word.take() {
+            let all = self.all();
+            self.send(all, word.as_bytes(), Class::Control);
+        }
         if let Some(beat) = self.beat
             && cx.now >= self.next_beat
         {
@@ -164,7 +191,7 @@ impl Endpoint for Toy {
     }
 
     fn poll_timeout(&self) -> Wake {
-        if self.restless || !self.out.is_empty() || !self.events.is_empty() {
+        if self.restless || self.last_word.is_some() || !self.out.is_empty() || !self.events.is_empty() {
             return Wake::Now(Due::Output);
         }
         Wake::at(self.beat.map(|_| self.next_beat), Due::Poll)
@@ -172,6 +199,10 @@ impl Endpoint for Toy {
 
     fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    fn knows(&self, link: Link) -> bool {
+        !self.judges || self.known.contains(&link)
     }
 }
 

@@ -439,6 +439,11 @@ impl Endpoint for Leader {
     fn stats(&self) -> &Stats {
         &self.out.stats
     }
+
+    /// A member, or the third party. Whoever has sent a join is a stranger still.
+    fn knows(&self, link: Link) -> bool {
+        self.third_party == Some(link) || self.peers.values().any(|peer| peer.link == Some(link))
+    }
 }
 
 impl Leader {

@@ -1,0 +1,543 @@
+//! Who takes part in a scenario: a leader, its helper and members, each with a driver and an application that writes down
+//! what it hears.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sodality::endpoint::{Cx, Endpoint};
+use sodality::error::CommandError;
+use sodality::event::{Event, Port};
+use sodality::group::Participant;
+use sodality::identity::{Epoch, MemberId, Name};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Failure, Network, System, Terms};
+use crate::clock::Clock;
+use crate::driver::{self, Config, Events, Handle};
+
+tokio::task_local! {
+    /// [`Network::soon`] of the scenario that runs in this task.
+    pub(super) static SOON: Duration;
+}
+
+/// Nothing that is expected takes longer.
+pub(super) fn soon() -> Duration {
+    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(30))
+}
+
+/// Fails with these words if the condition does not hold.
+macro_rules! ensure {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err($crate::conformance::Failure(format!($($words)+)));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// Transport and system of a scenario.
+pub(super) struct Stage<N, S> {
+    pub(super) network: Arc<N>,
+    pub(super) system: Arc<S>,
+}
+
+impl<N, S> Clone for Stage<N, S> {
+    fn clone(&self) -> Self {
+        Self { network: self.network.clone(), system: self.system.clone() }
+    }
+}
+
+/// What an application has heard.
+#[derive(Clone)]
+pub(super) struct Log {
+    events: Arc<Mutex<Vec<Event>>>,
+    grown: watch::Receiver<usize>,
+}
+
+impl Log {
+    /// Writes down all `events` from now on.
+    fn of(mut events: Events) -> Self {
+        let (grew, grown) = watch::channel(0);
+        let log = Self { events: Arc::default(), grown };
+        let written = log.events.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+                written.push(event);
+                grew.send_replace(written.len());
+            }
+        });
+        log
+    }
+
+    /// How much there is: for [`Self::wait`].
+    pub(super) fn mark(&self) -> usize {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many events after `mark` are such.
+    pub(super) fn count(&self, mark: usize, mut such: impl FnMut(&Event) -> bool) -> usize {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().skip(mark).filter(|event| such(event)).count()
+    }
+
+    /// All messages after `mark`, in their order.
+    pub(super) fn texts(&self, mark: usize) -> Vec<Vec<u8>> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = events.iter().skip(mark).filter_map(|event| match event {
+            Event::Data(message) => Some(message.payload.to_vec()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// Waits for the first answer that `find` gives for an event after `mark`.
+    pub(super) async fn wait<T>(
+        &self,
+        mark: usize,
+        limit: Duration,
+        mut find: impl FnMut(&Event) -> Option<T>,
+    ) -> Option<T> {
+        let mut grown = self.grown.clone();
+        let mut seen = mark;
+        let waiting = async {
+            loop {
+                grown.borrow_and_update();
+                {
+                    let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+                    let found = events.iter().skip(seen).find_map(&mut find);
+                    seen = seen.max(events.len());
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                if grown.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        timeout(limit, waiting).await.ok().flatten()
+    }
+
+    /// The last events, for a failure.
+    fn tail(&self) -> String {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = events.len().saturating_sub(6);
+        format!("{:?}", events.iter().skip(from).collect::<Vec<_>>())
+    }
+}
+
+/// A driven endpoint. Dropped, it ends in order, unless it is [`Seat::apart`]: then it is gone at once, like a process that
+/// is killed.
+pub(super) struct Seat<M> {
+    pub(super) name: String,
+    pub(super) handle: Handle<M>,
+    pub(super) log: Log,
+    /// The thread of one that is apart ends when this is dropped, and says so.
+    alone: Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>,
+}
+
+impl<M: Endpoint + 'static> Seat<M> {
+    /// Drives `machine` in the runtime of the caller.
+    pub(super) fn here(name: &str, machine: M, config: Config) -> Self {
+        let (handle, events) = driver::spawn(machine, config);
+        Self { name: name.to_owned(), handle, log: Log::of(events), alone: None }
+    }
+
+    /// Drives `machine` in a thread and a runtime of its own, so that it can be stopped and killed with all its adapters.
+    /// `prepare` runs there.
+    pub(super) async fn apart<T, F>(
+        name: &str,
+        machine: M,
+        config: Config,
+        prepare: impl FnOnce(Handle<M>) -> F + Send + 'static,
+    ) -> Result<(Self, T), Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        let (ready, is_ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (gone, is_gone) = oneshot::channel::<()>();
+        let run = move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async move {
+                let (handle, events) = driver::spawn(machine, config);
+                let prepared = prepare(handle.clone()).await;
+                let _ = ready.send((handle, Log::of(events), prepared));
+                let _ = stopped.await;
+            });
+            // All tasks are dropped where they are, and their sockets with them.
+            drop(runtime);
+            let _ = gone.send(());
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Failure::of)?;
+        let (handle, log, prepared) = is_ready.await.map_err(|_| Failure(format!("{name} does not run")))?;
+        Ok((Self { name: name.to_owned(), handle, log, alone: Some((stop, is_gone)) }, prepared))
+    }
+
+    /// Ends without a word, as when its process is killed. Only for one that is apart.
+    pub(super) async fn crash(self) {
+        if let Some((stop, gone)) = self.alone {
+            drop(stop);
+            let _ = gone.await;
+        }
+    }
+
+    /// Stops everything that it does for so long, its adapters included. Only for one that is apart. Returns at once.
+    pub(super) fn freeze(&self, pause: Duration) -> tokio::task::JoinHandle<()> {
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            let _ = handle.call(move |_, _| std::thread::sleep(pause)).await;
+        })
+    }
+
+    /// Runs a command, again while the endpoint has no room.
+    pub(super) async fn command<F>(&self, what: &str, command: F) -> Result<(), Failure>
+    where
+        F: Fn(&mut M, &mut Cx<'_>) -> Result<(), CommandError> + Clone + Send + 'static,
+    {
+        let until = Instant::now() + soon();
+        loop {
+            match self.handle.call(command.clone()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(CommandError::Full)) if Instant::now() < until => sleep(Duration::from_millis(2)).await,
+                Ok(Err(why)) => return Err(Failure(format!("{} cannot {what}: {why}", self.name))),
+                Err(why) => return Err(Failure(format!("{} cannot {what}: {why}", self.name))),
+            }
+        }
+    }
+
+    /// Waits for an event after `mark`.
+    pub(super) async fn sees<T>(
+        &self,
+        mark: usize,
+        what: &str,
+        find: impl FnMut(&Event) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let found = self.log.wait(mark, soon(), find).await;
+        found.ok_or_else(|| {
+            let (name, tail, stats) = (&self.name, self.log.tail(), self.handle.stats());
+            Failure(format!("{name} does not see {what}; the last it saw: {tail}; {stats:?}"))
+        })
+    }
+
+    /// Waits until what `ask` asks of the endpoint is so.
+    pub(super) async fn is(
+        &self,
+        what: &str,
+        ask: impl Fn(&mut M) -> bool + Clone + Send + 'static,
+    ) -> Result<(), Failure> {
+        let until = Instant::now() + soon();
+        loop {
+            let ask = ask.clone();
+            if self.handle.call(move |machine, _| ask(machine)).await.map_err(Failure::of)? {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{} is not {what}; the last it saw: {}", self.name, self.log.tail());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl<M: Participant + 'static> Seat<M> {
+    /// Sends a message, as soon as it can.
+    pub(super) async fn say(&self, payload: Vec<u8>) -> Result<(), Failure> {
+        let until = Instant::now() + soon();
+        let payload = Arc::new(payload);
+        loop {
+            let text = payload.clone();
+            let said = self.handle.call(move |machine, cx| {
+                // Between two keys nobody sends; that passes.
+                if machine.is_current() { machine.send(cx, Port::Application, &text) } else { Err(CommandError::Full) }
+            });
+            match said.await.map_err(Failure::of)? {
+                Ok(()) => return Ok(()),
+                Err(CommandError::Full) if Instant::now() < until => sleep(Duration::from_millis(2)).await,
+                Err(why) => return Err(Failure(format!("{} cannot send: {why}", self.name))),
+            }
+        }
+    }
+
+    pub(super) async fn epoch(&self) -> Result<Epoch, Failure> {
+        self.handle.call(|machine, _| machine.epoch()).await.map_err(Failure::of)
+    }
+
+    pub(super) async fn cid(&self) -> Result<MemberId, Failure> {
+        let cid = self.handle.call(|machine, _| machine.cid()).await.map_err(Failure::of)?;
+        cid.ok_or_else(|| Failure(format!("{} is in no group", self.name)))
+    }
+
+    /// Waits for a message with this text after `mark`.
+    async fn hears(&self, mark: usize, payload: &[u8], limit: Duration) -> bool {
+        let find = |event: &Event| match event {
+            Event::Data(message) => (message.payload == payload).then_some(()),
+            _ => None,
+        };
+        self.log.wait(mark, limit, find).await.is_some()
+    }
+}
+
+/// A text of this length, different for each number.
+pub(super) fn text(length: usize, number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(length as u64) | 1;
+    let mut text = Vec::with_capacity(length + 8);
+    while text.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.extend_from_slice(&state.to_be_bytes());
+    }
+    text.truncate(length);
+    text
+}
+
+/// A group: the leader, the helper if there is one, and the members that have joined.
+pub(super) struct Room<N: Network, S: System> {
+    pub(super) stage: Stage<N, S>,
+    pub(super) terms: Terms,
+    pub(super) leader: Seat<S::Leader>,
+    pub(super) place: N::Place,
+    pub(super) members: Vec<Seat<S::Member>>,
+    /// Kept for as long as the room is.
+    helper: Option<Seat<S::Helper>>,
+}
+
+impl<N: Network, S: System> Stage<N, S> {
+    pub(super) fn new(network: N, system: S) -> Self {
+        Self { network: Arc::new(network), system: Arc::new(system) }
+    }
+
+    /// Terms under which a crash is noticed after a second or two.
+    pub(super) fn quick(&self) -> Terms {
+        let can = self.network.capabilities();
+        Terms { max_frame: can.max_frame, multicast: can.multicast, period: Duration::from_millis(300), misses: 5 }
+    }
+
+    /// Terms under which nobody is suspected for as long as a scenario lasts.
+    pub(super) fn patient(&self) -> Terms {
+        Terms { period: Duration::from_secs(3), misses: 10, ..self.quick() }
+    }
+
+    /// A leader's machine, the configuration of its driver, and the helper that it needs.
+    async fn convene(&self, terms: &Terms) -> Result<(S::Leader, Config, Option<Seat<S::Helper>>), Failure> {
+        let clock = Clock::new();
+        let mut config = Config::default().clock(clock);
+        let mut helper = None;
+        if let Some(machine) = self.system.helper() {
+            let (seat, place) = self.help(machine).await?;
+            config = config.connector(self.network.connector(place));
+            helper = Some(seat);
+        }
+        let mut rng = getrandom::SysRng;
+        let mut cx = Cx::new(clock.now(), &mut rng);
+        let machine = self.system.leader(terms, &mut cx).map_err(Failure::of)?;
+        Ok((machine, config, helper))
+    }
+
+    /// Opens a group.
+    pub(super) async fn room(&self, terms: Terms) -> Result<Room<N, S>, Failure> {
+        let (machine, config, helper) = self.convene(&terms).await?;
+        let network = self.network.clone();
+        let listen = move |handle: Handle<S::Leader>| async move { network.listen(handle.uplink()).await };
+        let (leader, place) = Seat::apart("leader", machine, config, listen).await?;
+        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
+        Ok(Room { stage: self.clone(), terms, leader, place, members: Vec::new(), helper })
+    }
+
+    /// Starts a helper, and answers what it asks.
+    async fn help(&self, machine: S::Helper) -> Result<(Seat<S::Helper>, N::Place), Failure> {
+        let (handle, mut events) = driver::spawn(machine, Config::default());
+        let place = self.network.listen(handle.uplink()).await;
+        let place = place.map_err(|error| Failure(format!("the helper cannot listen: {error}")))?;
+        let (grew, grown) = watch::channel(0);
+        let log = Log { events: Arc::default(), grown };
+        let (asked, system) = (handle.clone(), self.system.clone());
+        tokio::spawn(async move {
+            let _grew = grew;
+            while let Some(event) = events.recv().await {
+                let system = system.clone();
+                if asked.call(move |helper, cx| system.help(helper, cx, &event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((Seat { name: "helper".to_owned(), handle, log, alone: None }, place))
+    }
+}
+
+impl<N: Network, S: System> Room<N, S> {
+    /// The machine of a member, and how it reaches this leader.
+    pub(super) fn newcomer(&self, name: &str) -> Result<(S::Member, Config), Failure> {
+        let name = Name::new(name).map_err(Failure::of)?;
+        let machine = self.stage.system.member(&self.terms, name).map_err(Failure::of)?;
+        Ok((machine, Config::default().connector(self.stage.network.connector(self.place.clone()))))
+    }
+
+    /// Asks to join, and waits until it is in.
+    pub(super) async fn admit(&self, seat: &Seat<S::Member>) -> Result<(), Failure> {
+        let mark = seat.log.mark();
+        seat.command("join", |member, cx| S::join(member, cx)).await?;
+        seat.sees(mark, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await
+    }
+
+    /// Members of these names join, all at once.
+    pub(super) async fn join(&mut self, names: &[&str]) -> Result<(), Failure> {
+        let first = self.members.len();
+        for name in names {
+            let (machine, config) = self.newcomer(name)?;
+            self.members.push(Seat::here(name, machine, config));
+        }
+        for seat in self.members.iter().skip(first) {
+            seat.command("join", |member, cx| S::join(member, cx)).await?;
+        }
+        for seat in self.members.iter().skip(first) {
+            seat.sees(0, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await?;
+        }
+        self.agree().await
+    }
+
+    /// One member joins in a thread of its own.
+    pub(super) async fn join_apart(
+        &mut self,
+        name: &str,
+        config: impl FnOnce(Config) -> Config,
+    ) -> Result<(), Failure> {
+        let (machine, own) = self.newcomer(name)?;
+        let (seat, ()) = Seat::apart(name, machine, config(own), |_| async {}).await?;
+        self.admit(&seat).await?;
+        self.members.push(seat);
+        self.agree().await
+    }
+
+    pub(super) fn member(&self, index: usize) -> Result<&Seat<S::Member>, Failure> {
+        self.members.get(index).ok_or_else(|| Failure(format!("there is no member {index}")))
+    }
+
+    /// Waits until all have the leader's key and a view of this many.
+    pub(super) async fn agree(&self) -> Result<(), Failure> {
+        let members = self.members.len() + 1;
+        let counted = move |leader: &mut S::Leader| leader.known().len() == members;
+        self.leader.is(&format!("with a view of {members}"), counted).await?;
+        let until = Instant::now() + soon();
+        'again: loop {
+            let epoch = self.leader.epoch().await?;
+            for seat in &self.members {
+                let same = move |member: &mut S::Member, _: &mut Cx<'_>| {
+                    (member.epoch() == epoch && member.is_current() && member.known().len() == members, member.epoch())
+                };
+                let (same, its) = seat.handle.call(same).await.map_err(Failure::of)?;
+                if !same {
+                    ensure!(Instant::now() < until, "{} is at {its:?} and the leader at {epoch:?}", seat.name);
+                    sleep(Duration::from_millis(10)).await;
+                    continue 'again;
+                }
+            }
+            // Sending has moved to the new key everywhere.
+            sleep(Duration::from_millis(60)).await;
+            if self.leader.epoch().await? == epoch {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One of all sends, and the others hear it, at once where the transport is reliable. Says how long it took.
+    pub(super) async fn tell(&self, from: Speaker, payload: Vec<u8>) -> Result<Duration, Failure> {
+        let everybody: Vec<usize> = (0..self.members.len()).collect();
+        self.tell_to(from, payload, &everybody).await
+    }
+
+    /// As [`Self::tell`], and only the leader and these members need to hear it.
+    pub(super) async fn tell_to(&self, from: Speaker, payload: Vec<u8>, whom: &[usize]) -> Result<Duration, Failure> {
+        let begun = Instant::now();
+        let reliable = self.stage.network.capabilities().reliable;
+        let tries = if reliable { 1 } else { 10 };
+        let limit = if reliable { soon() } else { Duration::from_secs(2) };
+        let (own, ear) = (self.leader.log.mark(), &self.leader);
+        let ears: Vec<(&Seat<S::Member>, usize)> = whom
+            .iter()
+            .filter(|index| from != Speaker::Member(**index))
+            .map(|index| self.member(*index).map(|seat| (seat, seat.log.mark())))
+            .collect::<Result<_, _>>()?;
+        let mut deaf = None;
+        for _ in 0..tries {
+            match from {
+                Speaker::Leader => self.leader.say(payload.clone()).await?,
+                Speaker::Member(index) => self.member(index)?.say(payload.clone()).await?,
+            }
+            deaf = None;
+            if from != Speaker::Leader && !ear.hears(own, &payload, limit).await {
+                deaf = Some(self.leader.name.clone());
+                continue;
+            }
+            for (seat, mark) in &ears {
+                if !seat.hears(*mark, &payload, limit).await {
+                    deaf = Some(format!("{} ({})", seat.name, seat.log.tail()));
+                    break;
+                }
+            }
+            if deaf.is_none() {
+                return Ok(begun.elapsed());
+            }
+        }
+        let lacks = deaf.unwrap_or_default();
+        Err(Failure(format!("{lacks} does not hear {} bytes from {from:?}", payload.len())))
+    }
+
+    /// Ends everything in order; nothing of any adapter may be left.
+    pub(super) async fn end(self) -> Result<(), Failure> {
+        async fn over<M: Endpoint + 'static>(seat: &Seat<M>) -> Result<(), Failure> {
+            let finished = seat.handle.shutdown().await.map_err(|why| Failure(format!("{}: {why}", seat.name)))?;
+            ensure!(finished.complete, "adapters of {} have not ended", seat.name);
+            Ok(())
+        }
+        for seat in &self.members {
+            over(seat).await?;
+        }
+        over(&self.leader).await?;
+        if let Some(helper) = &self.helper {
+            over(helper).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speaker {
+    Leader,
+    Member(usize),
+}
+
+impl<M> fmt::Debug for Seat<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The handle and the events of an endpoint without anybody who takes them.
+pub(super) type Bare<M> = (Handle<M>, Events);
+
+impl<N: Network, S: System> Stage<N, S> {
+    /// A leader whose events are the scenario's.
+    pub(super) async fn bare_leader(
+        &self,
+        terms: Terms,
+    ) -> Result<(Bare<S::Leader>, N::Place, Option<Seat<S::Helper>>), Failure> {
+        let (machine, config, helper) = self.convene(&terms).await?;
+        let (handle, events) = driver::spawn(machine, config);
+        let place = self.network.listen(handle.uplink()).await;
+        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
+        Ok(((handle, events), place, helper))
+    }
+
+    /// A member whose events are the scenario's.
+    pub(super) fn bare_member(&self, terms: &Terms, name: &str, place: &N::Place) -> Result<Bare<S::Member>, Failure> {
+        let name = Name::new(name).map_err(Failure::of)?;
+        let machine = self.system.member(terms, name).map_err(Failure::of)?;
+        Ok(driver::spawn(machine, Config::default().connector(self.network.connector(place.clone()))))
+    }
+}
