@@ -7,6 +7,7 @@
 
 pub mod auth;
 mod chain;
+pub mod gossip;
 pub mod leader;
 pub mod member;
 mod roles;
