@@ -1,7 +1,7 @@
 //! The conformance suite finds what it is there to find: a transport over channels passes, and with each fault planted in it
 //! fails the scenario that is about that.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::io;

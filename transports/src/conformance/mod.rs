@@ -19,6 +19,7 @@
 
 mod antigone;
 mod babbler;
+mod objects;
 mod room;
 mod scenarios;
 
