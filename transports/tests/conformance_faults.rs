@@ -167,7 +167,7 @@ impl Network for Channels {
     type Place = u64;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reliable: true, ends_seen: true, holds: 33 * MAX_FRAME, max_frame: MAX_FRAME, multicast: false }
+        Capabilities { reliable: true, ends_seen: true, holds: 5 * MAX_FRAME, max_frame: MAX_FRAME, multicast: false }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<u64> {
@@ -224,7 +224,7 @@ impl Dial for Knock {
         }
         let knock = self.channels.places.lock().unwrap().get(&self.place).cloned();
         let knock = knock.ok_or("nobody is there")?;
-        let ((to, from), (back, forth)) = (mpsc::channel(32), mpsc::channel(32));
+        let ((to, from), (back, forth)) = (mpsc::channel(4), mpsc::channel(4));
         knock.send((to, forth)).await.map_err(|_| "nobody listens")?;
         Ok((back, from))
     }
