@@ -4,9 +4,7 @@
 //! (`SIGSTOP`) for a minute, until it is declared failed. Meanwhile the leader sends 256 MiB and more. Printed are the resident memory of
 //! the first process before and at most, and what the other members get at full speed before and meanwhile, each as the median
 //! of some bursts. It fails if memory grows by more than 8 MiB, if the others get less than 90 %, if they lose anything, or if
-//! the stopped one is not declared failed.
-
-#![cfg(unix)]
+//! the stopped one is not declared failed. It wants `kill` and `/proc`.
 
 use std::error::Error;
 use std::net::SocketAddr;
