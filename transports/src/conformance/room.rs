@@ -25,7 +25,7 @@ tokio::task_local! {
 
 /// Nothing that is expected takes longer.
 pub(super) fn soon() -> Duration {
-    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(30))
+    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(60))
 }
 
 /// Fails with these words if the condition does not hold.
