@@ -21,15 +21,20 @@
 //! had and hears no more. While an object is changed faster than a reader's link carries it, that reader sees no change of
 //! it.
 //!
-//! [`Store`] is the leader's, [`Reader`] what it keeps for each member, [`Arriving`] a change or a state that comes in pieces,
-//! [`Replicas`] the member's. All are pure: what computes a step does not change, and what commits it does not fail.
+//! [`Host`] is the leader's side and [`Guest`] a member's, both whole: what they say stands in [`crate::wire::objects`]. They are
+//! made of the [`Store`], a [`Reader`] for each member, the member's [`Replicas`], and [`Arriving`] for what comes in pieces. All
+//! are pure: what computes a step does not change, and what commits it does not fail.
 
 mod arriving;
+mod guest;
+mod host;
 mod reader;
 mod replicas;
 mod store;
 
 pub use arriving::Arriving;
+pub use guest::Guest;
+pub use host::{Host, Seat};
 pub use reader::{Reader, RightTold, Say};
 pub use replicas::{Piece, Replicas};
 pub use store::{PutStep, Store, StoreLimits};

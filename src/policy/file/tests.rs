@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::crypto::SuiteId;
-use crate::policy::{Editions, Mix, Part};
+use crate::policy::{Editions, Mix, ObjectRule, Objects, Part, Right};
 use crate::wire::Edition;
 
 fn fails(text: &str) -> (usize, usize, String) {
