@@ -23,7 +23,7 @@ pub struct Host {
     store: Store,
     /// The most changes that arrive in pieces at once.
     most_arriving: usize,
-    arriving: usize,
+    pub(super) arriving: usize,
 }
 
 fingerprint!(Host { store, arriving } skip { rules, most_arriving });
@@ -36,7 +36,7 @@ pub struct Seat {
     /// A change of this member that is arriving.
     arriving: Option<Arriving<Wanted>>,
     /// What became of its changes, not told yet.
-    answers: VecDeque<PutAnswer>,
+    pub(super) answers: VecDeque<PutAnswer>,
     /// What it was told and has not acknowledged.
     said: Option<Said>,
 }
@@ -122,12 +122,7 @@ impl Host {
     ///
     /// # Errors
     /// [`ObjectRefusal`].
-    pub fn put(
-        &mut self,
-        object: &Name,
-        expected: Option<Version>,
-        contents: Bytes,
-    ) -> Result<Version, ObjectRefusal> {
+    pub fn put(&mut self, object: &Name, expected: Option<Version>, contents: Bytes) -> Result<Version, ObjectRefusal> {
         let by = (MemberId::LEADER, crate::policy::Right::Change);
         let step = self.store.prepare(&self.rules, by, object.clone(), expected, contents)?;
         Ok(self.store.commit(step))

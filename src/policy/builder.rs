@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Communication, Contradiction, Detection, EjectRequests, Mix, ObjectRule, OnSilence, Policy, Protection, Views};
+use super::{
+    Communication, Contradiction, Detection, EjectRequests, Mix, ObjectRule, OnSilence, Policy, Protection, Views,
+};
 use crate::event::{Cause, Causes};
 use crate::identity::Name;
 

@@ -29,9 +29,7 @@ pub use floor::Floor;
 pub use historic::Historic;
 pub use mix::{Editions, Mix, Part};
 pub(crate) use objects::rights_of;
-pub use objects::{
-    MAX_NAMED_RIGHTS, MAX_OBJECT_BYTES, MAX_OBJECTS, ObjectRule, Objects, Right, USUAL_OBJECT_BYTES,
-};
+pub use objects::{MAX_NAMED_RIGHTS, MAX_OBJECT_BYTES, MAX_OBJECTS, ObjectRule, Objects, Right, USUAL_OBJECT_BYTES};
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
 pub const MIN_FRAME: usize = 1_200;

@@ -224,8 +224,7 @@ fn a_member_takes_only_what_follows() {
     assert!(replicas.may_hear(&[(a.clone(), Right::Read, 10)]));
     assert!(!replicas.may_hear(&[(a.clone(), Right::Read, 0)]));
     assert!(!replicas.may_hear(&[(a.clone(), Right::Read, u32::MAX)]));
-    let many: Vec<RightTold> =
-        (0..=MAX_OBJECTS).map(|n| (name(&alloc::format!("o{n}")), Right::Read, 1)).collect();
+    let many: Vec<RightTold> = (0..=MAX_OBJECTS).map(|n| (name(&alloc::format!("o{n}")), Right::Read, 1)).collect();
     assert!(!replicas.may_hear(&many));
     replicas.hear([(a.clone(), Right::Read, 10)]);
     let piece = Piece { object: &a, version: Version(2), by: ADA, size: 4, offset: 0, bytes: b"ab" };
@@ -294,7 +293,7 @@ proptest! {
         // Who may read what, a bit for each pair; the third member may not read the third object, ever.
         let of = |bits: u8| {
             let right = |object: usize, member: usize| {
-                let reads = bits >> (3 * object + member) & 1 == 1 && (object, member) != (2, 2);
+                let reads = u16::from(bits) >> (3 * object + member) & 1 == 1 && (object, member) != (2, 2);
                 if reads { Right::Read } else { Right::None }
             };
             let members = |object| [("m0", right(object, 0)), ("m1", right(object, 1)), ("m2", right(object, 2))];
@@ -345,3 +344,5 @@ proptest! {
         prop_assert_eq!(all[2].1.get(&name("z")), None);
     }
 }
+
+mod sides;
