@@ -97,6 +97,8 @@ impl Reader {
                 self.owed.insert(object.clone());
             }
         }
+        // Should it get the right back, it begins anew: it has dropped its pieces with the right.
+        self.telling.take_if(|place| !rules.right(&place.object, &self.name).reads());
         self.owed.retain(|object| rules.right(object, &self.name).reads() && store.get(object).is_some());
     }
 
