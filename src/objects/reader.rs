@@ -92,8 +92,9 @@ impl Reader {
     pub fn obey(&mut self, store: &Store, before: &Objects, rules: &Objects) {
         for (object, view) in store.newest() {
             let (was, is) = (before.right(object, &self.name).reads(), rules.right(object, &self.name).reads());
-            // A later version is told in its turn.
-            if is && !was && view.version <= self.seen {
+            // A later version than what has been, or is being, told comes in its turn.
+            let passed = self.telling.as_ref().map_or(self.seen, |place| self.seen.max(place.version));
+            if is && !was && view.version <= passed {
                 self.owed.insert(object.clone());
             }
         }
