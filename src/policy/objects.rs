@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(with(sized(0)), Err(Contradiction::ObjectSize));
         assert_eq!(with(sized(MAX_OBJECT_BYTES)), Ok(()));
         assert_eq!(with(sized(MAX_OBJECT_BYTES + 1)), Err(Contradiction::ObjectSize));
-        let mut rule = ObjectRule::default();
-        rule.members = (0..=MAX_NAMED_RIGHTS).map(|n| (name(&alloc::format!("m{n}")), Right::Read)).collect();
+        let members = (0..=MAX_NAMED_RIGHTS).map(|n| (name(&alloc::format!("m{n}")), Right::Read)).collect();
+        let rule = ObjectRule { members, ..ObjectRule::default() };
         assert_eq!(with([(name("o"), rule)].into_iter().collect()), Err(Contradiction::TooManyRights));
     }
 
