@@ -134,3 +134,50 @@ fn a_certificate_of_another_issuer_is_refused() {
     let (request, _) = credential.ask(&scene, &n1, &mut rng).unwrap();
     assert_eq!(account.answer(&scene, &n1, &n2, &request, &mut rng).err(), Some(Reason::Forged));
 }
+
+#[cfg(feature = "opaque")]
+mod opaque {
+    use sodality::crypto::opaque::{Enrolment, OpaqueServer};
+    use sodality::crypto::password::Cost;
+    use sodality::enclaves::auth::opaque::{OpaqueAccount, Password};
+
+    use super::*;
+
+    fn enrolled(server: &OpaqueServer, password: &[u8], rng: &mut SimRng) -> OpaqueAccount {
+        let (leader, member) = (name("leader"), name("alice"));
+        let (request, enrolment) = Enrolment::start(password, rng).unwrap();
+        let answer = server.answer_enrolment(member, &request).unwrap();
+        let upload = enrolment.finish(Cost::CHEAP, leader, member, &answer).unwrap();
+        OpaqueAccount::new(server.clone(), OpaqueServer::record(&upload).unwrap())
+    }
+
+    #[test]
+    fn the_way_by_opaque_conforms() {
+        let mut rng = SimRng::new(1);
+        for suite in suites() {
+            let server = OpaqueServer::generate(&mut rng).unwrap();
+            let account = Account::Opaque(enrolled(&server, b"hunter2", &mut rng));
+            let credential = Credential::Opaque(Password::new(b"hunter2", Cost::CHEAP).unwrap());
+            conforms(&suite, &mut rng, "opaque", &(credential, account));
+        }
+    }
+
+    /// Another password and no record at all end alike at the user, and look alike to it.
+    #[test]
+    fn a_wrong_password_and_no_such_user_are_alike() {
+        let (suite, mut rng) = (aes_128_gcm(), SimRng::new(1));
+        let server = OpaqueServer::generate(&mut rng).unwrap();
+        let restored = OpaqueServer::from_bytes(server.to_secret().expose()).unwrap();
+        let scene = scene(&*suite);
+        let (n1, n2) = (Nonce::new(&[1; 16]).unwrap(), Nonce::new(&[2; 16]).unwrap());
+        let wrong = Credential::Opaque(Password::new(b"hunter3", Cost::CHEAP).unwrap());
+        let known = enrolled(&server, b"hunter2", &mut rng);
+        for account in [known, OpaqueAccount::stranger(restored)] {
+            let (request, asked) = wrong.ask(&scene, &n1, &mut rng).unwrap();
+            let (answer, answered) = Account::Opaque(account).answer(&scene, &n1, &n2, &request, &mut rng).unwrap();
+            assert_eq!(answer.len(), 320);
+            assert_eq!(asked.finish(&scene, &n2, &answer).err(), Some(Reason::Forged));
+            assert_eq!(answered.confirm(&[0; 64]).err(), Some(Reason::Forged));
+        }
+    }
+}

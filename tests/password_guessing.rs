@@ -95,3 +95,54 @@ fn passwords_and_costs_have_bounds() {
     }
     assert!(Cost::new(16, 1, 2).is_some());
 }
+
+/// Under OPAQUE neither helps, without the leader's own keys; with them, a dictionary can be tried as under any scheme.
+#[cfg(feature = "opaque")]
+#[test]
+fn under_opaque_neither_traffic_nor_records_give_a_password_away() {
+    use sodality::crypto::opaque::{Enrolment, OpaqueServer};
+    use sodality::enclaves::auth::opaque::{OpaqueAccount, Password};
+
+    let suite = aes_128_gcm();
+    let (scene, mut rng) = (scene(&*suite), SimRng::new(1));
+    let (n1, n2) = (Nonce::new(&[1; 16]).unwrap(), Nonce::new(&[2; 16]).unwrap());
+    let server = OpaqueServer::generate(&mut rng).unwrap();
+    let (request, enrolment) = Enrolment::start(b"hunter2", &mut rng).unwrap();
+    let answer = server.answer_enrolment(scene.member, &request).unwrap();
+    let upload = enrolment.finish(Cost::CHEAP, scene.leader, scene.member, &answer).unwrap();
+    let record = OpaqueServer::record(&upload).unwrap();
+    let password = |word: &str| Credential::Opaque(Password::new(word.as_bytes(), Cost::CHEAP).unwrap());
+
+    // A login that is recorded as a whole.
+    let account = Account::Opaque(OpaqueAccount::new(server.clone(), record.clone()));
+    let (first, asked) = password("hunter2").ask(&scene, &n1, &mut rng).unwrap();
+    let (second, answered) = account.answer(&scene, &n1, &n2, &first, &mut rng).unwrap();
+    let third = asked.finish(&scene, &n2, &second).unwrap().proof;
+    answered.confirm(&third).unwrap();
+
+    // With the traffic: each word is tried against the answer that was recorded.
+    let mut tried = |word: &&str| {
+        let (_, guess) = password(word).ask(&scene, &n1, &mut rng).unwrap();
+        guess.finish(&scene, &n2, &second).is_ok()
+    };
+    assert_eq!(DICTIONARY.into_iter().filter(|word| tried(word)).count(), 0);
+    // What was proven last proves nothing in another login.
+    let (_, other) = account.answer(&scene, &n1, &n2, &first, &mut rng).unwrap();
+    assert_eq!(other.confirm(&third), Err(Reason::Forged));
+
+    // With the record, and keys of one's own in the place of the leader's: each word is tried in a whole login.
+    let mut found = |server: &OpaqueServer, rng: &mut SimRng| -> Vec<&'static str> {
+        let account = Account::Opaque(OpaqueAccount::new(server.clone(), record.clone()));
+        let mut opens = |word: &&str| {
+            let (first, guess) = password(word).ask(&scene, &n1, rng).unwrap();
+            let (second, _) = account.answer(&scene, &n1, &n2, &first, rng).unwrap();
+            guess.finish(&scene, &n2, &second).is_ok()
+        };
+        DICTIONARY.into_iter().filter(|word| opens(word)).collect()
+    };
+    let mut thief = SimRng::new(2);
+    let own = OpaqueServer::generate(&mut thief).unwrap();
+    assert_eq!(found(&own, &mut thief), [""; 0]);
+    // Who has the leader's keys as well finds it: the price is a guess each, and no more.
+    assert_eq!(found(&server, &mut thief), ["hunter2"]);
+}

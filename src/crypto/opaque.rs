@@ -24,6 +24,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::password::{Cost, MAX_PASSWORD, PasswordError, stretch};
 use super::{FreshError, Secret, SuiteError, VerifyError};
 use crate::endpoint::Entropy;
+use crate::error::{Failure, Reason};
 use crate::identity::NameRef;
 
 /// Bytes of the session key, which a login's state begins with.
@@ -72,6 +73,11 @@ fn failed(error: ProtocolError) -> VerifyError {
     }
 }
 
+/// The crate reads from the front and leaves the rest: one message has one encoding here (R9).
+fn whole(bytes: &[u8], encoded: &[u8]) -> Result<(), VerifyError> {
+    if bytes == encoded { Ok(()) } else { Err(VerifyError::Forged) }
+}
+
 fn names<'n>(leader: NameRef<'n>, member: NameRef<'n>) -> Identifiers<'n> {
     Identifiers { client: Some(member.as_str().as_bytes()), server: Some(leader.as_str().as_bytes()) }
 }
@@ -99,7 +105,8 @@ impl fmt::Debug for OpaqueRecord {
 impl OpaqueRecord {
     /// The record of these bytes, `None` if they are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        ServerRegistration::<Parts>::deserialize(bytes).ok()?;
+        let record = ServerRegistration::<Parts>::deserialize(bytes).ok()?;
+        whole(bytes, &record.serialize()).ok()?;
         Some(Self(Arc::new(Zeroizing::new(bytes.to_vec()))))
     }
 
@@ -133,7 +140,9 @@ impl OpaqueServer {
     /// # Errors
     /// [`VerifyError::Forged`] if the request is none.
     pub fn answer_enrolment(&self, member: NameRef<'_>, request: &[u8]) -> Result<Bytes, VerifyError> {
-        let request = RegistrationRequest::<Parts>::deserialize(request).map_err(failed)?;
+        let bytes = request;
+        let request = RegistrationRequest::<Parts>::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &request.serialize())?;
         let answer = ServerRegistration::start(&self.0, request, member.as_str().as_bytes()).map_err(failed)?;
         Ok(Bytes::copy_from_slice(&answer.message.serialize()))
     }
@@ -143,7 +152,9 @@ impl OpaqueServer {
     /// # Errors
     /// [`VerifyError::Forged`] if it is none.
     pub fn record(upload: &[u8]) -> Result<OpaqueRecord, VerifyError> {
-        let upload = RegistrationUpload::<Parts>::deserialize(upload).map_err(failed)?;
+        let bytes = upload;
+        let upload = RegistrationUpload::<Parts>::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &upload.serialize())?;
         let record = ServerRegistration::<Parts>::finish(upload).serialize();
         Ok(OpaqueRecord(Arc::new(Zeroizing::new(record.to_vec()))))
     }
@@ -152,7 +163,7 @@ impl OpaqueServer {
     /// nobody can tell the two apart.
     ///
     /// # Errors
-    /// [`VerifyError::Forged`] if the first message is none; [`SuiteError`] also where the random source failed.
+    /// [`Reason::Forged`] if the first message is none; [`Reason::Entropy`], [`Reason::Suite`].
     pub fn answer(
         &self,
         record: Option<&OpaqueRecord>,
@@ -161,11 +172,13 @@ impl OpaqueServer {
         context: &[u8],
         first: &[u8],
         rng: &mut dyn Entropy,
-    ) -> Result<(Bytes, OpaqueAnswered), VerifyError> {
-        let first = CredentialRequest::<Parts>::deserialize(first).map_err(failed)?;
+    ) -> Result<(Bytes, OpaqueAnswered), Reason> {
+        let bytes = first;
+        let first = CredentialRequest::<Parts>::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &first.serialize())?;
         let record = record.map(|record| ServerRegistration::deserialize(record.as_bytes()).map_err(failed));
         let parameters = ServerLoginParameters { context: Some(context), identifiers: names(leader, member) };
-        let mut generator = generator(rng).map_err(|_| SuiteError)?;
+        let mut generator = generator(rng).map_err(Failure::from)?;
         let user = member.as_str().as_bytes();
         let login = ServerLogin::start(&mut generator, &self.0, record.transpose()?, first, user, parameters);
         let login = login.map_err(failed)?;
@@ -209,7 +222,9 @@ impl OpaqueAnswered {
     /// # Errors
     /// [`VerifyError::Forged`].
     pub fn confirm(&self, leader: NameRef<'_>, member: NameRef<'_>, third: &[u8]) -> Result<(), VerifyError> {
-        let third = CredentialFinalization::<Parts>::deserialize(third).map_err(failed)?;
+        let bytes = third;
+        let third = CredentialFinalization::<Parts>::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &third.serialize())?;
         let login = ServerLogin::<Parts>::deserialize(self.state.expose()).map_err(failed)?;
         let parameters = ServerLoginParameters { context: Some(&self.context), identifiers: names(leader, member) };
         let mut key = login.finish(third, parameters).map_err(failed)?.session_key;
@@ -261,7 +276,9 @@ impl Enrolment {
         member: NameRef<'_>,
         answer: &[u8],
     ) -> Result<Bytes, VerifyError> {
-        let answer = RegistrationResponse::deserialize(answer).map_err(failed)?;
+        let bytes = answer;
+        let answer = RegistrationResponse::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &answer.serialize())?;
         let stretch = Stretch(cost);
         let parameters = ClientRegistrationFinishParameters::new(names(leader, member), Some(&stretch));
         let done = self.state.finish(&mut self.generator, self.password.expose(), answer, parameters);
@@ -314,7 +331,9 @@ impl OpaqueLogin {
         context: &[u8],
         second: &[u8],
     ) -> Result<(Bytes, Secret), VerifyError> {
-        let second = CredentialResponse::deserialize(second).map_err(failed)?;
+        let bytes = second;
+        let second = CredentialResponse::deserialize(bytes).map_err(failed)?;
+        whole(bytes, &second.serialize())?;
         let login = ClientLogin::<Parts>::deserialize(self.state.expose()).map_err(failed)?;
         let stretch = Stretch(self.cost);
         let parameters = ClientLoginFinishParameters::new(Some(context), names(leader, member), Some(&stretch));

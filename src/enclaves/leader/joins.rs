@@ -156,8 +156,10 @@ impl Leader {
         });
         let held: Vec<_> = held.collect();
         let replaced = make_room(&held, &me.limits, now, link, &name)?;
-        // A name that nobody has gets silence: whether it exists is nobody's business.
-        let account = me.accounts.get(&name).ok_or(Reason::Unknown)?;
+        // A name that nobody has gets silence, or what others get: whether it exists is nobody's business.
+        let known = me.accounts.get(&name);
+        let account = known.or(me.strangers.as_ref()).ok_or(Reason::Unknown)?;
+        let stranger = known.is_none();
         let n2 = fresh_nonce(&*me.suite, cx.rng).map_err(|error| Reason::from(Failure::from(error)))?;
         let scene = me.scene(header, asked.member, cx.wall);
         let (body, answered) = account.answer(&scene, &asked.n1, &n2, asked.request.0, cx.rng)?;
@@ -207,7 +209,10 @@ impl Leader {
                 // The application is asked once for a name; its verdict serves every pending join of that name.
                 let ticket = self.pendings.question_about(&name).unwrap_or_else(|| {
                     let ticket = Ticket(self.take_ticket());
-                    self.out.event(Event::AdmissionWanted { ticket, name });
+                    // About nobody the application is not asked, and its silence refuses.
+                    if !stranger {
+                        self.out.event(Event::AdmissionWanted { ticket, name });
+                    }
                     ticket
                 });
                 let id = self.pendings.insert(Pending { stage: Stage::Deciding(ticket), ..pending });

@@ -129,6 +129,8 @@ struct Me {
     app: Name,
     name: Name,
     accounts: Accounts,
+    /// For users that it does not know: see [`Leader::answer_strangers`].
+    strangers: Option<Account>,
     access: Access,
     limits: Limits,
 }
@@ -233,7 +235,7 @@ impl Leader {
         let mut timers = Timers::new();
         timers.set(Timer::KeyAge, key_use.ages_at(&station.policy));
         Ok(Self {
-            me: Me { suite, app, name, accounts, access, limits },
+            me: Me { suite, app, name, accounts, strangers: None, access, limits },
             out,
             jitter: Jitter::new(u64::from_be_bytes(seed)),
             links: BTreeMap::new(),
@@ -289,6 +291,12 @@ impl Leader {
     /// Knows a user no longer. Its live session goes on: [`Self::eject`] ends it.
     pub fn forget(&mut self, name: &Name) -> bool {
         self.me.accounts.remove(name).is_some()
+    }
+
+    /// From now on users that nobody knows are answered by this account, one that nobody can log in to
+    /// (with OPAQUE, `OpaqueAccount::stranger`): whether a name has an account stays unknown. Otherwise they meet silence.
+    pub fn answer_strangers(&mut self, account: Option<Account>) {
+        self.me.strangers = account;
     }
 
     /// The longest payload of [`Self::send`], in bytes.
