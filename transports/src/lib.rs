@@ -5,6 +5,7 @@
 //!   frames in and takes frames out;
 //! * [`stream`]: frames over any pair of byte streams;
 //! * [`tcp`]: listener and connector over TCP;
+//! * [`udp`]: links over UDP behind a cookie, and multicast channels;
 //! * [`objects`]: objects (files, states) over a driven participant;
 //! * [`clock`]: the clock behind it all.
 //!
@@ -33,11 +34,14 @@ pub mod clock;
 pub mod driver;
 pub mod objects;
 mod queue;
+pub mod redial;
 pub mod report;
 mod run;
 pub mod stream;
 pub mod tcp;
 pub mod transport;
+#[cfg(feature = "udp")]
+pub mod udp;
 
 pub use driver::{Config, DriverGone, Events, Handle, spawn};
 pub use transport::{CloseReason, Connector, Incoming, Outgoing, Uplink, Wish};

@@ -128,7 +128,7 @@ impl Queues {
     // --- in: fed by the adapter, taken by the driver ---
 
     /// Queues a frame, or gives it back if there is no room now. `Err` if the link takes nothing more.
-    fn try_feed(&self, frame: BytesMut) -> Result<Option<BytesMut>, ()> {
+    pub(crate) fn try_feed(&self, frame: BytesMut) -> Result<Option<BytesMut>, ()> {
         if self.phase() != Phase::Open {
             return Err(());
         }

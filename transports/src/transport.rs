@@ -214,6 +214,15 @@ impl Incoming {
         self.queues.feed(frame).await.map_err(|()| LinkOver)
     }
 
+    /// Hands a whole frame on if there is room now, and says whether there was. For datagrams: where nobody waits, a frame
+    /// without room is dropped, as the network might have dropped it, and no link waits for another.
+    ///
+    /// # Errors
+    /// [`LinkOver`]: nothing more is taken in on this link.
+    pub fn offer(&mut self, frame: BytesMut) -> Result<bool, LinkOver> {
+        self.queues.try_feed(frame).map(|back| back.is_none()).map_err(|()| LinkOver)
+    }
+
     /// Returns once nothing more is taken in.
     pub async fn over(&self) {
         self.queues.reached(Phase::Draining).await;
