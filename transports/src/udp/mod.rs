@@ -19,6 +19,7 @@ mod client;
 mod cookie;
 mod link;
 mod listener;
+pub mod multicast;
 mod packet;
 mod socket;
 mod stats;
