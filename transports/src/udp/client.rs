@@ -41,9 +41,9 @@ impl std::fmt::Debug for UdpConnector {
 
 /// Reads the counters of a connector that a driver has.
 #[derive(Clone, Debug)]
-pub struct Reader(Arc<Counters>);
+pub struct StatsReader(Arc<Counters>);
 
-impl Reader {
+impl StatsReader {
     /// What happened at the sockets so far.
     pub fn stats(&self) -> UdpStats {
         self.0.snapshot()
@@ -62,8 +62,8 @@ impl UdpConnector {
     }
 
     /// Reads the counters after the driver has taken the connector.
-    pub fn reader(&self) -> Reader {
-        Reader(self.counters.clone())
+    pub fn reader(&self) -> StatsReader {
+        StatsReader(self.counters.clone())
     }
 }
 

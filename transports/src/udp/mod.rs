@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use client::UdpConnector;
+pub use client::{StatsReader, UdpConnector};
 pub use listener::{Listening, listen};
 pub use packet::{FRAME_HEADER, SHARED_HEADER};
 pub use stats::UdpStats;
