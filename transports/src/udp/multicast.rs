@@ -96,10 +96,10 @@ impl MulticastConfig {
     }
 
     fn check(&self) -> io::Result<()> {
-        let matches = match (self.group.ip(), self.interface) {
-            (_, Interface::Any) | (IpAddr::V4(_), Interface::Address(_)) | (IpAddr::V6(_), Interface::Index(_)) => true,
-            _ => false,
-        };
+        let matches = matches!(
+            (self.group.ip(), self.interface),
+            (_, Interface::Any) | (IpAddr::V4(_), Interface::Address(_)) | (IpAddr::V6(_), Interface::Index(_))
+        );
         let why = if !self.group.ip().is_multicast() {
             "not an address of a group"
         } else if !matches {

@@ -133,6 +133,7 @@ impl Socket {
                 *meta = RecvMeta { addr: from, len: length, stride: length, ..RecvMeta::default() };
                 *count = 1;
             }
+            self.counters.count(|c| &c.calls_in);
             return Ok(());
         };
         loop {
@@ -146,6 +147,7 @@ impl Socket {
             match taken {
                 Ok(taken) => {
                     *count = taken;
+                    self.counters.count(|c| &c.calls_in);
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -166,6 +168,7 @@ impl Socket {
     }
 
     /// How many datagrams one call takes.
+    /// 1 where the system takes no trains.
     pub(crate) fn train_length(&self) -> usize {
         self.many.as_ref().map_or(1, |many| many.max_gso_segments().clamp(1, CARS))
     }
@@ -211,6 +214,7 @@ impl Socket {
 
     fn count_sent(&self, datagrams: usize, bytes: usize, sent: &io::Result<()>) {
         if sent.is_ok() {
+            self.counters.count(|c| &c.calls_out);
             self.counters.add(|c| &c.datagrams_out, datagrams);
             self.counters.add(|c| &c.bytes_out, bytes);
         } else {
@@ -261,5 +265,82 @@ impl Train {
         socket.train(way, &self.bytes, self.each).await;
         self.bytes.clear();
         (self.each, self.cars) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(offload: bool) -> (Socket, Socket) {
+        let bind = || Socket::bind("127.0.0.1:0".parse().unwrap(), 1 << 20, offload, Arc::default()).unwrap();
+        (bind(), bind())
+    }
+
+    #[tokio::test]
+    async fn many_datagrams_take_few_calls_where_the_system_can() {
+        for offload in [true, false] {
+            let (from, to) = pair(offload);
+            let mut train = Train::default();
+            let mut trains = 0_u64;
+            for number in 0..120_u8 {
+                if !train.takes(300, from.train_length()) {
+                    train.send(&from, Way::to(to.local())).await;
+                    trains += 1;
+                }
+                train.add(|bytes| bytes.extend_from_slice(&[number; 300]));
+            }
+            train.send(&from, Way::to(to.local())).await;
+            trains += 1;
+            let stats = from.counters.snapshot();
+            assert_eq!((stats.datagrams_out, stats.bytes_out, stats.send_errors), (120, 36_000, 0));
+            // If the device cannot cut trains apart they went out one by one after all.
+            assert!(stats.calls_out == trains || stats.calls_out >= 120, "{stats:?}");
+            assert_eq!(trains, 120_u64.div_ceil(from.train_length() as u64).max(trains.min(3)));
+            let mut received = to.buffers(1_200);
+            let mut numbers = Vec::new();
+            while numbers.len() < 120 {
+                to.receive(&mut received).await.unwrap();
+                for datagram in received.datagrams() {
+                    assert_eq!(datagram.bytes.len(), 300);
+                    assert_eq!(datagram.way.to, from.local());
+                    numbers.extend(datagram.bytes.first().copied());
+                }
+            }
+            assert_eq!(numbers, (0..120).collect::<Vec<u8>>());
+            let calls = to.counters.snapshot().calls_in;
+            println!("offload {offload}: {} calls out, {calls} calls in", stats.calls_out);
+            assert!(calls <= if to.many.is_some() && cfg!(target_os = "linux") { 12 } else { 120 }, "{calls}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_is_too_long_shows_and_an_empty_one_is_one() {
+        for offload in [true, false] {
+            let (from, to) = pair(offload);
+            let mut received = to.buffers(100);
+            for length in [0, 1, 100, 101, 5_000] {
+                from.send(Way::to(to.local()), &vec![1; length]).await;
+                to.receive(&mut received).await.unwrap();
+                let lengths: Vec<usize> = received.datagrams().map(|datagram| datagram.bytes.len()).collect();
+                assert_eq!(lengths.len(), 1);
+                let shown = lengths.first().copied().unwrap();
+                // Whole, or cut off beyond what is allowed.
+                assert!(shown == length || length > 100 && shown > 100, "{shown} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn trains_are_of_one_length_but_for_the_last() {
+        let mut train = Train::default();
+        assert!(train.takes(500, 4) && train.is_empty());
+        train.add(|bytes| bytes.extend_from_slice(&[0; 100]));
+        assert!(train.takes(100, 4) && train.takes(1, 4) && !train.takes(101, 4) && !train.takes(100, 1));
+        train.add(|bytes| bytes.extend_from_slice(&[0; 40]));
+        assert!(!train.takes(40, 4), "a shorter one is the last");
+        let mut empty = Train::default();
+        empty.add(|_| {});
+        assert!(!empty.takes(0, 4) || empty.bytes.is_empty());
     }
 }

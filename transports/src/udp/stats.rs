@@ -33,6 +33,10 @@ counters! {
     datagrams_out,
     /// Their bytes.
     bytes_out,
+    /// Calls that took datagrams from the system: one may take many.
+    calls_in,
+    /// Calls that gave the system datagrams: one may give many.
+    calls_out,
     /// Datagrams that the system did not take: too long for the way, no room, no route.
     send_errors,
     /// Errors of receiving. They pass.

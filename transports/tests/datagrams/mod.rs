@@ -205,6 +205,8 @@ pub(crate) struct Faults {
     pub(crate) delay: u64,
 }
 
+type Back = (Arc<UdpSocket>, JoinHandle<()>);
+
 #[derive(Default)]
 struct Between {
     faults: Mutex<Faults>,
@@ -214,7 +216,7 @@ struct Between {
     repeated: AtomicU64,
     delayed: AtomicU64,
     /// For each peer in front, the socket that stands for it, and who carries its answers.
-    backs: Mutex<BTreeMap<SocketAddr, (Arc<UdpSocket>, JoinHandle<()>)>>,
+    backs: Mutex<BTreeMap<SocketAddr, Back>>,
 }
 
 /// A relay for datagrams: to the peer behind it, each peer in front has an address of the relay's.
