@@ -208,6 +208,30 @@ async fn a_probe_tells_what_this_host_can_tell() {
     assert_eq!(multicast::join(handle.uplink(), hush).await.unwrap().probe(limit).await.unwrap(), Probed::CannotTell);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_frames_are_known_on_the_interface_that_the_system_chooses() {
+    let (handle, mut events) = driver::spawn(Toy::new(Mode::Report), Config::default());
+    let config = MulticastConfig { interface: Interface::Any, ..fresh() };
+    let channel = match multicast::join(handle.uplink(), config).await {
+        Ok(channel) => channel,
+        Err(why) => return eprintln!("SKIPPED: the system chooses no interface for multicast: {why}"),
+    };
+    if channel.probe(Duration::from_secs(1)).await.unwrap() != Probed::Back {
+        return eprintln!("SKIPPED: nothing comes back on the interface that the system chooses");
+    }
+    handle
+        .call(|toy, _| {
+            let all = toy.all();
+            toy.send(all, &b"own"[..], Class::Control);
+        })
+        .await
+        .unwrap();
+    until("the probe and the frame came back", async || channel.stats().datagrams_in == 2).await;
+    assert_eq!(channel.stats().echoes, 2);
+    assert_eq!(channel.report().last_heard, None);
+    assert!(events.try_recv().is_none());
+}
+
 #[tokio::test]
 async fn a_channel_that_cannot_be_is_refused_in_words() {
     let (handle, _events) = driver::spawn(Toy::new(Mode::Report), Config::default());

@@ -167,6 +167,20 @@ impl MulticastConfig {
         Ok(socket)
     }
 
+    /// Where datagrams of a socket come from that is bound to `bound`: if that is to no address, the system chooses one, and
+    /// tells which for a socket that is connected.
+    fn source(&self, bound: SocketAddr) -> SocketAddr {
+        if !bound.ip().is_unspecified() {
+            return bound;
+        }
+        let chosen = self.mouth().and_then(|socket| {
+            socket.connect(&self.scoped(self.group).into())?;
+            socket.local_addr()
+        });
+        let chosen = chosen.ok().and_then(|address| address.as_socket());
+        SocketAddr::new(chosen.map_or(bound.ip(), |address| address.ip()), bound.port())
+    }
+
     fn socket(&self) -> io::Result<socket2::Socket> {
         let domain = socket2::Domain::for_address(self.group);
         let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
@@ -288,7 +302,7 @@ pub async fn join(uplink: Uplink, config: MulticastConfig) -> Result<Channel, Ud
     let shared = Arc::new(Shared {
         config,
         link: incoming.link(),
-        own: mouth.local(),
+        own: config.source(mouth.local()),
         mouth,
         counters,
         uplink,
@@ -367,9 +381,7 @@ impl Shared {
 
     /// Whether a datagram from there is one of one's own that has come back.
     fn is_own(&self, from: SocketAddr) -> bool {
-        // Of a socket that is bound to no address the port is known, and the address is the system's choice. Another
-        // host may have chosen the same port: then it is not left aside, which costs no more than a look.
-        !self.own.ip().is_unspecified() && from.ip() == self.own.ip() && from.port() == self.own.port()
+        from.ip() == self.own.ip() && from.port() == self.own.port()
     }
 
     /// Takes frames in until nothing more is taken.
