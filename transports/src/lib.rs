@@ -6,6 +6,8 @@
 //! * [`stream`]: frames over any pair of byte streams;
 //! * [`redial`]: reaching peers again and again, for every transport that connects;
 //! * [`tcp`]: listener and connector over TCP;
+//! * [`udp`]: links over UDP behind a cookie, and multicast channels;
+//! * `quic` (feature `quic`): control on a stream of QUIC, data beside it;
 //! * [`objects`]: objects (files, states) over a driven participant;
 //! * [`clock`]: the clock behind it all;
 //! * `conformance` (feature of that name): scenarios that every transport has to pass, for yours too.
@@ -37,12 +39,16 @@ pub mod conformance;
 pub mod driver;
 pub mod objects;
 mod queue;
+#[cfg(feature = "quic")]
+pub mod quic;
 pub mod redial;
 pub mod report;
 mod run;
 pub mod stream;
 pub mod tcp;
 pub mod transport;
+#[cfg(feature = "udp")]
+pub mod udp;
 
 pub use driver::{Config, DriverGone, Events, Handle, spawn};
 pub use transport::{CloseReason, Connector, Incoming, Outgoing, Uplink, Wish};

@@ -68,13 +68,71 @@ struct Inbox {
     ended: Option<CloseReason>,
 }
 
+/// Two queues with one order: a transport takes both as one, or each by itself.
 struct Outbox {
-    frames: VecDeque<Bytes>,
+    /// With the place of each frame in the order of both.
+    control: VecDeque<(u64, Bytes)>,
+    data: VecDeque<(u64, Bytes)>,
+    next_place: u64,
     bytes: usize,
     dropped: u64,
     /// The link ended before all that was queued was sent.
     lost: bool,
     phase: Phase,
+}
+
+impl Outbox {
+    fn new() -> Self {
+        let (control, data) = (VecDeque::new(), VecDeque::new());
+        Self { control, data, next_place: 0, bytes: 0, dropped: 0, lost: false, phase: Phase::Open }
+    }
+
+    fn of(&self, class: Class) -> &VecDeque<(u64, Bytes)> {
+        match class {
+            Class::Control => &self.control,
+            Class::Data => &self.data,
+        }
+    }
+
+    fn of_mut(&mut self, class: Class) -> &mut VecDeque<(u64, Bytes)> {
+        match class {
+            Class::Control => &mut self.control,
+            Class::Data => &mut self.data,
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.control.len() + self.data.len()
+    }
+
+    fn is_empty(&self, which: Which) -> bool {
+        match which {
+            Which::Both => self.waiting() == 0,
+            Which::Only(class) => self.of(class).is_empty(),
+        }
+    }
+
+    /// The class of the frame that goes next.
+    fn next(&self, which: Which) -> Option<Class> {
+        if let Which::Only(class) = which {
+            return (!self.of(class).is_empty()).then_some(class);
+        }
+        match (self.control.front(), self.data.front()) {
+            (Some((control, _)), Some((data, _))) => Some(if control < data { Class::Control } else { Class::Data }),
+            (Some(_), None) => Some(Class::Control),
+            (None, Some(_)) => Some(Class::Data),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What a writer takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Which {
+    /// All frames, in order.
+    Both,
+    /// Frames of one class, whatever waits of the other.
+    Only(Class),
 }
 
 /// What became of an outgoing frame.
@@ -115,6 +173,8 @@ pub(crate) struct Queues {
     ready: mpsc::UnboundedSender<Link>,
     outbox: Mutex<Outbox>,
     out_ready: Notify,
+    control_ready: Notify,
+    data_ready: Notify,
     phase: watch::Sender<Phase>,
     /// Whether the endpoint knows the peer, and how many times an adapter was answered that it does not.
     known: watch::Sender<(bool, u64)>,
@@ -141,14 +201,10 @@ impl Queues {
             inbox: Mutex::default(),
             in_room: Notify::new(),
             ready,
-            outbox: Mutex::new(Outbox {
-                frames: VecDeque::new(),
-                bytes: 0,
-                dropped: 0,
-                lost: false,
-                phase: Phase::Open,
-            }),
+            outbox: Mutex::new(Outbox::new()),
             out_ready: Notify::new(),
+            control_ready: Notify::new(),
+            data_ready: Notify::new(),
             phase: watch::Sender::new(Phase::Open),
             known: watch::Sender::new((false, 0)),
         })
@@ -182,6 +238,11 @@ impl Queues {
             // The driver may be gone; then nobody looks any more.
             let _ = self.ready.send(self.link);
         }
+    }
+
+    /// As [`Self::try_feed`], for a frame that comes now.
+    pub(crate) fn offer(&self, frame: BytesMut) -> Result<Option<BytesMut>, ()> {
+        self.try_feed(self.clock.now(), frame)
     }
 
     /// Queues a frame as soon as there is room. For one waiter at a time.
@@ -294,7 +355,7 @@ impl Queues {
             ),
         };
         let bytes = outbox.bytes.saturating_add(frame.len());
-        let waiting = outbox.frames.len();
+        let waiting = outbox.waiting();
         if waiting > 0 && (bytes > most_bytes || waiting >= most_frames) {
             return match class {
                 Class::Data => {
@@ -310,31 +371,46 @@ impl Queues {
             frame.clone()
         };
         outbox.bytes = bytes;
-        outbox.frames.push_back(frame);
+        let place = outbox.next_place;
+        outbox.next_place += 1;
+        let queue = outbox.of_mut(class);
+        let first = queue.is_empty();
+        queue.push_back((place, frame));
         drop(outbox);
         if waiting == 0 {
             self.out_ready.notify_one();
         }
+        if first {
+            self.ready_of(Which::Only(class)).notify_one();
+        }
         Pushed::Queued
     }
 
+    fn ready_of(&self, which: Which) -> &Notify {
+        match which {
+            Which::Both => &self.out_ready,
+            Which::Only(Class::Control) => &self.control_ready,
+            Which::Only(Class::Data) => &self.data_ready,
+        }
+    }
+
     /// Appends queued frames to `batch`, up to `most_bytes` but at least one, as soon as there is one. `false` once
-    /// nothing is queued and nothing will be. For one waiter at a time; loses nothing if cancelled.
-    pub(crate) async fn take_out(&self, batch: &mut Vec<Bytes>, most_bytes: usize) -> bool {
+    /// nothing is queued and nothing will be. For one waiter of each kind at a time; loses nothing if cancelled.
+    pub(crate) async fn take_out(&self, which: Which, batch: &mut Vec<Bytes>, most_bytes: usize) -> bool {
         loop {
             {
                 let mut outbox = lock(&self.outbox);
                 let mut taken = 0_usize;
                 let mut any = false;
-                while let Some(next) = outbox.frames.front() {
-                    let length = next.len();
+                while let Some(class) = outbox.next(which) {
+                    let length = outbox.of(class).front().map_or(0, |(_, frame)| frame.len());
                     if any && taken.saturating_add(length) > most_bytes {
                         break;
                     }
                     any = true;
                     taken = taken.saturating_add(length);
                     outbox.bytes = outbox.bytes.saturating_sub(length);
-                    batch.extend(outbox.frames.pop_front());
+                    batch.extend(outbox.of_mut(class).pop_front().map(|(_, frame)| frame));
                 }
                 if any {
                     return true;
@@ -343,20 +419,23 @@ impl Queues {
                     return false;
                 }
             }
-            self.out_ready.notified().await;
+            self.ready_of(which).notified().await;
         }
     }
 
-    /// The outgoing half is given up. In a shutdown that is in order once nothing is queued.
-    pub(crate) fn end_out(&self, why: CloseReason) {
+    /// The outgoing half, or the part of it that takes one class, is given up. In a shutdown that is in order once nothing
+    /// is queued for it.
+    pub(crate) fn end_out(&self, which: Which, why: CloseReason) {
         // The outbox is the first to know of a new phase: a writer that it told may be here before the others know.
-        let (phase, flushed) = {
+        let (phase, done, flushed) = {
             let outbox = lock(&self.outbox);
-            (outbox.phase, outbox.frames.is_empty())
+            (outbox.phase, outbox.is_empty(which), outbox.is_empty(Which::Both))
         };
         match phase {
             Phase::Flushed => {}
             Phase::Draining if flushed => self.advance(Phase::Flushed),
+            // The other part has something left.
+            Phase::Draining if done => {}
             _ => self.end(why),
         }
     }
@@ -384,12 +463,14 @@ impl Queues {
                 outbox.phase = to;
             }
             if outbox.phase == Phase::Dead {
-                outbox.lost |= !outbox.frames.is_empty();
-                outbox.frames = VecDeque::new();
+                outbox.lost |= !outbox.is_empty(Which::Both);
+                (outbox.control, outbox.data) = (VecDeque::new(), VecDeque::new());
                 outbox.bytes = 0;
             }
         }
-        self.out_ready.notify_one();
+        for which in [Which::Both, Which::Only(Class::Control), Which::Only(Class::Data)] {
+            self.ready_of(which).notify_one();
+        }
         self.phase.send_if_modified(|phase| {
             let forward = *phase < to;
             if forward {
@@ -416,7 +497,33 @@ mod tests {
         let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), Clock::new(), ready);
         // The moment between the two halves of `advance`.
         lock(&queues.outbox).phase = Phase::Draining;
-        queues.end_out(CloseReason::Abandoned);
+        queues.end_out(Which::Both, CloseReason::Abandoned);
+        assert_eq!(queues.phase(), Phase::Flushed);
+    }
+
+    #[tokio::test]
+    async fn classes_can_be_taken_apart_and_keep_their_order_together() {
+        let (ready, _looks) = mpsc::unbounded_channel();
+        let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), Clock::new(), ready);
+        let push = |text: &'static [u8], class| {
+            assert_eq!(queues.push(&Bytes::from_static(text), class), Pushed::Queued);
+        };
+        let all = [(&b"1"[..], Class::Data), (b"2", Class::Control), (b"3", Class::Data), (b"4", Class::Control)];
+        let mut batch = Vec::new();
+        all.iter().for_each(|(text, class)| push(text, *class));
+        assert!(queues.take_out(Which::Both, &mut batch, 100).await);
+        assert_eq!(batch.concat(), b"1234");
+        batch.clear();
+        all.iter().for_each(|(text, class)| push(text, *class));
+        assert!(queues.take_out(Which::Only(Class::Control), &mut batch, 100).await);
+        assert_eq!(batch.concat(), b"24");
+        queues.advance(Phase::Draining);
+        queues.end_out(Which::Only(Class::Control), CloseReason::Abandoned);
+        assert_eq!(queues.phase(), Phase::Draining, "data are left");
+        assert!(queues.take_out(Which::Only(Class::Data), &mut batch, 100).await);
+        assert_eq!(batch.concat(), b"2413");
+        assert!(!queues.take_out(Which::Only(Class::Data), &mut batch, 100).await);
+        queues.end_out(Which::Only(Class::Data), CloseReason::Abandoned);
         assert_eq!(queues.phase(), Phase::Flushed);
     }
 
@@ -427,7 +534,7 @@ mod tests {
             let queues = Queues::new(Link(1), LinkInfo::stream(100), LinkLimits::default(), Clock::new(), ready);
             (0..frames).for_each(|_| assert_eq!(queues.push(&Bytes::from_static(b"x"), Class::Data), Pushed::Queued));
             queues.advance(phase);
-            queues.end_out(CloseReason::Abandoned);
+            queues.end_out(Which::Both, CloseReason::Abandoned);
             assert_eq!(queues.phase(), Phase::Dead, "{phase:?}");
             assert_eq!(queues.take_in().ended, Some(CloseReason::Abandoned));
         }

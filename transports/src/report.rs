@@ -45,6 +45,13 @@ pub enum Notice {
         /// Whether there will be another attempt for this wish.
         again: bool,
     },
+    /// What a multicast channel tried, and what came of it (R47).
+    Multicast {
+        /// Its link.
+        link: Link,
+        /// Group, interface, reach and counts, in words.
+        report: Arc<str>,
+    },
 }
 
 /// Receives notices, inside tasks of the driver and its adapters: it must be quick and must not block.

@@ -157,7 +157,7 @@ fn make_room(buffer: &mut BytesMut) {
     }
 }
 
-async fn read<R: AsyncRead + Unpin, P>(
+pub(crate) async fn read<R: AsyncRead + Unpin, P>(
     mut reader: R,
     mut incoming: Incoming,
     max_frame: usize,
@@ -305,7 +305,7 @@ async fn linger<R: AsyncRead + Unpin>(mut reader: R, incoming: Incoming) {
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut writer: W, mut outgoing: Outgoing, patience: Patience) {
+pub(crate) async fn write<W: AsyncWrite + Unpin>(mut writer: W, mut outgoing: Outgoing, patience: Patience) {
     if let Err(why) = write_frames(&mut writer, &mut outgoing, patience).await {
         outgoing.close(why);
     }

@@ -59,13 +59,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sodality::endpoint::{Link, LinkInfo, LinkTicket};
+use sodality::endpoint::{Class, Link, LinkInfo, LinkTicket};
 use sodality::event::Peer;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::queue::LinkLimits;
-use crate::queue::{Phase, Queues};
+use crate::queue::{Phase, Queues, Which};
 use crate::report::{Notice, Reporter};
 
 /// Why a link closed.
@@ -202,16 +202,25 @@ pub struct Incoming {
     _guard: Guard,
 }
 
+/// Another way into a link, for frames that need not be in order with those of its [`Incoming`]: several tasks may each
+/// have one. It keeps nothing open.
+#[derive(Clone)]
+pub struct Feeder {
+    queues: Arc<Queues>,
+    reporter: Reporter,
+}
+
 /// The half of a link from which the adapter takes what it sends.
 pub struct Outgoing {
     queues: Arc<Queues>,
+    which: Which,
     reporter: Reporter,
-    _guard: Guard,
+    guard: Guard,
 }
 
 pub(crate) fn halves(queues: &Arc<Queues>, reporter: &Reporter, guard: Guard) -> (Incoming, Outgoing) {
     let incoming = Incoming { queues: queues.clone(), reporter: reporter.clone(), _guard: guard.clone() };
-    let outgoing = Outgoing { queues: queues.clone(), reporter: reporter.clone(), _guard: guard };
+    let outgoing = Outgoing { queues: queues.clone(), which: Which::Both, reporter: reporter.clone(), guard };
     (incoming, outgoing)
 }
 
@@ -243,9 +252,7 @@ impl Incoming {
 
     /// Counts what has come from the network ([`DriverStats`](crate::report::DriverStats)).
     pub fn received(&self, wire: Wire) {
-        self.reporter.add(|c| &c.wire_in_frames, wire.frames);
-        self.reporter.add(|c| &c.wire_in_packets, wire.packets);
-        self.reporter.add(|c| &c.wire_in_bytes, wire.bytes);
+        count_in(&self.reporter, wire);
     }
 
     /// Whether the endpoint is known to know the peer: `Endpoint::knows`. It is looked at now and then as frames come, and
@@ -263,6 +270,20 @@ impl Incoming {
     /// An adapter that bounds strangers closes a link with [`CloseReason::Stranger`] if not.
     pub async fn ask_known(&self) -> bool {
         self.queues.ask_known().await
+    }
+
+    /// Hands a whole frame on if there is room now, and says whether there was. For datagrams: where nobody waits, a frame
+    /// without room is dropped, as the network might have dropped it, and no link waits for another.
+    ///
+    /// # Errors
+    /// [`LinkOver`]: nothing more is taken in on this link.
+    pub fn offer(&mut self, frame: BytesMut) -> Result<bool, LinkOver> {
+        self.queues.offer(frame).map(|back| back.is_none()).map_err(|()| LinkOver)
+    }
+
+    /// Another way in.
+    pub fn feeder(&self) -> Feeder {
+        Feeder { queues: self.queues.clone(), reporter: self.reporter.clone() }
     }
 
     /// Returns once nothing more is taken in.
@@ -285,6 +306,42 @@ impl Incoming {
     pub fn close(self, why: CloseReason) {
         close(&self.queues, why);
     }
+}
+
+impl Feeder {
+    /// As [`Incoming::feed`].
+    ///
+    /// # Errors
+    /// [`LinkOver`]: nothing more is taken in on this link.
+    pub async fn feed(&self, frame: BytesMut) -> Result<(), LinkOver> {
+        self.queues.feed(frame).await.map_err(|()| LinkOver)
+    }
+
+    /// As [`Incoming::received`].
+    pub fn received(&self, wire: Wire) {
+        count_in(&self.reporter, wire);
+    }
+
+    /// As [`Incoming::is_known`].
+    pub fn is_known(&self) -> bool {
+        self.queues.is_known()
+    }
+
+    /// Returns once nothing more is taken in.
+    pub async fn over(&self) {
+        self.queues.reached(Phase::Draining).await;
+    }
+
+    /// Closes the link, saying why.
+    pub fn close(&self, why: CloseReason) {
+        close(&self.queues, why);
+    }
+}
+
+fn count_in(reporter: &Reporter, wire: Wire) {
+    reporter.add(|c| &c.wire_in_frames, wire.frames);
+    reporter.add(|c| &c.wire_in_packets, wire.packets);
+    reporter.add(|c| &c.wire_in_bytes, wire.bytes);
 }
 
 impl Drop for Incoming {
@@ -316,7 +373,7 @@ impl Outgoing {
     /// Appends queued frames to `batch`, as soon as there is one: up to `most_bytes` together, but at least one.
     /// `false` once there will be none. Loses nothing if dropped.
     pub async fn batch(&mut self, batch: &mut Vec<Bytes>, most_bytes: usize) -> bool {
-        self.queues.take_out(batch, most_bytes).await
+        self.queues.take_out(self.which, batch, most_bytes).await
     }
 
     /// Counts what was given to the network ([`DriverStats`](crate::report::DriverStats)).
@@ -324,6 +381,16 @@ impl Outgoing {
         self.reporter.add(|c| &c.wire_out_frames, wire.frames);
         self.reporter.add(|c| &c.wire_out_packets, wire.packets);
         self.reporter.add(|c| &c.wire_out_bytes, wire.bytes);
+    }
+
+    /// Takes the two classes apart: the first part gives frames of class `Control`, the second those of class `Data`, so that data
+    /// that wait delay no control. Each ends as the whole would.
+    #[must_use]
+    pub fn split(mut self) -> (Self, Self) {
+        let (queues, reporter, guard) = (self.queues.clone(), self.reporter.clone(), self.guard.clone());
+        let data = Self { queues, which: Which::Only(Class::Data), reporter, guard };
+        self.which = Which::Only(Class::Control);
+        (self, data)
     }
 
     /// Returns once the link is over at once, and what is queued is not sent any more.
@@ -339,7 +406,13 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.queues.end_out(CloseReason::Abandoned);
+        self.queues.end_out(self.which, CloseReason::Abandoned);
+    }
+}
+
+impl fmt::Debug for Feeder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Feeder").field(&self.queues.link).finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real machines on real sockets: a third party, a leader, members.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,8 +51,14 @@ fn tcp_config() -> TcpConfig {
 
 /// A third party that knows the leader `lea` and all members with names of two letters. It lives as long as the runtime.
 pub(crate) async fn third_party() -> SocketAddr {
+    let ttp = answering();
+    tcp::listen(ttp.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap()
+}
+
+/// That third party, before it listens anywhere.
+pub(crate) fn answering() -> Handle<ThirdParty> {
     let (ttp, mut questions) = driver::spawn(ThirdParty::new(suite(), limits()), Config::default());
-    let address = tcp::listen(ttp.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap();
+    let handle = ttp.clone();
     tokio::spawn(async move {
         while let Some(event) = questions.recv().await {
             if let Event::LookupWanted { ticket, leader, member } = event {
@@ -65,12 +72,21 @@ pub(crate) async fn third_party() -> SocketAddr {
             }
         }
     });
-    address
+    handle
 }
 
 /// The leader, and where it listens.
 pub(crate) async fn leader(third_party: SocketAddr, policy: Policy) -> (Handle<Leader>, Events, SocketAddr) {
     let clock = Clock::new();
+    let connector = TcpConnector::new(tcp_config(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
+    let config = Config::default().clock(clock).connector(connector);
+    let (leader, events) = driver::spawn(leading(policy, clock), config);
+    let address = tcp::listen(leader.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap();
+    (leader, events, address)
+}
+
+/// The leader's machine.
+pub(crate) fn leading(policy: Policy, clock: Clock) -> Leader {
     let config = LeaderConfig {
         suite: suite(),
         app: name("sockets"),
@@ -81,15 +97,19 @@ pub(crate) async fn leader(third_party: SocketAddr, policy: Policy) -> (Handle<L
         limits: limits(),
     };
     let mut rng = getrandom::SysRng;
-    let machine = Leader::open(config, &mut Cx::new(clock.now(), &mut rng)).unwrap();
-    let connector = TcpConnector::new(tcp_config(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
-    let (leader, events) = driver::spawn(machine, Config::default().clock(clock).connector(connector));
-    let address = tcp::listen(leader.uplink(), "127.0.0.1:0", tcp_config()).await.unwrap();
-    (leader, events, address)
+    Leader::open(config, &mut Cx::new(clock.now(), &mut rng)).unwrap()
 }
 
 /// A member that asks the leader at `way` to join.
 pub(crate) async fn member(who: &str, way: SocketAddr) -> (Handle<Member>, Events) {
+    let connector = TcpConnector::new(tcp_config(), move |_, _| Some(way));
+    let (member, events) = driver::spawn(joining(who), Config::default().connector(connector));
+    member.call(|member, cx| member.join(cx)).await.unwrap().unwrap();
+    (member, events)
+}
+
+/// A member's machine.
+pub(crate) fn joining(who: &str) -> Member {
     let machine = Member::new(MemberConfig {
         suite: suite(),
         app: name("sockets"),
@@ -99,8 +119,5 @@ pub(crate) async fn member(who: &str, way: SocketAddr) -> (Handle<Member>, Event
         floor: Floor::default(),
         limits: limits(),
     });
-    let connector = TcpConnector::new(tcp_config(), move |_, _| Some(way));
-    let (member, events) = driver::spawn(machine.unwrap(), Config::default().connector(connector));
-    member.call(|member, cx| member.join(cx)).await.unwrap().unwrap();
-    (member, events)
+    machine.unwrap()
 }

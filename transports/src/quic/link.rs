@@ -1,0 +1,183 @@
+//! The four things a link does at once: control in, control out, data in, data out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{Connection, ReadToEndError, RecvStream, SendDatagramError, SendStream, VarInt};
+use sodality::endpoint::LinkInfo;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::QuicConfig;
+use crate::stream;
+use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink};
+
+/// Most bytes of datagrams that are handed to the connection before all of them have left. A connection puts datagrams in
+/// front of streams, so this is how much data control waits for at most.
+pub(super) const BURST: usize = 64 << 10;
+/// How often it is looked whether a burst has left.
+const LOOK: Duration = Duration::from_millis(1);
+/// The code with which connections are closed in order.
+pub(super) const DONE: VarInt = VarInt::from_u32(0);
+/// Control goes before data that have streams of their own.
+const CONTROL_FIRST: i32 = 1;
+
+/// A connection with its stream for control.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) recv: RecvStream,
+}
+
+/// Announces the link and starts its task, which drops the first that is held when it ends, and the second once the endpoint
+/// knows the peer.
+pub(super) async fn attach<H: Send + Sync + 'static, P: Send + 'static>(
+    opened: Opened,
+    uplink: &Uplink,
+    info: LinkInfo,
+    origin: &str,
+    config: QuicConfig,
+    (held, stranger): (H, P),
+) -> Result<(), Refused> {
+    let Opened { connection, send, recv } = opened;
+    let guard = uplink.guard().ok_or(Refused::Gone)?;
+    let (incoming, outgoing) = uplink.open(info, origin).await?;
+    let feeder = incoming.feeder();
+    let (control, data) = outgoing.split();
+    let _ = send.set_priority(CONTROL_FIRST);
+    tokio::spawn(async move {
+        tokio::join!(
+            stream::read(recv, incoming, info.max_frame, config.patience, stranger),
+            stream::write(send, control, config.patience),
+            write_data(&connection, data, config.patience.write),
+            read_data(&connection, feeder, info.max_frame, config.patience.frame),
+        );
+        connection.close(DONE, b"");
+        drop(held);
+        drop(guard);
+    });
+    Ok(())
+}
+
+async fn write_data(connection: &Connection, mut data: Outgoing, patience: Duration) {
+    let empty = connection.datagram_send_buffer_space();
+    let mut batch = Vec::new();
+    while data.batch(&mut batch, BURST).await {
+        for frame in batch.drain(..) {
+            let sent = tokio::select! {
+                biased;
+                () = data.over() => return,
+                sent = timeout(patience, send(connection, frame, empty)) => sent,
+            };
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(())) => return data.close(reason(connection)),
+                Err(_) => return data.close(CloseReason::Stalled),
+            }
+        }
+    }
+}
+
+/// As a datagram if it fits now, and else on a stream of its own.
+async fn send(connection: &Connection, frame: Bytes, empty: usize) -> Result<(), ()> {
+    // A stream without a byte says nothing; a datagram without one does.
+    let fits = connection.max_datagram_size().is_some_and(|most| frame.len() <= most.min(empty));
+    if fits {
+        while connection.datagram_send_buffer_space() < frame.len() {
+            // All of the burst has to leave, or what follows would stand before control again.
+            while connection.datagram_send_buffer_space() < empty {
+                if connection.close_reason().is_some() {
+                    return Err(());
+                }
+                sleep(LOOK).await;
+            }
+        }
+        match connection.send_datagram(frame.clone()) {
+            Ok(()) => return Ok(()),
+            // The way has become narrower since it was asked.
+            Err(SendDatagramError::TooLarge | SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled) => {}
+            Err(SendDatagramError::ConnectionLost(_)) => return Err(()),
+        }
+    }
+    let mut stream = connection.open_uni().await.map_err(drop)?;
+    stream.write_chunk(frame).await.map_err(drop)?;
+    stream.finish().map_err(drop)
+}
+
+/// Data in, until the link takes nothing more. Frames come in any order.
+async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, patience: Duration) {
+    let mut streams = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = feeder.over() => return,
+            Some(_) = streams.join_next() => {}
+            datagram = connection.read_datagram() => {
+                let Ok(datagram) = datagram else { break };
+                if datagram.len() > max_frame {
+                    return feeder.close(CloseReason::Oversize { announced: datagram.len() as u64 });
+                }
+                if feeder.feed(BytesMut::from(datagram)).await.is_err() {
+                    return;
+                }
+            }
+            stream = connection.accept_uni() => {
+                let Ok(stream) = stream else { break };
+                // No more at a time than the peer is allowed.
+                streams.spawn(read_one(stream, feeder.clone(), max_frame, patience));
+            }
+        }
+    }
+    // What has arrived whole is taken in all the same.
+    while streams.join_next().await.is_some() {}
+    feeder.close(reason(connection));
+}
+
+/// One data frame on a stream of its own. If it does not come whole in time it is lost, as a datagram would be.
+async fn read_one(mut stream: RecvStream, feeder: Feeder, max_frame: usize, patience: Duration) {
+    match timeout(patience, stream.read_to_end(max_frame)).await {
+        Ok(Ok(frame)) => {
+            let _ = feeder.feed(BytesMut::from(Bytes::from(frame))).await;
+        }
+        Ok(Err(ReadToEndError::TooLong)) => feeder.close(CloseReason::Oversize { announced: max_frame as u64 + 1 }),
+        Ok(Err(ReadToEndError::Read(_))) | Err(_) => {}
+    }
+}
+
+/// Why the connection is over.
+fn reason(connection: &Connection) -> CloseReason {
+    match connection.close_reason() {
+        Some(error) => closed(&error),
+        None => CloseReason::Peer,
+    }
+}
+
+pub(super) fn closed(error: &quinn::ConnectionError) -> CloseReason {
+    use quinn::ConnectionError as E;
+    match error {
+        E::ApplicationClosed(_) | E::ConnectionClosed(_) | E::LocallyClosed => CloseReason::Peer,
+        E::TimedOut => CloseReason::Idle,
+        E::Reset => CloseReason::Io(std::io::ErrorKind::ConnectionReset),
+        _ => CloseReason::Io(std::io::ErrorKind::InvalidData),
+    }
+}
+
+/// Both ends of the stream for control. The client opens it and says so with one byte, or the server would not know of it.
+pub(super) const HELLO: u8 = 1;
+
+pub(super) async fn open(connection: Connection) -> Result<Opened, String> {
+    let (mut send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    send.write_all(&[HELLO]).await.map_err(|error| error.to_string())?;
+    Ok(Opened { connection, send, recv })
+}
+
+/// What the server waits for after the handshake.
+pub(super) async fn accepted(connection: Connection) -> Option<Opened> {
+    let (send, mut recv) = connection.accept_bi().await.ok()?;
+    let mut hello = [0];
+    recv.read_exact(&mut hello).await.ok()?;
+    (hello == [HELLO]).then_some(Opened { connection, send, recv })
+}
+
+/// Held for as long as a link is there.
+pub(super) type Slot = Arc<tokio::sync::OwnedSemaphorePermit>;
