@@ -2,7 +2,8 @@
 //!
 //! All but the first are a single `{…}`: nothing but the header of the frame stands in clear. Each text begins with a [`Head`].
 
-use crate::identity::NameRef;
+use crate::event::{Causes, EndReason};
+use crate::identity::{Epoch, NameRef};
 use crate::wire::field::{Blob, List, MaybeName, Rest};
 use crate::wire::frame::MAX_TEXT;
 use crate::wire::published::{MAX_SEALED, Sealed};
@@ -212,7 +213,7 @@ structure! {
         /// K_a.
         session: Blob<'a, 8, 64>,
         /// The number of K_g.
-        epoch: u64,
+        epoch: Epoch,
         /// K_g.
         group: Blob<'a, 8, 64>,
     }
@@ -250,23 +251,13 @@ structure! {
     }
 }
 
-choice! {
-    /// Why the leader ends a membership.
-    pub enum CloseCode {
-        /// The member is expelled.
-        0 = Ejected,
-        /// The group ends.
-        1 = Closing,
-    }
-}
-
 structure! {
     /// The text of EN-1C.
     pub struct CloseText<'a> {
         /// The head.
         head: Head<'a>,
-        /// Why.
-        why: CloseCode,
+        /// Why: expelled, taken over, or the group ends.
+        why: EndReason,
     }
 }
 
@@ -276,9 +267,9 @@ structure! {
         /// The head.
         head: Head<'a>,
         /// The number of the key, one more than that of the key before.
-        epoch: u64,
-        /// What made the leader change it, bit n for the cause of code n.
-        causes: u16,
+        epoch: Epoch,
+        /// What made the leader change it.
+        causes: Causes,
         /// K_g'.
         group: Blob<'a, 8, 64>,
     }
