@@ -9,6 +9,9 @@ pub mod auth;
 pub mod leader;
 pub mod member;
 #[cfg(feature = "historic")]
+#[macro_use]
+mod published;
+#[cfg(feature = "historic")]
 pub mod version_1;
 #[cfg(feature = "historic")]
 pub mod version_2;

@@ -65,11 +65,17 @@ pub enum Check {
     DataBox = 39,
     /// The leader's answer to a join opens under the key of that join (X15). Off: it is taken as it stands.
     OfferBox = 40,
+    /// (Enclaves 1.0) The head of a message names its recipient and its type (D30, E14).
+    HeadPlace = 56,
+    /// (Enclaves 1.0) Its number is greater than all before from its sender under its key (D30; E2, E5, E9, E11, E13).
+    HeadNumber = 57,
+    /// (Enclaves 1.0) Its time is that of the own clock, but for a window (D30).
+    HeadTime = 58,
 }
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -99,6 +105,9 @@ impl Check {
         Self::HeartbeatBudget,
         Self::HeartbeatSignature,
         Self::HeartbeatAdvice,
+        Self::HeadPlace,
+        Self::HeadNumber,
+        Self::HeadTime,
     ];
 
     /// Where the specification demands it.
@@ -130,6 +139,7 @@ impl Check {
             Self::OfferBox => "RA §4.1, A on RA-J2 (3)",
             Self::HeartbeatNumber | Self::HeartbeatBudget | Self::HeartbeatSignature => "RA §4.3, A on RA-H",
             Self::HeartbeatAdvice => "RA §4.3, RA-H",
+            Self::HeadPlace | Self::HeadNumber | Self::HeadTime => "enclaves §2, head",
         }
     }
 }

@@ -36,6 +36,8 @@ pub mod craft;
 mod deliver;
 mod drive;
 #[cfg(feature = "historic")]
+pub mod enclaves_version_1;
+#[cfg(feature = "historic")]
 pub mod enclaves_version_2;
 mod links;
 #[cfg(feature = "historic")]

@@ -30,37 +30,19 @@ mod keys;
 mod leader;
 mod member;
 pub mod messages;
-mod roles;
 
-use alloc::collections::BTreeSet;
 use core::time::Duration;
 
+pub use super::published::{Access, NO_INSTANCE};
 pub use crate::policy::Historic;
 pub use keys::{GroupKey, KeyWithIv, SessionKey};
 pub use leader::{Leader, LeaderConfig};
 pub use member::{Member, MemberConfig};
 
 use crate::event::{Cause, Causes};
-use crate::identity::{Instance, Name};
 use crate::policy::{Communication, Policy, Protection, Views};
 
-/// The group instance: there is none in 2.0, and two sessions of one leader cannot be told apart (E11).
-pub const NO_INSTANCE: Instance = Instance([0; 16]);
-
-/// How often something is said again that may never be answered: EN-NK, EN-C1.
-const TRIES: u8 = 8;
-
-/// Who may join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody whose P_a the leader has.
-    Known,
-    /// Those on the list, if the leader has their P_a.
-    List(BTreeSet<Name>),
-    /// The application is asked, by [`Event::AdmissionWanted`](crate::event::Event::AdmissionWanted), before anything has
-    /// shown who asks.
-    Ask,
-}
+published_roles!(Leader, Member);
 
 /// The policy of 2.0 as it is by default (report §3.1): all is encrypted, the leader relays, and K_g never changes but by
 /// command.
