@@ -81,8 +81,7 @@ fn sessions_over_bad_links() {
     for seed in seeds(12) {
         let suite = if seed % 4 == 0 { des() } else { terms() };
         let mut config = VersionOneConfig::new(suite);
-        let faults = Faults { loss: 200_000, duplicate: 100_000, reorder: 200_000, ..Faults::NONE };
-        config.link = LinkConfig { faults, ..LinkConfig::DATAGRAM };
+        config.link = LinkConfig::DATAGRAM.faults(Faults::HARSH);
         let mut world = World::new(seed);
         world.trace_mut().keep(300);
         let star = VersionOneStar::add(&mut world, config, 5).unwrap();
