@@ -49,7 +49,7 @@ published_roles!(Leader, Member);
 
 /// How far the time of a message may be from the own clock, by default (D30).
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(120);
-/// For how long nothing may be heard over a direct link, by default. A third of it after the last word, a sign of life follows.
+/// For how long nothing may be heard over a direct link, by default. A fifth of it after the last word, a sign of life follows.
 pub const DEFAULT_SILENCE: Duration = Duration::from_secs(15);
 /// Direct links of one member, and keys for them that a member has not acknowledged.
 pub const MAX_DIRECT: usize = 64;

@@ -24,6 +24,9 @@ use crate::wire::enclaves::version_1::{
 /// Tickets of wishes for direct links begin here: those for the leader lie below.
 pub(super) const TICKETS: u64 = 1 << 32;
 
+/// Signs of life in the time of silence: a network that loses some of them ends no link.
+const SIGNS: u32 = 5;
+
 /// A direct link.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
@@ -342,7 +345,7 @@ impl Member {
     }
 
     pub(super) fn direct_wake(&self) -> Wake {
-        let pause = self.me.silence / 3;
+        let pause = self.me.silence / SIGNS;
         self.directs.values().fold(Wake::OnInput, |wake, direct| {
             let silent = Wake::At(direct.heard + self.me.silence, Due::Silence);
             let wanted = match (direct.dials && direct.link.is_none(), direct.wish.again()) {
@@ -360,7 +363,7 @@ impl Member {
 
     /// Does what is due on direct links, each as there is room.
     pub(super) fn direct_time(&mut self, rng: &mut dyn Entropy, now: Instant) {
-        let pause = self.me.silence / 3;
+        let pause = self.me.silence / SIGNS;
         let names: alloc::vec::Vec<Name> = self.directs.keys().cloned().collect();
         for name in names {
             if !self.out.room(1, 2) {

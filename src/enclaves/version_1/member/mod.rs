@@ -170,7 +170,7 @@ impl Member {
             return Err(Misuse::KeyLength.into());
         }
         let frame_limit = frame_limit as usize;
-        if frame_limit < crate::policy::MIN_FRAME || hint.len() > MAX_HINT || silence < Duration::from_millis(3) {
+        if frame_limit < crate::policy::MIN_FRAME || hint.len() > MAX_HINT || silence < Duration::from_millis(5) {
             return Err(Misuse::Policy.into());
         }
         Ok(Self {
