@@ -79,9 +79,11 @@ fn each_leave_changes_the_key() {
 #[test]
 fn sessions_over_bad_links() {
     for seed in seeds(12) {
-        let suite = if seed % 4 == 0 { des() } else { terms() };
+        let suite = if seed.is_multiple_of(4) { des() } else { terms() };
         let mut config = VersionOneConfig::new(suite);
-        config.link = LinkConfig::DATAGRAM.faults(Faults::HARSH);
+        // DES-CBC does not notice each flipped bit (E4): see `a_flipped_bit_of_a_key`.
+        let corrupt = if seed.is_multiple_of(4) { 0 } else { Faults::HARSH.corrupt };
+        config.link = LinkConfig::DATAGRAM.faults(Faults { corrupt, ..Faults::HARSH });
         let mut world = World::new(seed);
         world.trace_mut().keep(300);
         let star = VersionOneStar::add(&mut world, config, 5).unwrap();

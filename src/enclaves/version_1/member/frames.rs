@@ -8,7 +8,7 @@ use super::super::NO_INSTANCE;
 use super::super::head::Pairing;
 use super::super::keys::GroupKey;
 use super::session::{Repeat, Session};
-use super::{Member, OWN, Phase, TRIES, control};
+use super::{Member, OWN, Phase, control};
 use crate::crypto::keys::role;
 use crate::endpoint::{Cx, Entropy, Instant, Link};
 use crate::error::{DecodeError, Reason};
@@ -20,6 +20,9 @@ use crate::wire::enclaves::version_1::{
     Close, Data, DirectDenied, DirectKey, JoinRefused, JoinReply, LeaveAnswer, NewKey, Notice, PrivateDelivery,
     RefusalCode,
 };
+
+/// How often EN-1A is said again after EN-1K: for about as long as a join may take.
+const FIRST_SHOWS: u8 = 5;
 
 impl Member {
     pub(super) fn take_frame(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &[u8]) -> Result<(), Reason> {
@@ -68,7 +71,7 @@ impl Member {
         self.phase = Phase::In(Box::new(Session {
             link: Some(link),
             pair,
-            show: Some(Repeat { backoff, left: TRIES }),
+            show: Some(Repeat { backoff, left: FIRST_SHOWS }),
             key: GroupKey::new(welcome.group, epoch),
             previous: None,
             roster: BTreeSet::new(),

@@ -25,7 +25,8 @@ impl Member {
             }
             Phase::In(session) => {
                 let linked = session.link.is_some();
-                let show = session.show.as_ref().filter(|_| linked).map(|show| show.backoff.due());
+                let show = session.show.as_ref().filter(|show| linked || show.left == 0);
+                let show = show.map(|show| show.backoff.due());
                 let wishes = session.wishes.values().map(|wish| wish.backoff.due()).min();
                 let grace = session.previous.as_ref().map(|(_, until)| *until);
                 Wake::at(show, Due::Join).earlier(Wake::at(wishes, Due::Record)).earlier(Wake::at(grace, Due::Grace))
@@ -50,12 +51,20 @@ impl Member {
             }
             Phase::In(session) => {
                 session.previous.take_if(|(_, until)| *until <= now);
+                // Never heard under K_a: it is not the leader's, or not any more. Where a cipher lets a bit of K_a be flipped
+                // on the way (E4), this is how it is noticed.
+                let due = session.show.as_ref().is_some_and(|show| show.left == 0 && show.backoff.due() <= now);
+                if due && session.pair.heard == 0 {
+                    self.drop_wishes();
+                    self.finish(Ending::LeaderLost);
+                    return;
+                }
+                session.show.take_if(|show| show.left == 0 && due);
                 if let Some(link) = session.link
                     && let Some(show) = session.show.as_mut().filter(|show| show.backoff.due() <= now)
                 {
                     show.left = show.left.saturating_sub(1);
                     show.backoff.again(now, &mut self.jitter);
-                    session.show.take_if(|show| show.left == 0);
                     let (hint, millis) = (self.me.hint.clone(), self.clock.millis(now));
                     match self.to_leader(millis, |scheme, line| scheme.here(rng, line, &hint)) {
                         Ok(frame) => self.out.send(control(link, frame)),
