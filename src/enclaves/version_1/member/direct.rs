@@ -14,6 +14,7 @@ use crate::crypto::keys::role;
 use crate::endpoint::{Class, Cx, Due, Entropy, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{DirectEnd, Event, Peer, Port, Sender};
+use crate::group::retry::Retry;
 use crate::group::{Backoff, Wish};
 use crate::identity::{Epoch, MemberId, Name};
 use crate::wire::Message as _;
@@ -220,7 +221,9 @@ impl Member {
 
     /// Whether `link` answers a wish for a direct one. Then EN-1XH goes over it at once.
     pub(super) fn direct_opened(&mut self, now: Instant, link: Link, info: LinkInfo) -> bool {
-        let (retry, jitter) = (self.me.limits.retry, &mut self.jitter);
+        // Several of them fall into the time that the other end waits.
+        let ceiling = self.me.limits.retry.ceiling.min(self.me.silence / SIGNS);
+        let (retry, jitter) = (Retry { ceiling, ..self.me.limits.retry }, &mut self.jitter);
         for direct in self.directs.values_mut() {
             if direct.wish.answered(info.answers) {
                 let mut backoff = Backoff::start(retry, now, jitter);
