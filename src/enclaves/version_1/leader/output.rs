@@ -5,7 +5,7 @@ use core::ops::Bound;
 
 use super::Leader;
 use super::peer::Timer;
-use crate::enclaves::published::{TRIES, control, failed};
+use crate::enclaves::published::{control, failed};
 use crate::endpoint::{Entropy, Instant, Transmit};
 use crate::error::Reason;
 use crate::event::{Event, Suspicion};
@@ -140,21 +140,19 @@ impl Leader {
         Ok(Some(control(link, frame)))
     }
 
-    /// What a member has not acknowledged is said again, or given up: it stays a member, and the application is told.
+    /// What a member has not acknowledged is said again, for as long as it is a member. If it was in vain often enough, the
+    /// application is told, once: it may throw the member out.
     pub(super) fn repeat(&mut self, now: Instant, cid: MemberId) {
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if peer.is_settled() {
             peer.backoff = None;
             return;
         }
-        if peer.left == 0 {
-            // Until it shows itself again, with an EN-1A or an EN-1J.
-            peer.backoff = None;
+        if peer.left == 1 {
             let why = if peer.key.is_some() { Suspicion::KeyNotTaken } else { Suspicion::RecordsPileUp };
             self.out.event(Event::Suspected { cid, why });
-            return;
         }
-        peer.left = peer.left.min(TRIES) - 1;
+        peer.left = peer.left.saturating_sub(1);
         peer.owed().for_each(|owed| owed.now = true);
         if let Some(backoff) = &mut peer.backoff {
             backoff.again(now, &mut self.jitter);

@@ -59,11 +59,11 @@ impl Member {
                     self.finish(Ending::LeaderLost);
                     return;
                 }
-                session.show.take_if(|show| show.left == 0 && due);
                 if let Some(link) = session.link
                     && let Some(show) = session.show.as_mut().filter(|show| show.backoff.due() <= now)
                 {
-                    show.left = show.left.saturating_sub(1);
+                    // Once it was heard, this is said until it is heard again.
+                    show.left = show.left.saturating_sub(u8::from(session.pair.heard == 0));
                     show.backoff.again(now, &mut self.jitter);
                     let (hint, millis) = (self.me.hint.clone(), self.clock.millis(now));
                     match self.to_leader(millis, |scheme, line| scheme.here(rng, line, &hint)) {
