@@ -281,10 +281,10 @@ impl Bench {
 
     /// What giving this frame is refused for. `None` if it is taken.
     pub(crate) fn refused(&mut self, from: usize, to: usize, frame: &[u8]) -> Option<sodality::error::Reason> {
-        self.take(to);
+        self.take_events(to);
         let before = self.events.len();
         self.give(from, to, frame);
-        self.take(to);
+        self.take_events(to);
         self.events[before..].iter().find_map(|(who, event)| match event {
             Event::Rejected { why, .. } if *who == to => Some(*why),
             _ => None,
@@ -302,10 +302,14 @@ impl Bench {
                 frames.push((link, to, transmit.frame.to_vec()));
             }
         }
-        while let Some(event) = self.call(from, |end, _| end.poll_event()) {
-            self.events.push((from, event));
-        }
+        self.take_events(from);
         frames
+    }
+
+    fn take_events(&mut self, who: usize) {
+        while let Some(event) = self.call(who, |end, _| end.poll_event()) {
+            self.events.push((who, event));
+        }
     }
 
     /// Delivers everything until nothing is left.

@@ -131,7 +131,8 @@ impl Member {
         let gate = session.pair.gate(self.me.leader.by_ref(), self.me.name.by_ref(), time);
         let (number, (epoch, causes, key)) = self.me.scheme().read_new_key::<role::Group>(gate, frame)?;
         let answer = self.acknowledgement(rng, session, time.millis, number)?;
-        let newer = epoch > session.key.epoch;
+        // Its own number says that it is the newest: that of the key only tells it from a copy.
+        let newer = epoch != session.key.epoch;
         let grace = self.me.grace;
         if newer && let Phase::In(session) = &mut self.phase {
             let before = core::mem::replace(&mut session.key, GroupKey::new(key, epoch));
