@@ -174,6 +174,7 @@ fn a_replayed_request_to_join_begins_nothing() {
             let before = bench.ids(0, 2).len();
             let refused = if off.is_none() { Some(Reason::Replayed) } else { None };
             assert_eq!(bench.refused(2, 0, &request), refused, "{off:?}");
+            bench.settle();
             assert_eq!(bench.ids(0, 2).len() - before, usize::from(off.is_some()), "{off:?}: EN-1K goes out");
             bench.pass(SECOND * 121);
             let late = if off.is_none() { Reason::Replayed } else { Reason::Untimely };
