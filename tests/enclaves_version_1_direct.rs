@@ -103,6 +103,20 @@ fn neither_leaves_nor_expulsions_end_them() {
     }
 }
 
+/// The link that a direct one came over is not taken for one to the leader, by a member that joins again.
+#[test]
+fn a_link_of_another_member_does_not_lead_to_the_leader() {
+    let mut bench = linked(des(), 2);
+    let to = name("m1");
+    bench.member(2, |machine, cx| machine.close_direct(cx, &to)).unwrap();
+    bench.settle();
+    bench.member(2, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    bench.join(2);
+    assert!(bench.machine(2).is_in());
+    assert!(!bench.ids(2, 1).contains(&"EN-1J"));
+}
+
 /// A peer that crashes is noticed by its silence, at both ends' own time; signs of life keep a link on which nothing is said.
 #[test]
 fn a_peer_that_crashes_is_noticed() {

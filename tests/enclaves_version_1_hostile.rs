@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sodality::crypto::published::PublishedSuite;
-use sodality::endpoint::{Cx, Endpoint, Entropy, EntropyError, Instant, Link, LinkInfo, Transmit, Wake, WallClock};
+use sodality::endpoint::{Cx, Entropy, EntropyError, Instant, Link, LinkInfo, Transmit, Wake, WallClock};
 use sodality::error::{CommandError, Failure, Reason};
 use sodality::event::{Event, Peer, Port};
 use sodality::group::Limits;
@@ -90,7 +90,6 @@ fn session(suite: &Arc<dyn PublishedSuite>) -> BTreeMap<Cell, Vec<Sample>> {
     bench.pass(SECOND);
     replay(&mut bench);
     bench.join(3);
-    // Refused, in both ways.
     bench.member(3, |machine, cx| machine.link_to(cx, &name("m1"))).unwrap();
     bench.settle_but(|_, _, frame| id_of(frame) == "EN-1XR");
     let cid = bench.leader().number_of(&name("m1")).unwrap();
@@ -107,6 +106,12 @@ fn session(suite: &Arc<dyn PublishedSuite>) -> BTreeMap<Cell, Vec<Sample>> {
     let mut bench = Bench::new(&VersionOneConfig { access: listed, ..VersionOneConfig::new(suite.clone()) }, 1);
     bench.samples = Some(Vec::new());
     bench.join(1);
+    samples.extend(bench.samples.take().unwrap());
+    // And two who may not be linked.
+    let denied = sodality::enclaves::version_1::DirectLinks::Denied;
+    let mut bench = Bench::joined(&VersionOneConfig { direct: denied, ..VersionOneConfig::new(suite.clone()) }, 2);
+    bench.samples = Some(Vec::new());
+    bench.link_directly(1, 2);
     samples.extend(bench.samples.take().unwrap());
     let mut cells: BTreeMap<Cell, Vec<Sample>> = BTreeMap::new();
     for sample in samples {
@@ -220,7 +225,7 @@ fn refused_frames_change_nothing() {
         }
         let met: BTreeSet<_> = cells.keys().map(|(id, _)| *id).collect();
         for info in sodality::wire::enclaves::version_1::MESSAGES {
-            assert!(met.contains(info.id) || info.id == "EN-1XD", "{} is not met", info.id);
+            assert!(met.contains(info.id), "{} is not met", info.id);
         }
         for of in ["L alone", "L", "L waits", "L closed", "M idle", "M joining", "M in", "M in, linked", "M leaving"] {
             assert!(cells.keys().any(|(_, state)| *state == of), "{of} is not met");

@@ -327,6 +327,7 @@ impl Member {
             direct.link = Some(link);
         }
         // Whatever was hoped of this link: it is not the leader's.
+        self.elsewhere.insert(link);
         if let Some(slot) = self.link_slot() {
             slot.take_if(|of| *of == link);
         }

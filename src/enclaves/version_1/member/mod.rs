@@ -10,7 +10,7 @@ mod session;
 mod time;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -80,11 +80,13 @@ pub struct Member {
     wanted: Wish,
     phase: Phase,
     directs: BTreeMap<Name, Direct>,
+    /// Links over which another member has shown itself, or that were opened to one: none of them leads to the leader.
+    elsewhere: BTreeSet<Link>,
     next_direct: u64,
     numbers: Numbers,
 }
 
-fingerprint!(Member { account, wanted, phase, directs, numbers, out } skip { me, clock, jitter, links, next_direct });
+fingerprint!(Member { account, wanted, phase, directs, numbers, out } skip { me, clock, jitter, links, elsewhere, next_direct });
 
 #[derive(Debug, Clone)]
 struct Me {
@@ -183,6 +185,7 @@ impl Member {
             wanted: Wish::new(),
             phase: Phase::Idle,
             directs: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             next_direct: 1,
             numbers: Numbers::new(),
         })
@@ -420,12 +423,9 @@ impl Member {
         Ok(frame)
     }
 
-    /// A link that may lead to the leader: none that is a direct one.
+    /// A link that may lead to the leader.
     fn usable_link(&self) -> Option<Link> {
-        let direct = |link: &Link| self.directs.values().any(|direct| direct.link == Some(*link));
-        let usable = |(link, info): &(&Link, &LinkInfo)| {
-            info.proven && !info.shared && info.answers.is_none_or(|ticket| ticket.0 < direct::TICKETS) && !direct(link)
-        };
+        let usable = |(link, info): &(&Link, &LinkInfo)| info.proven && !info.shared && !self.elsewhere.contains(link);
         self.links.iter().rev().find(usable).map(|(link, _)| *link)
     }
 
@@ -513,6 +513,7 @@ impl Endpoint for Member {
             return Ok(());
         }
         if self.direct_opened(now, link, info) {
+            self.elsewhere.insert(link);
             return Ok(());
         }
         // Who dials this member comes over a link that answers nothing. It may be the leader's only where none is known.
@@ -526,6 +527,7 @@ impl Endpoint for Member {
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         let now = self.tick(cx);
         self.links.remove(&link);
+        self.elsewhere.remove(&link);
         self.direct_lost(now, link);
         if let Some(slot) = self.link_slot() {
             slot.take_if(|of| *of == link);
