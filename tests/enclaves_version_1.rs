@@ -145,7 +145,8 @@ fn what_cannot_be_is_misuse() {
     let mut bench = Bench::joined(&config, 2);
     let (other, nobody) = (name("m2"), name("nobody"));
     assert_eq!(bench.member(1, |machine, cx| machine.join(cx)), Err(Misuse::AlreadyJoined.into()));
-    let to = |bench: &mut Bench, to: &Name| bench.member(1, |machine, cx| machine.send_to(cx, to, Port::Application, b"x"));
+    let to =
+        |bench: &mut Bench, to: &Name| bench.member(1, |machine, cx| machine.send_to(cx, to, Port::Application, b"x"));
     assert_eq!(to(&mut bench, &name("m1")), Err(Misuse::Oneself.into()));
     let directly = |bench: &mut Bench, to: &Name| bench.member(1, |machine, cx| machine.link_to(cx, to));
     assert_eq!(directly(&mut bench, &name("m1")), Err(Misuse::Oneself.into()));
@@ -163,7 +164,10 @@ fn what_cannot_be_is_misuse() {
     bench.settle();
     assert_eq!(bench.times(2, &long), 1, "the longest there is");
     assert_eq!(bench.lead(|leader, cx| leader.eject(cx, MemberId(9))), Err(Misuse::NoMember.into()));
-    assert_eq!(bench.lead(|leader, cx| leader.send_to(cx, &nobody, Port::Application, b"x")), Err(Misuse::NoMember.into()));
+    assert_eq!(
+        bench.lead(|leader, cx| leader.send_to(cx, &nobody, Port::Application, b"x")),
+        Err(Misuse::NoMember.into())
+    );
 }
 
 /// EN-1J is checked for validity first, then the list or the application decides; the refusal is encrypted.
@@ -384,7 +388,11 @@ fn a_leave_survives_loss() {
         bench.settle_but(&mut lose);
         bench.pass_but(SECOND * 8, &mut lose);
         assert!(bench.events_of(1).contains(&&Event::Ended(Ending::Left)), "{lost}");
-        assert_eq!((bench.leader().member_count(), bench.machine(2).epoch()), (1, Epoch(2)), "{lost}: one leave, one rekey");
+        assert_eq!(
+            (bench.leader().member_count(), bench.machine(2).epoch()),
+            (1, Epoch(2)),
+            "{lost}: one leave, one rekey"
+        );
     }
     let mut bench = Bench::joined(&VersionOneConfig::new(des()), 2);
     bench.member(1, |machine, cx| machine.leave(cx)).unwrap();
@@ -454,7 +462,12 @@ fn private_data_go_to_one() {
         assert_eq!(bench.heard(2), [("m1".into(), b"for you".to_vec())]);
         assert_eq!(bench.heard(0), [("m1".into(), b"for the leader".to_vec())]);
         assert!(bench.heard(3).is_empty() && bench.heard(1).is_empty());
-        assert!(bench.events_of(0).iter().any(|event| matches!(event, Event::GossipDropped { to, .. } if to.as_str() == "nobody")));
+        assert!(
+            bench
+                .events_of(0)
+                .iter()
+                .any(|event| matches!(event, Event::GossipDropped { to, .. } if to.as_str() == "nobody"))
+        );
         let (sent, delivered) = (bench.last("EN-1P", 1, 0), bench.last("EN-1PD", 0, 2));
         assert_ne!(sent[5..], delivered[5..]);
         let to = name("m3");
@@ -517,7 +530,8 @@ fn a_newer_session_takes_the_place_of_an_older_one() {
         bench.pass(SECOND);
         let new = bench.leader().number_of(&name("m1")).unwrap();
         assert!(new > old);
-        let removed = |event: &&Event| matches!(event, Event::MemberRemoved { cid, cause: Cause::Takeover, .. } if *cid == old);
+        let removed =
+            |event: &&Event| matches!(event, Event::MemberRemoved { cid, cause: Cause::Takeover, .. } if *cid == old);
         assert!(bench.events_of(0).iter().any(|event| removed(&event)));
         assert_eq!((bench.machine(1).epoch(), bench.machine(2).epoch()), (Epoch(2), Epoch(2)));
         assert_eq!(bench.roster(2), ["lea", "m1", "m2"]);

@@ -51,7 +51,9 @@ fn a_direct_link_message_by_message() {
         assert_eq!(bench.heard(1).last(), Some(&("m2".into(), b"and back".to_vec())));
         assert_eq!(bench.wire.iter().filter(|(_, to, _)| *to == 0).count(), before, "nothing by way of the leader");
         assert!(bench.heard(3).is_empty() && bench.heard(0).is_empty());
-        let direct = |event: &&&Event| matches!(event, Event::Direct(Message { from: Sender::Pairwise(_), epoch: Epoch(0), .. }));
+        let direct = |event: &&&Event| {
+            matches!(event, Event::Direct(Message { from: Sender::Pairwise(_), epoch: Epoch(0), .. }))
+        };
         assert_eq!(bench.events_of(2).iter().filter(direct).count(), 1);
         let most = bench.machine(1).max_direct(&name("m2"));
         bench.say_directly(1, 2, &vec![7; most]);

@@ -19,7 +19,10 @@ use version_1::{Bench, SECOND, both, code_of, des, id_of, name, scheme};
 
 const CHECKS: [Check; 3] = [Check::HeadPlace, Check::HeadNumber, Check::HeadTime];
 
-fn without(suite: &std::sync::Arc<dyn sodality::crypto::published::PublishedSuite>, off: Option<Check>) -> VersionOneConfig {
+fn without(
+    suite: &std::sync::Arc<dyn sodality::crypto::published::PublishedSuite>,
+    off: Option<Check>,
+) -> VersionOneConfig {
     let mut config = VersionOneConfig::new(suite.clone());
     config.limits.checks = off.map_or(Checks::ALL, |off| Checks::ALL.without(off));
     config
@@ -120,7 +123,8 @@ fn a_replayed_key_does_nothing() {
                 bench.lead(|leader, cx| leader.rekey(cx)).unwrap();
                 bench.settle();
             }
-            let old = bench.wire.iter().find(|(from, _, frame)| *from == 0 && id_of(frame) == "EN-1N").unwrap().2.clone();
+            let old =
+                bench.wire.iter().find(|(from, _, frame)| *from == 0 && id_of(frame) == "EN-1N").unwrap().2.clone();
             let refused = if off.is_none() { Some(Reason::Replayed) } else { None };
             assert_eq!(bench.refused(0, 1, &old), refused, "{off:?}");
             assert_eq!(bench.machine(1).epoch(), if off.is_none() { Epoch(3) } else { Epoch(2) }, "{off:?}");
@@ -240,7 +244,11 @@ fn no_message_passes_for_another() {
                 let mut clean = sample.machine.clone();
                 while clean.end().poll_event().is_some() {}
                 let clean = clean.digest_at(sample.at);
-                assert!(machine.digest_at(sample.at) == clean || before == clean, "{} as {code:#x}", id_of(&sample.frame));
+                assert!(
+                    machine.digest_at(sample.at) == clean || before == clean,
+                    "{} as {code:#x}",
+                    id_of(&sample.frame)
+                );
                 assert_eq!(machine.digest_at(sample.at), clean, "{} as {code:#x}", id_of(&sample.frame));
                 tried += 1;
             }

@@ -231,7 +231,14 @@ fn refused_frames_change_nothing() {
             assert!(cells.keys().any(|(_, state)| *state == of), "{of} is not met");
         }
         assert!(refused > 4_000 && accepted > 20, "{refused} refused, {accepted} accepted");
-        for reason in [Reason::Malformed, Reason::Mismatch, Reason::Misdirected, Reason::Unknown, Reason::Forged, Reason::Replayed] {
+        for reason in [
+            Reason::Malformed,
+            Reason::Mismatch,
+            Reason::Misdirected,
+            Reason::Unknown,
+            Reason::Forged,
+            Reason::Replayed,
+        ] {
             assert!(why.contains(&reason), "{reason:?} is not met: {why:?}");
         }
     }
@@ -448,7 +455,9 @@ fn run_with(rng: &mut FailsAt, config: &VersionOneConfig) -> (usize, bool) {
     run.command(1, |machine, cx| machine.member().close_direct(cx, &name("m2")));
     // Of six deliveries a failure costs two at most: the leader relays nothing that it could not read.
     assert!(run.heard.iter().sum::<usize>() >= 4, "{:?}", run.heard);
-    let [Machine::Leader(leader), Machine::Member(first), Machine::Member(second)] = &run.machines[..] else { panic!() };
+    let [Machine::Leader(leader), Machine::Member(first), Machine::Member(second)] = &run.machines[..] else {
+        panic!()
+    };
     assert_eq!(leader.member_count(), 1);
     assert!(first.is_in() && second.is_idle());
     assert_eq!(first.epoch(), leader.epoch(), "whatever failed, the key is the leader's");

@@ -145,7 +145,10 @@ fn clocks_inside_and_outside_the_window() {
         assert!(world.get(star.members[0]).unwrap().is_in());
         assert_eq!(world.get(star.members[1]).unwrap().is_in(), joins, "{ahead} ms");
         let untimely = sodality::error::Reason::Untimely;
-        let told = world.events(star.leader).iter().any(|event| matches!(event, Event::Rejected { why, .. } if *why == untimely));
+        let told = world
+            .events(star.leader)
+            .iter()
+            .any(|event| matches!(event, Event::Rejected { why, .. } if *why == untimely));
         assert_eq!(told, !joins, "{ahead} ms");
         if joins {
             star.say(&mut world, 1, b"from another time").unwrap().unwrap();
@@ -181,9 +184,7 @@ fn a_direct_link_outlives_the_leader() {
         assert!(open(&world, a) && open(&world, b));
         world.crash(b).unwrap();
         world.run_for(SECOND * 20).unwrap();
-        let silence = |event: &Event| {
-            matches!(event, Event::DirectClosed { name, why: sodality::event::DirectEnd::Silence, .. } if *name == to_b)
-        };
+        let silence = |event: &Event| matches!(event, Event::DirectClosed { name, why: sodality::event::DirectEnd::Silence, .. } if *name == to_b);
         assert!(world.events(a).iter().any(silence), "{:?}", world.events(a).last());
         assert_eq!(world.get(a).unwrap().direct_links().count(), 0);
     }

@@ -195,8 +195,7 @@ fn version_1_shown() -> (Vec<Recorded>, Vec<Structure>) {
     // Two in which the leader says no.
     let strict = VersionOneConfig { access: Access::List([name("m2")].into()), ..plain() };
     let refused = version_1::Bench::joined(&strict, 1);
-    let mut denied =
-        version_1::Bench::joined(&VersionOneConfig { direct: DirectLinks::Denied, ..plain() }, 2);
+    let mut denied = version_1::Bench::joined(&VersionOneConfig { direct: DirectLinks::Denied, ..plain() }, 2);
     denied.link_directly(1, 2);
     let denied_key = denied.machine(1).session_key().unwrap().clone();
     // And one in which it says yes.
@@ -271,18 +270,18 @@ fn version_1_shown() -> (Vec<Recorded>, Vec<Structure>) {
         text!("in EN-1K, under P_a", KeysText, JoinReply, "EN-1K", user.secret()),
         text!("in EN-1E, under P_a", RefusalText, JoinRefused, "EN-1E", user.secret()),
         text!("in EN-1A, under K_a", HereText, Here, "EN-1A", ka),
-        text!(
-            "in EN-1LA and EN-1NA, under K_a; in EN-1XW, under K_ab",
-            AnswerText,
-            DirectWelcome,
-            "EN-1XW",
-            kab
-        ),
+        text!("in EN-1LA and EN-1NA, under K_a; in EN-1XW, under K_ab", AnswerText, DirectWelcome, "EN-1XW", kab),
         text!("in EN-1C, under K_a", CloseText, Close, "EN-1C", third.secret()),
         text!("in EN-1N, under K_a", NewKeyText, NewKey, "EN-1N", ka),
         text!("in EN-1M, under K_a", NoticeText, Notice, "EN-1M", ka),
         text!("in EN-1D, under K_g; in EN-1XP, under K_ab", DataText, Data, "EN-1D", kg),
-        text!("in EN-1P and EN-1PD, under the K_a of each end", PrivateText, PrivateDelivery, "EN-1PD", second.secret()),
+        text!(
+            "in EN-1P and EN-1PD, under the K_a of each end",
+            PrivateText,
+            PrivateDelivery,
+            "EN-1PD",
+            second.secret()
+        ),
         text!("in EN-1XR and EN-1XD, under K_a", DirectRequestText, DirectDenied, "EN-1XD", denied_key.secret()),
         text!("in EN-1XK, under K_a", DirectKeyText, DirectKey, "EN-1XK", ka),
     ];

@@ -179,12 +179,7 @@ impl Bench {
     }
 
     /// A link; at the end of `from` it answers this wish.
-    pub(crate) fn connect(
-        &mut self,
-        from: usize,
-        to: usize,
-        answers: Option<sodality::endpoint::LinkTicket>,
-    ) -> Link {
+    pub(crate) fn connect(&mut self, from: usize, to: usize, answers: Option<sodality::endpoint::LinkTicket>) -> Link {
         let link = Link(self.next_link);
         self.next_link += 1;
         self.cables.insert(link, (from, to));
@@ -416,8 +411,7 @@ impl Bench {
 
     /// The names that a member believes to be in the group.
     pub(crate) fn roster(&self, member: usize) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.machine(member).members().map(|(_, name)| name.as_str().to_owned()).collect();
+        let mut names: Vec<String> = self.machine(member).members().map(|(_, name)| name.as_str().to_owned()).collect();
         names.sort();
         names
     }
