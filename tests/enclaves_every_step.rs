@@ -17,7 +17,8 @@ use sodality::policy::Policy;
 use sodality::sim::check::{EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, ViewsAgree};
 use sodality::sim::enclaves::{leader_machine, member_machine};
 use sodality::sim::{
-    Adversary, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Net, Node, NodeId, SimRng, Stop, Verdict, World, shared,
+    Adversary, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Net, Node, NodeId, SimRng, Stop, Verdict, World,
+    shared,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -142,7 +143,8 @@ fn at_step(
     world.run_until(acted + ghost_bound(&config), |_| false)?;
     for node in &gone {
         let name = world.name(*node).to_string();
-        let stays = world.get(star.leader).is_some_and(|leader| leader.live_members().any(|(_, live)| live.as_str() == name));
+        let stays =
+            world.get(star.leader).is_some_and(|leader| leader.live_members().any(|(_, live)| live.as_str() == name));
         assert!(!stays, "step {step}: {name} is gone and still a member\n{}", world.trace().tail(60));
     }
     world.run_until(end, |_| false)?;

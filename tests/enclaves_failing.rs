@@ -141,7 +141,8 @@ fn whisper(world: &mut World, star: &EnclaveStar) -> Result<(), Stop> {
             gather(world, star, &[0, 1])?;
             let to = [world.get(star.members[1]).unwrap().cid().unwrap(), MemberId::LEADER];
             let text = [b"psst".as_slice(), &[form as u8, attempt]].concat();
-            let said = |member: &mut Member, cx: &mut Cx<'_>| member.gossip(cx, form, &to, Port::Application, &text).map(drop);
+            let said =
+                |member: &mut Member, cx: &mut Cx<'_>| member.gossip(cx, form, &to, Port::Application, &text).map(drop);
             command(world, star.members[0], said)?;
             world.run_for(SECOND)?;
             let is = |event: &Event| matches!(event, Event::Gossip(message) if message.payload == text[..]);

@@ -102,7 +102,8 @@ fn mutants_and_replays_leave_no_trace_in_any_state() {
     let samples = Rc::new(RefCell::new(Vec::new()));
     world.add_checker(Sampler(samples.clone()));
     let policy = Policy { grace: Duration::ZERO, settle: Duration::ZERO, ..Policy::default() };
-    let star = EnclaveStar::add(&mut world, EnclaveConfig { policy, ..EnclaveConfig::new(chacha20_poly1305()) }, 2).unwrap();
+    let star =
+        EnclaveStar::add(&mut world, EnclaveConfig { policy, ..EnclaveConfig::new(chacha20_poly1305()) }, 2).unwrap();
     star.join_all(&mut world, SECOND * 20).unwrap();
     world.run_for(SECOND).unwrap();
     for from in [0, 1, 9] {
@@ -171,7 +172,9 @@ fn requests_of_strangers_and_of_users_cost_no_more_than_the_limits_say() {
     let mut rng = SimRng::new(SEED);
     let mut leader = leader_machine(&config, &users, &mut Cx::new(Instant::ORIGIN, &mut rng)).unwrap();
     for link in 1..=40 {
-        leader.handle_link_opened(&mut Cx::new(Instant::ORIGIN, &mut rng), Link(link), LinkInfo::stream(65_536)).unwrap();
+        leader
+            .handle_link_opened(&mut Cx::new(Instant::ORIGIN, &mut rng), Link(link), LinkInfo::stream(65_536))
+            .unwrap();
     }
     while leader.poll_event().is_some() {}
     let give = |leader: &mut Leader, now: Instant, link: u64, frame: &Bytes, rng: &mut SimRng| {

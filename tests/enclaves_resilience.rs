@@ -20,8 +20,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn group(seed: u64, policy: Policy, members: usize) -> (World, EnclaveStar) {
     let mut world = World::new(seed);
-    let config =
-        EnclaveConfig { policy, link: LinkConfig::DATAGRAM.max_frame(65_536), ..EnclaveConfig::new(chacha20_poly1305()) };
+    let config = EnclaveConfig {
+        policy,
+        link: LinkConfig::DATAGRAM.max_frame(65_536),
+        ..EnclaveConfig::new(chacha20_poly1305())
+    };
     let star = EnclaveStar::add(&mut world, config, members).unwrap();
     star.join_all(&mut world, MINUTE).unwrap_or_else(|stop| panic!("{stop}"));
     world.run_for(SECOND * 6).unwrap();
@@ -202,7 +205,8 @@ fn members_ask_for_ejections_as_the_policy_says() {
 fn another_policy_rules_from_the_next_key_and_who_cannot_bear_it_leaves() {
     let (mut world, star) = group(7, Policy::default(), 2);
     // One more, which insists on secrecy.
-    let config = EnclaveConfig { floor: Floor { protection: Protection::Both, ..Floor::none() }, ..star.config.clone() };
+    let config =
+        EnclaveConfig { floor: Floor { protection: Protection::Both, ..Floor::none() }, ..star.config.clone() };
     let strict = world.add("strict", member_machine(&config, "m2").unwrap()).unwrap();
     world.with(strict, |member, cx| member.join(cx)).unwrap().unwrap();
     world.run_for(SECOND * 8).unwrap();

@@ -85,6 +85,7 @@ impl Leader {
             name: name.clone(),
             origin_key,
             link: Some(link),
+            unlinked: None,
             chain: LeaderChain::new(place, n3),
             first: Epoch(0),
             shown: Standing { epoch: Epoch(0), view: Version(0), policy, hears: false },
@@ -143,12 +144,13 @@ impl Leader {
         if peer.link == Some(link) {
             return;
         }
-        peer.link = Some(link);
+        (peer.link, peer.unlinked) = (Some(link), None);
         peer.again = true;
         if !peer.chain.free() {
             self.timers.set(Timer::Repeat(cid), Some(now));
         }
         self.work.insert(cid);
+        self.watch(now, cid);
         self.reconnect();
     }
 

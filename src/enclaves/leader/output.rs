@@ -103,8 +103,7 @@ impl Leader {
         let owes = !peer.waits() && (lags || (!behind && peer.shown.policy < newest));
         let (frame, telling) = if owes {
             let next = self.next_policy.as_ref().filter(|_| !lags);
-            let (version, policy) =
-                next.map_or((in_force, &self.station.policy), |next| (next.version, &next.policy));
+            let (version, policy) = next.map_or((in_force, &self.station.policy), |next| (next.version, &next.policy));
             let encoded = policy.encode();
             let change = PolicyChange { version, policy: Blob(&encoded) };
             (say(peer, AdminPayload::Policy(change))?, Telling::Policy(version))
