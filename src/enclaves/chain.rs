@@ -229,11 +229,11 @@ impl LeaderChain {
         let Standing { epoch, view, policy, .. } = standing;
         let text = AdminText { last: self.last, next, epoch, view, policy, taken: self.requests, payload };
         let number = BoxNumber { domain: CHAIN, counter: self.seq };
-        self.told.note(&text);
         let frame = pool.compose(1_024, |out| {
             let message = AdminMsg { group: *group, cid: *cid, seq: self.seq };
             message.put_boxed(*header, out, |out| text.put(out), |ad, text| keys.leader.seal(number, ad, text))
         })?;
+        self.told.note(&text);
         // A copy of its own: what waits for a member must not hold whole blocks.
         let frame = Bytes::copy_from_slice(&frame);
         self.outstanding = Some(Outstanding { frame: frame.clone(), next, since: now, backoff });

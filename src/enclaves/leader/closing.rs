@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+use super::peer::Peer;
 use super::{Leader, Timer, control};
 use crate::enclaves::chain::LeaderChain;
 use crate::endpoint::{Cx, Instant, Link, Transmit};
@@ -60,8 +61,14 @@ impl Leader {
     }
 
     /// The session of a member ends; what says so is kept for a while.
-    pub(super) fn see_off(&mut self, now: Instant, cid: MemberId, (frame, repeats): (Bytes, bool)) {
-        let Some(peer) = self.take_out(cid) else { return };
+    pub(super) fn see_off(&mut self, now: Instant, cid: MemberId, end: (Bytes, bool)) {
+        if let Some(peer) = self.take_out(cid) {
+            self.keep_end(now, cid, peer, end);
+        }
+    }
+
+    /// Keeps the end of a session, and says it.
+    fn keep_end(&mut self, now: Instant, cid: MemberId, peer: Peer, (frame, repeats): (Bytes, bool)) {
         let until = now + self.me.limits.linger;
         let backoff = repeats.then(|| Backoff::start(self.me.limits.retry, now, &mut self.jitter));
         let due = backoff.as_ref().map_or(until, Backoff::due).min(until);
@@ -74,6 +81,14 @@ impl Leader {
         self.lingering.insert(cid, lingering);
         self.timers.set(Timer::Linger(cid), Some(due));
         self.work.insert(cid);
+    }
+
+    /// Somebody who has confirmed its join has no place after all: it is told, and was never a member.
+    pub(super) fn turn_away(&mut self, now: Instant, cid: MemberId, peer: Peer) -> Result<(), Failure> {
+        let text = EndText { reason: EndReason::Busy, by: MemberId::LEADER };
+        let frame = peer.chain.end(&mut self.out.pool, text)?;
+        self.keep_end(now, cid, peer, (frame, true));
+        Ok(())
     }
 
     pub(super) fn produce_end(&mut self, cid: MemberId) -> Result<Option<Transmit>, Failure> {

@@ -59,7 +59,7 @@ impl Leader {
         let parsed = AuthAckKey::parse(&frame).map_err(|_| Reason::Malformed)?;
         let (n2, clear, text, tag) = (parsed.message.n2, parsed.clear, parsed.text, parsed.tag);
         let (id, pending) = self.pendings.offered(&n2).ok_or(Reason::Unknown)?;
-        let super::joins::Stage::Offered(_, cid) = pending.stage else { return Err(Reason::Unknown) };
+        let super::joins::Stage::Offered(_, cid, policy) = pending.stage else { return Err(Reason::Unknown) };
         let (ad, sealed) = split_frame(&mut frame, clear, &text);
         let opened = pending.keys.member.open(JOIN, ad, sealed, &tag);
         pending.keys.member.scrub();
@@ -74,15 +74,21 @@ impl Leader {
         }
         let (name, header, group) = (pending.name.clone(), self.station.header, self.station.group);
         let live = self.names.get(&name).copied();
+        let busy = match live.and_then(|cid| self.peers.get(&cid)) {
+            // As when EN-R2 was made: a name is not lost to a member that has fallen silent.
+            Some(peer) => !self.station.policy.takeover && !peer.suspected,
+            None => self.peers.len() >= self.me.limits.members,
+        };
         let checks = self.me.limits.checks;
         let place = Place { header, group, cid, keys: pending.keys.clone(), checks };
         let peer = Peer {
-            name,
+            name: name.clone(),
             origin_key,
             link: Some(link),
+            unlinked: None,
             chain: LeaderChain::new(place, n3),
             first: Epoch(0),
-            shown: Standing { epoch: Epoch(0), view: Version(0), policy: self.station.policy_version, hears: false },
+            shown: Standing { epoch: Epoch(0), view: Version(0), policy, hears: false },
             telling: None,
             // It made N3 after it had N2, which was made for this join.
             alive_as_of: now,
@@ -94,8 +100,15 @@ impl Leader {
             again: false,
             clear: Allowance::new(self.me.limits.clear_per_second, now),
         };
+        if busy {
+            self.turn_away(now, cid, peer)?;
+            self.drop_pending(id);
+            return Ok(());
+        }
+        // A confirmation of an older attempt that comes late must not end this session.
+        let older = self.pendings.no_newer(id, &name);
         self.admit_peer(cx, now, cid, peer, live)?;
-        self.take_pending(id);
+        older.into_iter().for_each(|id| self.drop_pending(id));
         Ok(())
     }
 
@@ -131,12 +144,13 @@ impl Leader {
         if peer.link == Some(link) {
             return;
         }
-        peer.link = Some(link);
+        (peer.link, peer.unlinked) = (Some(link), None);
         peer.again = true;
         if !peer.chain.free() {
             self.timers.set(Timer::Repeat(cid), Some(now));
         }
         self.work.insert(cid);
+        self.watch(now, cid);
         self.reconnect();
     }
 
@@ -181,10 +195,11 @@ impl Leader {
         }
         let peer = self.live(group, cid)?;
         peer.chain.hear_close(&mut frame)?;
-        if let Some(peer) = self.peers.get_mut(&cid) {
-            peer.link = Some(link);
-        }
         let removal = Removal { cid, cause: Cause::Leave, by: cid };
-        self.dismiss(cx, now, &[removal], EndReason::Left)
+        self.dismiss(cx, now, &[removal], EndReason::Left)?;
+        if let Some(lingering) = self.lingering.get_mut(&cid) {
+            lingering.link = Some(link);
+        }
+        Ok(())
     }
 }

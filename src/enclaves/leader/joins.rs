@@ -13,7 +13,7 @@ use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Refusal, Ticket};
 use crate::group::Check;
 use crate::group::access::{Access, Held, make_room};
-use crate::identity::{MemberId, Name};
+use crate::identity::{MemberId, Name, Version};
 use crate::wire::antigone::RefuseCode;
 use crate::wire::enclaves::repaired::{Accept, AuthInitReq, AuthKeyDist, Offer};
 use crate::wire::field::{Blob, Field, Nonce};
@@ -61,8 +61,8 @@ fingerprint!(Pending { link, name, request, n1, n2, since, sent, answered, stage
 pub(super) enum Stage {
     /// For the application.
     Deciding(Ticket),
-    /// For EN-R3: EN-R2 as it is sent and repeated.
-    Offered(Bytes, MemberId),
+    /// For EN-R3: EN-R2 as it is sent and repeated, with the number and the version of the policy that it names.
+    Offered(Bytes, MemberId, Version),
     /// For its end: a refusal.
     Refused(Bytes),
 }
@@ -72,7 +72,7 @@ impl crate::fingerprint::Fingerprint for Stage {
     fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
         match self {
             Self::Deciding(ticket) => (0u8, ticket.0).fingerprint(now, sink),
-            Self::Offered(frame, cid) => (1u8, (frame.clone(), *cid)).fingerprint(now, sink),
+            Self::Offered(frame, cid, _) => (1u8, (frame.clone(), *cid)).fingerprint(now, sink),
             Self::Refused(frame) => (2u8, frame.clone()).fingerprint(now, sink),
         }
     }
@@ -103,6 +103,12 @@ impl Pendings {
             }
         }
         gone
+    }
+
+    /// This one, and those of the same name that came before it.
+    pub(super) fn no_newer(&self, id: PendingId, name: &Name) -> Vec<PendingId> {
+        let older = self.table.range(..=id.0).filter(|(_, pending)| pending.name == *name);
+        older.map(|(id, _)| PendingId(*id)).collect()
     }
 
     fn insert(&mut self, pending: Pending) -> PendingId {
@@ -234,7 +240,7 @@ impl Leader {
         if now.since(pending.sent) < first {
             return Err(Reason::Budget);
         }
-        let (Stage::Offered(frame, _) | Stage::Refused(frame)) = &pending.stage else { return Err(Reason::Budget) };
+        let (Stage::Offered(frame, ..) | Stage::Refused(frame)) = &pending.stage else { return Err(Reason::Budget) };
         // A copy that came first elsewhere holds nobody up (R40).
         (pending.link, pending.sent) = (Some(link), now);
         self.out.send(control(link, frame.clone()));
@@ -276,7 +282,7 @@ impl Leader {
         }
         // Numbers are never used twice (I-1), whether or not the offer is taken.
         self.next_cid = self.next_cid.checked_add(1).ok_or(Reason::Budget)?;
-        Ok((Stage::Offered(frame.clone(), cid), frame))
+        Ok((Stage::Offered(frame.clone(), cid, self.station.policy_version), frame))
     }
 
     /// Answers [`Event::AdmissionWanted`], for every pending join of that name, and for those that come within
@@ -343,11 +349,5 @@ impl Leader {
     pub(super) fn drop_pending(&mut self, id: PendingId) {
         self.pendings.table.remove(&id.0);
         self.timers.set(Timer::Pending(id), None);
-    }
-
-    /// A pending join is confirmed: it is one no longer.
-    pub(super) fn take_pending(&mut self, id: PendingId) -> Option<Pending> {
-        self.timers.set(Timer::Pending(id), None);
-        self.pendings.table.remove(&id.0)
     }
 }

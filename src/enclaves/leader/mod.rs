@@ -391,21 +391,25 @@ impl Endpoint for Leader {
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        self.out.tick(cx.now);
+        let now = self.out.tick(cx.now);
         self.links.remove(&link);
         for id in self.pendings.link_closed(link) {
             self.drop_pending(id);
         }
-        let mut moved = false;
-        for peer in self.peers.values_mut() {
-            moved |= peer.link.take_if(|of| *of == link).is_some();
+        let mut moved = Vec::new();
+        for (cid, peer) in &mut self.peers {
+            if peer.link.take_if(|of| *of == link).is_some() {
+                peer.unlinked = Some(now);
+                moved.push(*cid);
+            }
         }
         for lingering in self.lingering.values_mut() {
             lingering.link.take_if(|of| *of == link);
         }
-        if moved {
+        if !moved.is_empty() {
             self.reconnect();
         }
+        moved.into_iter().for_each(|cid| self.watch(now, cid));
         Ok(())
     }
 
@@ -444,5 +448,9 @@ impl Endpoint for Leader {
 
     fn stats(&self) -> &Stats {
         &self.out.stats
+    }
+
+    fn knows(&self, link: Link) -> bool {
+        self.peers.values().any(|peer| peer.link == Some(link))
     }
 }

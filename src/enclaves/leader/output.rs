@@ -97,11 +97,16 @@ impl Leader {
         let say = |peer: &mut Peer, payload: AdminPayload<'_>| {
             peer.chain.tell(suite, cx.rng, pool, now, backoff, standing, payload)
         };
-        let (frame, telling) = if peer.shown.policy < newest && !peer.waits() && peer.shown.epoch.0 > 0 {
-            let next = self.next_policy.as_ref().map_or(&self.station.policy, |next| &next.policy);
-            let encoded = next.encode();
-            let change = PolicyChange { version: newest, policy: Blob(&encoded) };
-            (say(peer, AdminPayload::Policy(change))?, Telling::Policy(newest))
+        // The policy in force goes before a key that names it; one to come after it, since a member keeps only one to come.
+        let in_force = self.station.policy_version;
+        let lags = peer.shown.policy < in_force;
+        let owes = !peer.waits() && (lags || (!behind && peer.shown.policy < newest));
+        let (frame, telling) = if owes {
+            let next = self.next_policy.as_ref().filter(|_| !lags);
+            let (version, policy) = next.map_or((in_force, &self.station.policy), |next| (next.version, &next.policy));
+            let encoded = policy.encode();
+            let change = PolicyChange { version, policy: Blob(&encoded) };
+            (say(peer, AdminPayload::Policy(change))?, Telling::Policy(version))
         } else if ripe {
             let common = Nested::new(self.issue.common()).map_err(|_| Failure::Suite)?;
             let key = KeyBytes(self.issue.key().expose());

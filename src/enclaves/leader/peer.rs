@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) name: Name,
     pub(super) origin_key: VerifyingKey,
     pub(super) link: Option<Link>,
+    /// Since when it has no link: it cannot be told anything, and that counts as silence (D33).
+    pub(super) unlinked: Option<Instant>,
     pub(super) chain: LeaderChain,
     /// The epoch that its admission made; 0 while its rekey waits. No older key is ever told to it (S7).
     pub(super) first: Epoch,
@@ -47,6 +49,7 @@ fingerprint!(Peer {
     name,
     origin_key,
     link,
+    unlinked,
     chain,
     first,
     shown,

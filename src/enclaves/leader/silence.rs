@@ -19,14 +19,18 @@ impl Leader {
         let ping = detection.filter(|_| peer.chain.free()).map(|detection| now + detection.period / 2);
         let patience =
             detection.map_or(self.me.limits.silence, |detection| detection.silence(self.me.limits.retry.first));
-        let over = peer.chain.since().filter(|_| !peer.suspected).map(|since| since + patience);
+        // Whom nothing can be told for want of a link owes its sign of life since then.
+        let since = peer.chain.since().or(peer.unlinked);
+        let over = since.filter(|_| !peer.suspected).map(|since| since + patience);
         self.timers.set(Timer::Ping(cid), ping);
         self.timers.set(Timer::Silence(cid), over);
     }
 
     /// The time of a member is over.
     pub(super) fn suspect(&mut self, now: Instant, cid: MemberId) {
-        let Some(peer) = self.peers.get_mut(&cid).filter(|peer| !peer.chain.free()) else { return };
+        let Some(peer) = self.peers.get_mut(&cid).filter(|peer| !peer.chain.free() || peer.unlinked.is_some()) else {
+            return;
+        };
         let never_took = !peer.waits() && peer.shown.epoch.0 == 0;
         let why = if never_took { Suspicion::KeyNotTaken } else { Suspicion::Silence };
         self.condemn(now, cid, why);

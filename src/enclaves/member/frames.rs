@@ -153,10 +153,11 @@ impl Member {
             (None, VerifyingKey::NONE)
         };
         let n3 = fresh_nonce(suite, cx.rng).map_err(fresh)?;
-        let frame = confirm(header, &keys, n2, &ConfirmText { n3, proof: Blob(&proof), origin_key })?;
         let Accept { group, cid, leader_key, policy_version, .. } = offer;
         let identity = Identity { group, cid, name: me.name.clone(), origin };
         let station = Station::new(me.suite.clone(), header, &me.limits, policy, policy_version, identity, 0)?;
+        // Last of all that can fail: another attempt draws another N3, and this number of the box has one text (R16).
+        let frame = confirm(header, &keys, n2, &ConfirmText { n3, proof: Blob(&proof), origin_key })?;
         let place = Place { header, group, cid, keys, checks: me.limits.checks };
         let session = Session {
             station,
