@@ -532,7 +532,7 @@ fn a_newer_session_takes_the_place_of_an_older_one() {
         assert!(new > old);
         let removed =
             |event: &&Event| matches!(event, Event::MemberRemoved { cid, cause: Cause::Takeover, .. } if *cid == old);
-        assert!(bench.events_of(0).iter().any(|event| removed(&event)));
+        assert!(bench.events_of(0).iter().any(removed));
         assert_eq!((bench.machine(1).epoch(), bench.machine(2).epoch()), (Epoch(2), Epoch(2)));
         assert_eq!(bench.roster(2), ["lea", "m1", "m2"]);
         bench.say(1, b"here again");
@@ -557,7 +557,7 @@ fn other_causes_change_the_key_where_the_policy_says_so() {
         (0..3).for_each(|_| bench.say(1, b"0123456789"));
         bench.pass(SECOND * 31);
         let by = |event: &&Event| matches!(event, Event::Installed { causes, .. } if causes.contains(cause));
-        assert!(bench.events_of(2).iter().any(|event| by(&event)), "{cause:?}");
+        assert!(bench.events_of(2).iter().any(by), "{cause:?}");
         assert!(bench.leader().all_acknowledged());
     }
 }

@@ -172,7 +172,7 @@ fn a_forged_dial_opens_nothing() {
         bench.settle();
         assert!(bench.wire[before..].iter().all(|(_, _, frame)| id_of(frame) != "EN-1XW"), "it is not answered");
         let replayed = |event: &&Event| matches!(event, Event::Rejected { why: Reason::Replayed, .. });
-        assert!(bench.events_of(2).iter().any(|event| replayed(&event)));
+        assert!(bench.events_of(2).iter().any(replayed));
         bench.say_directly(2, 1, b"to the right one");
         assert_eq!(bench.times(1, b"to the right one"), 1);
     }

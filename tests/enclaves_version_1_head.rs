@@ -272,7 +272,7 @@ fn the_type_in_the_head_is_what_tells_them_apart() {
             let refused = if off.is_none() { Some(Reason::Forged) } else { None };
             assert_eq!(bench.refused(1, 2, &alive), refused, "{off:?}");
             let ended = |event: &&Event| matches!(event, Event::DirectClosed { why: DirectEnd::ByPeer, .. });
-            assert_eq!(bench.events_of(2).iter().any(|event| ended(&event)), off.is_some(), "{off:?}");
+            assert_eq!(bench.events_of(2).iter().any(ended), off.is_some(), "{off:?}");
         }
     }
 }

@@ -327,7 +327,8 @@ impl Bench {
                         self.give_over(link, to, &frame);
                     }
                 }
-                for (who, event) in self.events[seen..].to_vec() {
+                let new = self.events[seen..].to_vec();
+                for (who, event) in new {
                     if let Event::LinkWanted { ticket, peer: Peer::Member(name), hint } = event
                         && self.dials
                     {

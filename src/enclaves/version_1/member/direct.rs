@@ -78,7 +78,7 @@ impl Member {
             return Err(CommandError::Full);
         }
         let millis = self.clock.millis(now);
-        let frame = self.to_leader(millis, |scheme, line| scheme.direct_request(cx.rng, line, name.by_ref()));
+        let frame = self.for_leader(millis, |scheme, line| scheme.direct_request(cx.rng, line, name.by_ref()));
         let frame = frame.map_err(failure_of)?;
         let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
         if let Phase::In(session) = &mut self.phase {

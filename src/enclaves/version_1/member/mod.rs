@@ -268,7 +268,7 @@ impl Member {
             return Err(Misuse::TooLong.into());
         }
         let millis = self.clock.millis(now);
-        let frame = self.to_leader(millis, |scheme, line| scheme.private(cx.rng, line, to.by_ref(), (port, payload)));
+        let frame = self.for_leader(millis, |scheme, line| scheme.private(cx.rng, line, to.by_ref(), (port, payload)));
         let frame = frame.map_err(failure_of)?;
         self.out.stats.sealed += 1;
         self.out.send(Transmit { to: To::Link(link), frame, class: Class::Data });
@@ -408,7 +408,7 @@ impl Member {
     }
 
     /// Makes a message to the leader under K_a, and uses up its number.
-    fn to_leader(
+    fn for_leader(
         &mut self,
         millis: u64,
         make: impl FnOnce(&Scheme<'_>, super::head::Line<'_>) -> Result<Bytes, Reason>,

@@ -66,7 +66,7 @@ impl Member {
                     show.left = show.left.saturating_sub(u8::from(session.pair.heard == 0));
                     show.backoff.again(now, &mut self.jitter);
                     let (hint, millis) = (self.me.hint.clone(), self.clock.millis(now));
-                    match self.to_leader(millis, |scheme, line| scheme.here(rng, line, &hint)) {
+                    match self.for_leader(millis, |scheme, line| scheme.here(rng, line, &hint)) {
                         Ok(frame) => self.out.send(control(link, frame)),
                         Err(why) => self.hindered(why),
                     }
@@ -144,7 +144,7 @@ impl Member {
             wish.backoff.again(now, &mut self.jitter);
             let Some(link) = link else { continue };
             let millis = self.clock.millis(now);
-            match self.to_leader(millis, |scheme, line| scheme.direct_request(rng, line, name.by_ref())) {
+            match self.for_leader(millis, |scheme, line| scheme.direct_request(rng, line, name.by_ref())) {
                 Ok(frame) => self.out.send(control(link, frame)),
                 Err(why) => self.hindered(why),
             }
