@@ -73,6 +73,7 @@ impl Leader {
             return Err(Reason::Violation);
         }
         let (name, header, group) = (pending.name.clone(), self.station.header, self.station.group);
+        let seat = self.objects.seat(name.clone());
         let live = self.names.get(&name).copied();
         let checks = self.me.limits.checks;
         let place = Place { header, group, cid, keys: pending.keys.clone(), checks };
@@ -90,6 +91,7 @@ impl Leader {
             pages: None,
             answers: VecDeque::new(),
             whispers: VecDeque::new(),
+            seat,
             ping: false,
             again: false,
             clear: Allowance::new(self.me.limits.clear_per_second, now),
