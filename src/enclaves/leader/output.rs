@@ -141,7 +141,9 @@ impl Leader {
                     (say(&mut peer.chain, AdminPayload::Gossiped(answer))?, Telling::Whisper)
                 }
                 // Its time is over: something is said all the same, and the next one follows.
-                (Whisper::Key(..) | Whisper::Grant(_), None) => (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing),
+                (Whisper::Key(..) | Whisper::Grant(_), None) => {
+                    (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing)
+                }
             };
             peer.whispers.pop_front();
             told
