@@ -337,7 +337,8 @@ fn who_may_not_read_gets_no_contents() {
     let _ = bench.puts(2, "secret-plan", None, b"not allowed").unwrap_err();
     let has = |text: &[u8], what: &[u8]| text.windows(what.len()).any(|part| part == what);
     let tape = tape.borrow();
-    let to = |at: usize| tape.frames.iter().filter(move |frame| frame.to == bench.node(at).into());
+    let nodes = [bench.node(0), bench.node(1), bench.node(2)];
+    let to = |at: usize| tape.frames.iter().filter(move |frame| frame.to == nodes[at].into());
     assert!(to(2).count() > 5);
     assert!(to(1).any(|frame| has(&frame.bytes, MARK)), "in the clear to who may read");
     assert!(to(1).any(|frame| has(&frame.bytes, b"secret-plan")));
