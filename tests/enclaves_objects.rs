@@ -358,7 +358,7 @@ fn who_may_not_read_gets_no_contents() {
 // ---- coming and going ----
 
 #[test]
-fn a_newcomer_gets_the_state_small_and_large() {
+fn who_comes_back_gets_the_state_small_and_large() {
     let mut config = config(all_change(&["large", "small"]));
     config.limits.object_log_bytes = 8 << 20;
     let mut bench = Bench::new(40, config, 1);
@@ -367,7 +367,7 @@ fn a_newcomer_gets_the_state_small_and_large() {
         bench.puts(1, "small", None, contents).unwrap();
     }
     bench.puts(0, "large", None, &large).unwrap();
-    // A machine of the same user on another device: the leader knows `m1` alone, so it takes over.
+    // It comes back with nothing, as a newcomer does.
     bench.world.with(bench.star.members[0], |member, cx| member.leave(cx)).unwrap().unwrap();
     bench.run(SECOND * 5);
     assert_eq!(bench.member(0).get(&name("small")), None, "objects end with the session");
