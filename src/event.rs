@@ -157,7 +157,7 @@ pub enum Event {
         /// Who made it.
         by: MemberId,
     },
-    /// (Member) The leader has taken a change: the answer to `Member::put`.
+    /// (Enclaves) A change of a shared object is made: the answer to `put`.
     ObjectTaken {
         /// What `put` answered.
         number: u64,
@@ -166,7 +166,7 @@ pub enum Event {
         /// The number of the change.
         version: Version,
     },
-    /// (Member) The leader has refused a change: the answer to `Member::put`.
+    /// (Enclaves) A change of a shared object is refused: the answer to `put`.
     ObjectRefused {
         /// What `put` answered.
         number: u64,

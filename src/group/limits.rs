@@ -53,6 +53,12 @@ pub struct Limits {
     pub gossip: usize,
     /// (Enclaves) How long one of them may be under way.
     pub gossip_time: Duration,
+    /// (Enclaves) Changes of shared objects that a leader remembers, for members that keep up; others get the newest contents.
+    pub object_log: usize,
+    /// (Enclaves) Bytes of contents in these.
+    pub object_log_bytes: usize,
+    /// (Enclaves) Changes of shared objects that arrive at a leader at once, at most one of each member.
+    pub object_puts: usize,
     /// Requests to eject that wait for the application's decision.
     pub ejection_questions: usize,
     /// How long the application may take to decide about one: silence denies.
@@ -113,6 +119,9 @@ impl Default for Limits {
             silence: Duration::from_secs(60),
             gossip: 16,
             gossip_time: Duration::from_secs(10),
+            object_log: 256,
+            object_log_bytes: 1 << 20,
+            object_puts: 64,
             ejection_questions: 64,
             decision_time: Duration::from_secs(60),
             answers_per_second: 20,

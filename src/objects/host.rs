@@ -113,6 +113,11 @@ impl Host {
         self.store.get(object)
     }
 
+    /// The version of an object; 0 if it has no contents.
+    pub fn version(&self, object: &Name) -> Version {
+        self.store.version(object)
+    }
+
     /// The number of the last change.
     pub fn last(&self) -> Version {
         self.store.last()

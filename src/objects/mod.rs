@@ -44,6 +44,8 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::identity::{MemberId, Version};
+use crate::policy::Policy;
+use crate::wire::objects::{MAX_PIECE, PIECE_OVERHEAD};
 
 /// An object as it is at one place. Printed for debugging it shows how long the contents are, not the contents (R33).
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +66,11 @@ impl fmt::Debug for ObjectView {
         let contents = format_args!("{} bytes", contents.len());
         f.debug_struct("ObjectView").field("version", version).field("by", by).field("contents", &contents).finish()
     }
+}
+
+/// How many bytes of contents go into one frame, on each way.
+pub fn room(policy: &Policy) -> usize {
+    (policy.frame_limit as usize).saturating_sub(PIECE_OVERHEAD).clamp(1, MAX_PIECE)
 }
 
 #[cfg(test)]

@@ -166,6 +166,8 @@ impl Reader {
                         self.rights.insert(object, (right, size));
                     } else {
                         self.rights.remove(&object);
+                        // With the right it has dropped its pieces, also those that were under way when the rules changed.
+                        self.telling.take_if(|place| place.object == object);
                     }
                 }
                 false

@@ -73,6 +73,7 @@ impl Leader {
             return Err(Reason::Violation);
         }
         let (name, header, group) = (pending.name.clone(), self.station.header, self.station.group);
+        let seat = self.objects.seat(name.clone());
         let live = self.names.get(&name).copied();
         let busy = match live.and_then(|cid| self.peers.get(&cid)) {
             // As when EN-R2 was made: a name is not lost to a member that has fallen silent.
@@ -96,6 +97,7 @@ impl Leader {
             pages: None,
             answers: VecDeque::new(),
             whispers: VecDeque::new(),
+            seat,
             ping: false,
             again: false,
             clear: Allowance::new(self.me.limits.clear_per_second, now),

@@ -126,7 +126,7 @@ impl Leader {
             }
             RequestText::GossipKey(wanted) => (wanted.to, self.fresh_gossip_key(cx)?, None, true),
             RequestText::GossipWrap(wrap) => (wrap.to, Key::new(Secret::new(wrap.key.0)), None, false),
-            RequestText::Here | RequestText::Eject(_) => return Ok(()),
+            RequestText::Here | RequestText::Eject(_) | RequestText::Put(_) => return Ok(()),
         };
         let to: Vec<MemberId> = to.iter().filter(|cid| *cid != from).collect();
         let whole = frame.is_some();

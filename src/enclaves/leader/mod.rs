@@ -2,14 +2,15 @@
 //! member too, number 0.
 //!
 //! `joins.rs` holds what happens before EN-R3, `frames.rs` what an input frame does, `turn.rs` how members come and go and
-//! keys change, `output.rs` what each member is told next, `data.rs` what data do, `gossip.rs` what is said to some, `requests.rs` what members ask for,
-//! `silence.rs` who is taken for dead, `policy.rs` and `closing.rs` what their names say, `time.rs` what a deadline does.
+//! keys change, `output.rs` what each member is told next, `data.rs` what data do, `gossip.rs` what is said to some, `objects.rs` what is shared,
+//! `requests.rs` what members ask for, `silence.rs` who is taken for dead, `policy.rs` and `closing.rs` what their names say, `time.rs` what a deadline does.
 
 mod closing;
 mod data;
 mod frames;
 mod gossip;
 mod joins;
+mod objects;
 mod output;
 mod peer;
 mod policy;
@@ -39,6 +40,7 @@ use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, NameRef, Version};
+use crate::objects::Host;
 use crate::policy::Policy;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
@@ -107,6 +109,9 @@ pub struct Leader {
     /// Private messages under way, and how many of them were the leader's own.
     relays: Relays,
     gossips: u64,
+    objects: Host,
+    /// The number of the leader's own last change of an object.
+    puts: u64,
     closing: Option<Closing>,
     timers: Timers<Timer>,
     /// Members to whom something may be owed: the cursor of [`Endpoint::poll_transmit`].
@@ -119,7 +124,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey, key_use, next_policy,
-    condemned, questions, relays, gossips, closing, timers, work, out,
+    condemned, questions, relays, gossips, objects, puts, closing, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, present });
 
 /// What never changes, but for the accounts.
@@ -224,6 +229,7 @@ impl Leader {
         let issue = crate::group::turn::issue(&station, None, cx.rng, &step, Epoch(1), Epoch(1), causes)?;
         let forever = Instant::from_micros(u64::MAX);
         let own = station.prepare(&station.policy, issue.epoch(), issue.base().clone(), forever)?;
+        let objects = objects::host(&station.policy, &limits);
         let mut out = Outbox::new(&limits);
         let now = out.tick(cx.now);
         let changes = station.view.commit(step);
@@ -258,6 +264,8 @@ impl Leader {
             questions: Questions::new(limits.ejection_questions),
             relays: Relays::new(),
             gossips: 0,
+            objects,
+            puts: 0,
             closing: None,
             timers,
             work: BTreeSet::new(),

@@ -6,12 +6,14 @@ use core::ops::Bound;
 use super::gossip::{Relay, Whisper};
 use super::peer::{Peer, Telling};
 use super::{Leader, Timer, control};
+use crate::enclaves::chain::LeaderChain;
 use crate::endpoint::{Cx, Instant, Link, Transmit};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::group::Backoff;
 use crate::group::channel::Standing;
 use crate::identity::{Epoch, MemberId, Version};
+use crate::objects;
 use crate::policy::Views;
 use crate::wire::antigone::{Common, Delta, PolicyChange, RequestAnswer};
 use crate::wire::enclaves::repaired::{AdminPayload, GossipGrant, GossipKey, Gossiped, KeyBytes, NewKey};
@@ -94,8 +96,8 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&cid) else { return Ok(None) };
         let backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
         let (suite, pool) = (&*self.me.suite, &mut self.out.pool);
-        let say = |peer: &mut Peer, payload: AdminPayload<'_>| {
-            peer.chain.tell(suite, cx.rng, pool, now, backoff, standing, payload)
+        let say = |chain: &mut LeaderChain, payload: AdminPayload<'_>| {
+            chain.tell(suite, cx.rng, pool, now, backoff, standing, payload)
         };
         // The policy in force goes before a key that names it; one to come after it, since a member keeps only one to come.
         let in_force = self.station.policy_version;
@@ -106,20 +108,20 @@ impl Leader {
             let (version, policy) = next.map_or((in_force, &self.station.policy), |next| (next.version, &next.policy));
             let encoded = policy.encode();
             let change = PolicyChange { version, policy: Blob(&encoded) };
-            (say(peer, AdminPayload::Policy(change))?, Telling::Policy(version))
+            (say(&mut peer.chain, AdminPayload::Policy(change))?, Telling::Policy(version))
         } else if ripe {
             let common = Nested::new(self.issue.common()).map_err(|_| Failure::Suite)?;
             let key = KeyBytes(self.issue.key().expose());
-            (say(peer, AdminPayload::Key(NewKey { common, key }))?, Telling::Key(current, brings))
+            (say(&mut peer.chain, AdminPayload::Key(NewKey { common, key }))?, Telling::Key(current, brings))
         } else if let Some(pages) = peer.pages.take() {
             let limit = self.station.policy.frame_limit as usize;
-            let (frame, left) = pages.page_for(limit, |page| say(peer, AdminPayload::View(page)));
+            let (frame, left) = pages.page_for(limit, |page| say(&mut peer.chain, AdminPayload::View(page)));
             let told = left.is_none().then(|| pages.to());
             // Should it fail, the same page is said again.
             peer.pages = if frame.is_ok() { left } else { Some(pages) };
             (frame?, Telling::View(told))
         } else if let Some((rseq, verdict)) = peer.answers.front().copied() {
-            let frame = say(peer, AdminPayload::Ejection(RequestAnswer { rseq, verdict }))?;
+            let frame = say(&mut peer.chain, AdminPayload::Ejection(RequestAnswer { rseq, verdict }))?;
             peer.answers.pop_front();
             (frame, Telling::Ejection)
         } else if let Some(whisper) = peer.whispers.front().copied() {
@@ -131,25 +133,34 @@ impl Leader {
             let told = match (whisper, relay) {
                 (Whisper::Key(from, number), Some(relay)) => {
                     let key = KeyBytes(relay.key.secret().expose());
-                    let frame = say(peer, AdminPayload::GossipKey(GossipKey { from, number, key }))?;
+                    let frame = say(&mut peer.chain, AdminPayload::GossipKey(GossipKey { from, number, key }))?;
                     (frame, Telling::GossipKey(from, number))
                 }
                 (Whisper::Grant(number), Some(relay)) => {
                     let key = KeyBytes(relay.key.secret().expose());
-                    (say(peer, AdminPayload::GossipGrant(GossipGrant { number, key }))?, Telling::Whisper)
+                    (say(&mut peer.chain, AdminPayload::GossipGrant(GossipGrant { number, key }))?, Telling::Whisper)
                 }
                 (Whisper::Answer(number), relay) => {
                     let missed = relay.map(Relay::missed).unwrap_or_default();
                     let answer = Gossiped { number, missed: List::of(&missed) };
-                    (say(peer, AdminPayload::Gossiped(answer))?, Telling::Whisper)
+                    (say(&mut peer.chain, AdminPayload::Gossiped(answer))?, Telling::Whisper)
                 }
                 // Its time is over: something is said all the same, and the next one follows.
-                (Whisper::Key(..) | Whisper::Grant(_), None) => (say(peer, AdminPayload::Ping)?, Telling::Nothing),
+                (Whisper::Key(..) | Whisper::Grant(_), None) => {
+                    (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing)
+                }
             };
             peer.whispers.pop_front();
             told
+        } else if peer.shown.epoch.0 > 0 && self.objects.owes(&peer.seat) {
+            // Not before it is in: who waits for its rekey hears of no object.
+            let room = objects::room(&self.station.policy);
+            let Peer { seat, chain, .. } = peer;
+            let told = self.objects.tell(seat, room, |news| say(chain, AdminPayload::Object(news)))?;
+            let Some(frame) = told else { return Ok(None) };
+            (frame, Telling::Object)
         } else if peer.ping {
-            (say(peer, AdminPayload::Ping)?, Telling::Nothing)
+            (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing)
         } else {
             return Ok(None);
         };
@@ -171,6 +182,7 @@ impl Leader {
             Some(Telling::View(Some(version))) => peer.shown.view = version,
             Some(Telling::Policy(version)) => peer.shown.policy = version,
             Some(Telling::GossipKey(from, number)) => self.keyed(cid, from, number),
+            Some(Telling::Object) => peer.seat.told(),
             Some(Telling::View(None) | Telling::Nothing | Telling::Ejection | Telling::Whisper) | None => {}
         }
         self.timers.set(Timer::Repeat(cid), None);

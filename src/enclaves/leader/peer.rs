@@ -10,6 +10,7 @@ use crate::group::Allowance;
 use crate::group::channel::Standing;
 use crate::group::pages::Pages;
 use crate::identity::{Epoch, MemberId, Name, Version};
+use crate::objects::Seat;
 use crate::wire::field::VerifyingKey;
 
 /// A live member.
@@ -37,6 +38,8 @@ pub(super) struct Peer {
     pub(super) answers: VecDeque<(u64, EjectVerdict)>,
     /// What it is to be told of private messages.
     pub(super) whispers: VecDeque<Whisper>,
+    /// What it knows, and asks for, of shared objects.
+    pub(super) seat: Seat,
     /// It is to be told something, be it only that the leader lives.
     pub(super) ping: bool,
     /// The outstanding AdminMsg is to be said again.
@@ -59,6 +62,7 @@ fingerprint!(Peer {
     pages,
     answers,
     whispers,
+    seat,
     ping,
     again,
     clear,
@@ -77,6 +81,8 @@ pub(super) enum Telling {
     /// The key of a private message.
     GossipKey(MemberId, u64),
     Whisper,
+    /// Something about shared objects: the seat knows what.
+    Object,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -90,6 +96,7 @@ impl crate::fingerprint::Fingerprint for Telling {
             Self::Ejection => 4u8.fingerprint(now, sink),
             Self::GossipKey(from, number) => (5u8, (from.0, *number)).fingerprint(now, sink),
             Self::Whisper => 6u8.fingerprint(now, sink),
+            Self::Object => 7u8.fingerprint(now, sink),
         }
     }
 }

@@ -47,6 +47,7 @@ impl Leader {
         let Some(next) = self.next_policy.take() else { return };
         let version = next.version;
         self.station.rule(*next);
+        self.objects.obey(&self.station.policy.objects, self.peers.values_mut().map(|peer| &mut peer.seat));
         self.out.event(Event::PolicyChanged { version });
     }
 

@@ -58,6 +58,7 @@ impl Leader {
             RequestText::Gossip(_) | RequestText::GossipKey(_) | RequestText::GossipWrap(_) => {
                 return self.on_gossip_request(cx, now, asker, number, text);
             }
+            RequestText::Put(piece) => return self.on_put(now, asker, piece),
             RequestText::Eject(request) => {
                 self.on_ejection(cx, now, asker, number, request.cid, &request.name.to_name())?
             }

@@ -137,7 +137,8 @@ impl Leader {
         }
         self.condemned.remove(&cid);
         self.forget_gossip(cid);
-        let peer = self.peers.remove(&cid)?;
+        let mut peer = self.peers.remove(&cid)?;
+        self.objects.forget(&mut peer.seat);
         self.names.remove(&peer.name);
         Some(peer)
     }
@@ -172,6 +173,8 @@ impl Leader {
         for (cid, peer) in &mut self.peers {
             if (rekeyed && peer.waits()) || newcomer == Some(*cid) {
                 peer.first = current;
+                // What was overwritten while it waited is not for it.
+                peer.seat = self.objects.seat(peer.name.clone());
             }
             self.work.insert(*cid);
         }

@@ -21,9 +21,10 @@ use crate::group::{ChangeRecord, Check, EpochKeys, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::wire::Field;
 use crate::wire::enclaves::repaired::{AdminPayload, AdminText, NewKey};
+use crate::wire::objects::ObjectNews;
 
 /// What an AdminMsg does.
-enum Effect {
+enum Effect<'f> {
     Nothing,
     Install(Box<Install>),
     View(Taken),
@@ -50,6 +51,8 @@ enum Effect {
         number: u64,
         missed: Vec<MemberId>,
     },
+    /// Something about shared objects, which may be told so.
+    Object(ObjectNews<'f>),
 }
 
 /// An epoch that is about to be installed.
@@ -114,7 +117,7 @@ impl Member {
         Ok(())
     }
 
-    fn make(&mut self, now: Instant, effect: Effect) {
+    fn make(&mut self, now: Instant, effect: Effect<'_>) {
         let Phase::In(session) = &mut self.phase else { return };
         match effect {
             Effect::Nothing => {}
@@ -144,6 +147,8 @@ impl Member {
                 session.gossips.answered(number);
                 self.out.event(Event::GossipSent { number, missed });
             }
+            // As many rights as there are objects may change at once.
+            Effect::Object(news) => self.out.burst(session.objects.hear(&news).into_iter()),
         }
     }
 
@@ -238,13 +243,13 @@ impl Member {
 }
 
 /// What `payload` does, changing nothing; `proof` is what the AdminMsg proves of the leader's life.
-fn effect(
+fn effect<'f>(
     me: &Me,
     session: &Session,
     now: Instant,
-    payload: &AdminPayload<'_>,
+    payload: &AdminPayload<'f>,
     proof: Instant,
-) -> Result<Effect, Reason> {
+) -> Result<Effect<'f>, Reason> {
     let station = &session.station;
     Ok(match payload {
         AdminPayload::Ping => Effect::Nothing,
@@ -276,6 +281,10 @@ fn effect(
         AdminPayload::Gossiped(answer) => {
             // One whose time was over may still be answered.
             Effect::Gossiped { number: answer.number, missed: answer.missed.iter().collect() }
+        }
+        AdminPayload::Object(news) => {
+            session.objects.may_hear(news)?;
+            Effect::Object(*news)
         }
     })
 }

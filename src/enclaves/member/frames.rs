@@ -19,6 +19,7 @@ use crate::event::{EndReason, Ending, Event, JoinFailure, Refusal};
 use crate::group::judgement::Evidence;
 use crate::group::station::{Identity, Station};
 use crate::group::{Backoff, Check};
+use crate::objects::Guest;
 use crate::policy::{MIN_FRAME, Policy};
 use crate::wire::antigone::{Data, RefuseCode};
 use crate::wire::enclaves::repaired::{
@@ -176,6 +177,7 @@ impl Member {
             early: false,
             requests: Requests::new(),
             gossips: Gossips::new(),
+            objects: Guest::new(),
             told: None,
         };
         Ok((session, frame))

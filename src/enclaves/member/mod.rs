@@ -8,12 +8,13 @@
 //! ```
 //!
 //! `frames.rs` holds what an input frame does, `admin.rs` what the leader tells, `data.rs` what the member says and hears,
-//! `gossip.rs` what it says to some, `requests.rs` what it asks for, `session.rs` what it knows in a group, `time.rs` what a deadline does.
+//! `gossip.rs` what it says to some, `objects.rs` what it shares, `requests.rs` what it asks for, `session.rs` what it knows in a group, `time.rs` what a deadline does.
 
 mod admin;
 mod data;
 mod frames;
 mod gossip;
+mod objects;
 mod requests;
 mod session;
 mod time;

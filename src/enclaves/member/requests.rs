@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::objects::Put;
 use super::{Member, Phase};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
@@ -58,6 +59,8 @@ pub(super) enum Wanted {
     GossipKey(Vec<MemberId>),
     /// The key of a private message is to be handed out.
     GossipWrap(Vec<MemberId>, Key<role::Gossip>),
+    /// A piece of what a shared object is to hold.
+    Put(Put),
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -82,6 +85,7 @@ impl Wanted {
                 let key = KeyBytes(key.secret().expose());
                 put(&RequestText::GossipWrap(GossipWrap { to: List::of(to), key }))
             }
+            Self::Put(piece) => put(&RequestText::Put(piece.wire())),
         }
     }
 }
@@ -100,7 +104,14 @@ impl Requests {
 
     /// How many the leader has not taken or answered.
     pub(super) fn open(&self) -> usize {
-        self.waiting.len() + self.ejections.len()
+        // A piece of an object is counted with its change.
+        let waiting = self.waiting.iter().filter(|(_, wanted)| !matches!(wanted, Wanted::Put(_))).count();
+        waiting + self.ejections.len()
+    }
+
+    /// Whether a piece of an object waits: there is one at most.
+    pub(super) fn has_piece(&self) -> bool {
+        self.waiting.iter().any(|(_, wanted)| matches!(wanted, Wanted::Put(_)))
     }
 
     /// The number that the next one will have.
@@ -214,6 +225,7 @@ impl Member {
     /// Sends the next request, if none is under way and there is a link.
     pub(super) fn ask_next(&mut self, now: Instant) -> Result<(), Failure> {
         let Phase::In(session) = &mut self.phase else { return Ok(()) };
+        session.want_piece();
         let Some(link) = session.link.filter(|_| session.confirm.is_none()) else { return Ok(()) };
         let Some((number, wanted)) = session.requests.ready(now) else { return Ok(()) };
         let sealed = wanted.text(|text| session.chain.request(&mut self.out.pool, *number, text));

@@ -14,6 +14,7 @@ use crate::group::judgement::{Evidence, Own};
 use crate::group::pages::Assembly;
 use crate::group::station::{Ruling, Station};
 use crate::group::{Backoff, Check};
+use crate::objects::Guest;
 use crate::policy::Views;
 use crate::wire::field::VerifyingKey;
 
@@ -44,13 +45,14 @@ pub(super) struct Session {
     pub(super) early: bool,
     pub(super) requests: Requests,
     pub(super) gossips: Gossips,
+    pub(super) objects: Guest,
     /// What was last told to be lacking, while behind.
     pub(super) told: Option<Lacking>,
 }
 
 fingerprint!(Session {
     station, chain, link, leader_key, confirm, joined, until, pages, next_policy, evidence, watched_since, behind, stale, early,
-    requests, gossips,
+    requests, gossips, objects,
 } skip { told });
 
 /// EN-R3 on its way.

@@ -165,6 +165,29 @@ fn rights_that_change_in_the_middle_of_a_piece_end_it() {
     assert_eq!(replicas.get(&name("a")), None);
 }
 
+/// The rules change, and change back, around the acknowledgement of a piece: the member has dropped it, so it is said again.
+#[test]
+fn a_piece_under_way_while_a_right_goes_and_comes_back_is_begun_anew() {
+    let with = rules(&[("a", &[("m", Right::Read)])]);
+    let without = rules(&[("a", &[])]);
+    let mut store = Store::new(LIMITS);
+    let (mut reader, mut replicas) = (Reader::new(name("m"), &store), Replicas::new());
+    put(&mut store, &with, "a", &[1; 50]);
+    assert_eq!(turn(&store, &with, &mut reader, &mut replicas, 7), Turn::Told);
+    let say = reader.next(&store, &with, 7).unwrap();
+    let Say::Piece { object, version, by, size, offset, bytes } = &say else { panic!("{say:?}") };
+    let (version, by, size, offset) = (*version, *by, *size, *offset);
+    assert!(!replicas.take(&Piece { object, version, by, size, offset, bytes }));
+    store.obey(&without);
+    reader.obey(&store, &with, &without);
+    reader.told(say);
+    assert_eq!(turn(&store, &without, &mut reader, &mut replicas, 7), Turn::Told);
+    assert_eq!(replicas.right(&name("a")), Right::None);
+    store.obey(&with);
+    reader.obey(&store, &without, &with);
+    assert_eq!(drain(&store, &with, &mut reader, &mut replicas), [(String::from("a"), 1)]);
+}
+
 #[test]
 fn what_is_overwritten_and_forgotten_is_begun_anew() {
     let rules = rules(&[("a", &[("m", Right::Read)])]);

@@ -15,6 +15,7 @@ use crate::wire::antigone::{
 };
 use crate::wire::field::{Blob, Field, List, MaybeName, Nested, Nonce, Reader, Rest, VerifyingKey};
 use crate::wire::frame::MAX_TEXT;
+use crate::wire::objects::{ObjectNews, PutPiece};
 use crate::wire::shape::Shape;
 use crate::wire::shared::Kind;
 
@@ -234,6 +235,8 @@ choice! {
         6 = GossipGrant(GossipGrant<'a>),
         /// What became of a private message of this member.
         7 = Gossiped(Gossiped<'a>),
+        /// Something about shared objects.
+        16 = Object(ObjectNews<'a>),
     }
 }
 
@@ -312,6 +315,8 @@ choice! {
         3 = GossipKey(GossipTo<'a>),
         /// A private message that the member has sealed: the leader is to hand out its key.
         4 = GossipWrap(GossipWrap<'a>),
+        /// A piece of what a shared object is to hold.
+        16 = Put(PutPiece<'a>),
     }
 }
 
