@@ -28,7 +28,9 @@ use crate::past::{self, Past};
 use crate::timeline::{self, Line, Printer, Style, Teller};
 use crate::verbs::stretch;
 use crate::verbs::system::System;
-use party::{Account, Common, Ended, Knows, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, Secret, WHISPER, late_text};
+use party::{
+    Account, Common, Ended, Knows, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, Secret, WHISPER, late_text,
+};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
 
@@ -215,7 +217,8 @@ async fn run(
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
-    let mut group = Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
+    let mut group =
+        Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let finale = loop {
@@ -286,7 +289,6 @@ async fn conduct(
 
     let name = |text: &str| Name::new(text).map_err(|error| group(&error));
     let common = Common {
-        system,
         suite: suite.clone(),
         app: name("sodality-demo")?,
         leader: name(LEADER)?,
@@ -319,8 +321,7 @@ async fn conduct(
     };
     let folder = |who| folders.get(who).cloned().ok_or_else(|| group(&"a folder is missing"));
     let (bound, leader) = oneshot::channel();
-    let party =
-        LeaderParty { common: common.clone(), knows, policy, folder: folder(LEADER)? };
+    let party = LeaderParty { common: common.clone(), knows, policy, folder: folder(LEADER)? };
     parties.spawn(party::leader(party, tell(LEADER), bound, stop.clone()));
     let leader: SocketAddr = leader.await.map_err(|_| group(&"the leader does not listen"))?;
     let tap = Tap::start(leader, stop.clone()).await.map_err(|error| group(&format!("no tap: {error}")))?;

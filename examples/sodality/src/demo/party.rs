@@ -31,7 +31,6 @@ use crate::files::{Folder, Load};
 use crate::past::{self, Past};
 use crate::timeline::Teller;
 use crate::verbs::role::Role;
-use crate::verbs::system::System;
 
 /// What each queue of a link holds, and what of it one sender may fill: a quarter is left for others.
 const QUEUE: usize = 4 << 20;
@@ -52,7 +51,6 @@ pub(crate) fn late_text() -> Vec<u8> {
 /// What all parties of one deployment are configured with.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
-    pub(crate) system: System,
     pub(crate) suite: Arc<dyn Suite>,
     pub(crate) app: Name,
     pub(crate) leader: Name,

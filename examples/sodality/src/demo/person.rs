@@ -18,7 +18,9 @@ use sodality_transports::report::DriverStats;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, WHISPER, hex, late_text, text};
+use super::party::{
+    Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, WHISPER, hex, late_text, text,
+};
 use super::{EJECTED, LEAVER, MEMBERS, SENDER, receivers};
 use crate::codes::{of_causes, with_code};
 use crate::files::{Folder, Load, Outgoing};
@@ -192,7 +194,9 @@ impl<M: Role + 'static> Person<M> {
             Event::GossipSent { missed, .. } if !missed.is_empty() => {
                 return Err(format!("{}: what was said to {SENDER} alone did not reach it", self.account.name));
             }
-            Event::GossipMissed { .. } => return Err(format!("{}: something said to it alone was lost", self.account.name)),
+            Event::GossipMissed { .. } => {
+                return Err(format!("{}: something said to it alone was lost", self.account.name));
+            }
             Event::Ended(Ending::Left) => {
                 self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
                 return Ok(Go::Out);

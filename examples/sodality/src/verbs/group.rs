@@ -202,7 +202,8 @@ fn accounts(args: &LeadArgs, name: &Name) -> Result<Accounts, Failed> {
     };
     let shown = path.display();
     let users = Users::read(path)?;
-    let users = users.ok_or_else(|| Failed::Input(format!("{shown}: there is no such file; make it with sodality user")))?;
+    let users =
+        users.ok_or_else(|| Failed::Input(format!("{shown}: there is no such file; make it with sodality user")))?;
     if users.leader != *name {
         return Err(Failed::Input(format!("{shown}: has the users of {}, not of {name}", users.leader)));
     }
@@ -305,7 +306,9 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
         }
         System::Enclaves => Own::Users(accounts(&args, &own)?),
         System::Antigone if args.ttp.is_none() || args.users.is_some() => {
-            return Err(Failed::Usage("a leader of Antigone has a third party, named with --ttp, and no --users".into()));
+            return Err(Failed::Usage(
+                "a leader of Antigone has a third party, named with --ttp, and no --users".into(),
+            ));
         }
         System::Antigone => Own::Key(own_key(&args.common)?),
     };
@@ -333,7 +336,9 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
                 let config = LeaderConfig { suite, app, name, key, policy, access, limits };
                 match past {
                     None => leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
-                    Some(past) => leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+                    Some(past) => {
+                        leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await
+                    }
                 }
             }
         }
@@ -390,7 +395,9 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     }
     let own = super::name(&args.common.name)?;
     let secret = match args.common.system {
-        System::Enclaves => credential(&args, &own, &leader).map(|(shown, credential)| Has::Credential(shown, credential))?,
+        System::Enclaves => {
+            credential(&args, &own, &leader).map(|(shown, credential)| Has::Credential(shown, credential))?
+        }
         System::Antigone if args.password.is_some() => {
             return Err(Failed::Usage("passwords are of Enclaves; add --system enclaves, or use --key".into()));
         }
@@ -400,7 +407,8 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     let who = name.as_str().to_owned();
     super::run(style(args.common.json), &who, async |tell| {
         super::warn(&tell, past.as_ref()).await;
-        let (suite, limits) = (super::suite(), Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() });
+        let (suite, limits) =
+            (super::suite(), Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() });
         let cannot = |error: CommandError| Failed::Group(error.to_string());
         let shown = match (&secret, &past) {
             (Has::Credential(shown, _), _) => *shown,

@@ -124,8 +124,23 @@ mod tests {
         assert_eq!(parse("/eject bob the other\n"), Some(Typed::Eject("bob the other".into())));
         assert_eq!(parse("/policy"), Some(Typed::Policy));
         let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(parse("/gossip ada,bob  at noon, no?\n"), Some(Typed::Gossip(to(&["ada", "bob"]), "at noon, no?".into())));
-        for wrong in ["/send", "/eject ", "/policy x", "/yes", "/no x", "/", "/who am i", "/nonsense", "/gossip", "/gossip ada", "/gossip ,ada x"] {
+        assert_eq!(
+            parse("/gossip ada,bob  at noon, no?\n"),
+            Some(Typed::Gossip(to(&["ada", "bob"]), "at noon, no?".into()))
+        );
+        for wrong in [
+            "/send",
+            "/eject ",
+            "/policy x",
+            "/yes",
+            "/no x",
+            "/",
+            "/who am i",
+            "/nonsense",
+            "/gossip",
+            "/gossip ada",
+            "/gossip ,ada x",
+        ] {
             assert!(matches!(parse(wrong), Some(Typed::Wrong(_))), "{wrong}");
         }
     }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use sodality::crypto::Key;
 use sodality::crypto::Secret;
 use sodality::crypto::keys::role;
 use sodality::crypto::password::{Cost, PasswordError, user_key};
-use sodality::crypto::Key;
 use sodality::identity::Name;
 
 use super::users::Users;
@@ -94,7 +94,9 @@ pub(crate) fn main(args: UserArgs) -> Result<(), Failed> {
         return Ok(());
     }
     match (there, args.replace) {
-        (true, false) => return Err(Failed::Input(format!("{name} is a user in {shown} already; --replace changes that"))),
+        (true, false) => {
+            return Err(Failed::Input(format!("{name} is a user in {shown} already; --replace changes that")));
+        }
         (false, true) => return Err(Failed::Input(format!("{name} is no user in {shown}; leave --replace away"))),
         _ => {}
     }

@@ -70,13 +70,16 @@ impl Users {
             }
             let Some(users) = &mut users else {
                 let leader = line.strip_prefix(HEAD.as_bytes()).and_then(as_name);
-                let leader = leader.ok_or_else(|| wrong("is no file of users; it begins with \"sodality-users-1 LEADER\""))?;
+                let leader =
+                    leader.ok_or_else(|| wrong("is no file of users; it begins with \"sodality-users-1 LEADER\""))?;
                 users = Some(Self::of(leader));
                 continue;
             };
             let digits = key::HEAD.len() + 2 * key::KEY_BYTES;
             let key = line.get(..digits).and_then(key::parse);
-            let key = key.ok_or_else(|| wrong("does not begin with a key, which is \"sodality-key-1 \" and 64 hexadecimal digits"))?;
+            let key = key.ok_or_else(|| {
+                wrong("does not begin with a key, which is \"sodality-key-1 \" and 64 hexadecimal digits")
+            })?;
             let rest = line.get(digits..).unwrap_or_default();
             let name = rest.strip_prefix(b" ").and_then(as_name).ok_or_else(|| wrong("has no name after the key"))?;
             if name == users.leader {

@@ -50,7 +50,9 @@ impl<M: Role + 'static> Room<M> {
                 }
             }
             Typed::Eject(name) => self.eject(name).await?,
-            Typed::Gossip(..) if !M::GOSSIPS => self.wrong("only Enclaves has private messages (--system enclaves)").await,
+            Typed::Gossip(..) if !M::GOSSIPS => {
+                self.wrong("only Enclaves has private messages (--system enclaves)").await
+            }
             Typed::Gossip(names, text) => self.gossip(names, text).await?,
             Typed::Answer(number, yes) => self.answer(number, yes).await?,
         }

@@ -21,8 +21,10 @@ impl<M: Role + 'static> Room<M> {
         }
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            self.wrong(format!("not said to anybody: {unknown} not in the group, as far as is known here; /who shows who is"))
-                .await;
+            self.wrong(format!(
+                "not said to anybody: {unknown} not in the group, as far as is known here; /who shows who is"
+            ))
+            .await;
             return Ok(());
         }
         let (to, text): (Arc<[MemberId]>, Arc<str>) = (to.into(), text.into());

@@ -49,8 +49,7 @@ impl<M: Role + 'static> Room<M> {
             }
             Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why)).await,
             Event::JoinFailed(why) => {
-                let over =
-                    Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.shown);
+                let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.shown);
                 return self.over(over).await;
             }
             Event::Ended(ending) => return self.ended(ending).await,
