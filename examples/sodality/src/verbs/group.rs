@@ -83,10 +83,10 @@ pub(crate) struct LeadArgs {
     #[command(flatten)]
     common: Common,
     /// Where the third party is
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "users")]
+    #[arg(long, value_name = "HOST:PORT")]
     ttp: Option<String>,
     /// (Enclaves) The file of the users, for its owner alone, from sodality user
-    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
     /// Where to listen for members
     #[arg(long, value_name = "HOST:PORT")]
