@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sodality::crypto::chacha20_poly1305;
-use sodality_transports::conformance::{Antigone, Capabilities, Network};
+use sodality_transports::conformance::{Antigone, Capabilities, Enclaves, Network};
 use sodality_transports::tcp::{self, Backoff, TcpConfig, TcpConnector};
 use sodality_transports::{Connector, Uplink};
 use tokio::io::AsyncWriteExt;
@@ -50,3 +50,4 @@ impl Network for Tcp {
 }
 
 sodality_transports::conformance_suite!(over_tcp, Tcp, Antigone::new(chacha20_poly1305()));
+sodality_transports::conformance_suite!(enclaves_over_tcp, Tcp, Enclaves::new(chacha20_poly1305()));

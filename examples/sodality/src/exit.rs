@@ -10,7 +10,7 @@ Exit status:
   2    the command line is wrong
   3    refused: by the leader or the third party, or the leader's policy is below the own floor
   4    not reachable: no answer in time, or the leader was lost
-  5    what was given cannot be used: a file to send, a key, a policy, a registry, an address to listen at
+  5    what was given cannot be used: a file to send, a key, a password, a policy, a registry, users, an address to listen at
   6    what should be written cannot be: the folder for what is received, or a file that exists already
   130  interrupted (Ctrl-C)";
 

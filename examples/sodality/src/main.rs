@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 
 use exit::{EXIT_CODES, Failed};
 use timeline::Style;
+use verbs::system::System;
 
 /// Secure groups on the command line.
 #[derive(Debug, Parser)]
@@ -32,11 +33,14 @@ enum Command {
     /// Shows a whole group at work on this machine: a third party, a leader and four members, joined by nothing but TCP over
     /// loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
     /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw. With --edition as-published
-    /// or --published, the same as in 1999.
+    /// or --published, the same as in 1999. With --system enclaves there is no third party: members show who they are by
+    /// passwords, and two of them say something that nobody else reads.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
     #[command(after_help = EXIT_CODES)]
     Register(verbs::RegisterArgs),
+    #[command(after_help = EXIT_CODES)]
+    User(verbs::UserArgs),
     #[command(after_help = EXIT_CODES)]
     Ttp(verbs::TtpArgs),
     #[command(after_help = EXIT_CODES)]
@@ -52,6 +56,9 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct DemoArgs {
+    /// Which system
+    #[arg(long, value_enum, value_name = "SYSTEM", default_value_t)]
+    system: System,
     /// The file to send; a text of 2 MiB, made for the purpose, if none is named
     file: Option<PathBuf>,
     /// Where received files go, in a folder for each receiver; a new temporary folder if none is named
@@ -89,8 +96,9 @@ fn demonstrate(args: DemoArgs) -> Result<(), Failed> {
         (_, true) => Style::Quiet,
         _ => Style::Human,
     };
-    let past = args.past.asked()?;
-    demo::main(demo::Options { file: args.file, out: args.out, force: args.force, style, past })
+    let past = args.past.of_system(args.system)?.asked()?;
+    let (system, force) = (args.system, args.force);
+    demo::main(demo::Options { system, file: args.file, out: args.out, force, style, past })
 }
 
 fn main() -> ExitCode {
@@ -101,6 +109,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Demo(args) => demonstrate(args),
         Command::Register(args) => verbs::register(args),
+        Command::User(args) => verbs::user(args),
         Command::Ttp(args) => verbs::ttp(args),
         Command::Lead(args) => verbs::lead(args),
         Command::Join(args) => verbs::join(args),

@@ -14,6 +14,7 @@ use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
 
 use crate::past::{parts_text, suite_word};
+use crate::verbs::system::System;
 
 /// How what happens is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -409,8 +410,8 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
     fields
 }
 
-/// The policy in one line.
-pub(crate) fn policy_line(policy: &Policy) -> String {
+/// The policy of a group of that system in one line.
+pub(crate) fn policy_line(system: System, policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
     let polls =
         policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
@@ -430,7 +431,7 @@ pub(crate) fn policy_line(policy: &Policy) -> String {
         policy.settle,
     );
     let which = match &policy.mix {
-        None => "repaired Antigone".to_owned(),
+        None => format!("repaired {}", system.name()),
         Some(mix) => format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite)),
     };
     format!("{which}: {}", rest.to_lowercase())

@@ -70,7 +70,7 @@ fn every_verb_tells_the_exit_statuses_of_the_page() {
     let scratch = Scratch::new("statuses");
     let page = page::text();
     let study = cfg!(feature = "study").then_some("attack");
-    for verb in ["register", "ttp", "lead", "join", "demo"].into_iter().chain(study) {
+    for verb in ["register", "user", "ttp", "lead", "join", "demo"].into_iter().chain(study) {
         let help = scratch.good(&[verb, "--help"]);
         let statuses = help.split("Exit status:\n").nth(1).unwrap_or_else(|| panic!("{verb}: {help}"));
         let mut rows = 0;

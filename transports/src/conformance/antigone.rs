@@ -1,19 +1,18 @@
 //! The repaired Antigone under the scenarios.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use sodality::crypto::keys::role;
-use sodality::crypto::{Key, Secret, Suite};
+use sodality::crypto::{Key, Suite};
 use sodality::endpoint::Cx;
-use sodality::error::{CommandError, Misuse};
+use sodality::error::CommandError;
 use sodality::event::Event;
-use sodality::group::{Limits, Retry};
 use sodality::identity::Name;
-use sodality::policy::{Communication, Detection, Floor, Policy};
+use sodality::policy::Floor;
 use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 
+use super::settings::{LEADER, limits, name, policy, secret};
 use super::{System, Terms};
 
 /// The repaired Antigone under some suite, with a third party that knows everybody.
@@ -22,31 +21,16 @@ pub struct Antigone {
     suite: Arc<dyn Suite>,
 }
 
-const LEADER: &str = "lea";
-
 impl Antigone {
     /// Under `suite`.
     pub fn new(suite: Arc<dyn Suite>) -> Self {
         Self { suite }
     }
 
-    fn limits() -> Limits {
-        let retry = Retry { first: Duration::from_millis(60), ceiling: Duration::from_millis(500) };
-        // 64 may join at once on a machine that has much else to do.
-        let (join_time, pending_life) = (Duration::from_secs(50), Duration::from_secs(55));
-        Limits { retry, join_time, pending_life, ..Limits::default() }
-    }
-
     /// A key that follows from the name: fit for tests alone.
     fn key(&self, name: &Name) -> Key<role::LongTerm> {
-        let length = self.suite.sizes().long_term;
-        let mut bytes: Vec<u8> = name.as_str().bytes().chain(std::iter::repeat(0x5a)).take(length).collect();
-        Key::new(Secret::take(&mut bytes))
+        Key::new(secret(name, self.suite.sizes().long_term))
     }
-}
-
-fn name(text: &str) -> Result<Name, CommandError> {
-    Name::new(text).map_err(|_| Misuse::SameName.into())
 }
 
 impl System for Antigone {
@@ -56,23 +40,14 @@ impl System for Antigone {
 
     fn leader(&self, terms: &Terms, cx: &mut Cx<'_>) -> Result<Leader, CommandError> {
         let name_of_leader = name(LEADER)?;
-        let frame_limit = u32::try_from(terms.max_frame.min(256 << 10)).unwrap_or(u32::MAX);
-        let policy = Policy {
-            grace: Duration::from_millis(200),
-            settle: Duration::from_millis(50),
-            detection: Some(Detection { period: terms.period, misses: terms.misses }),
-            frame_limit,
-            communication: if terms.multicast { Communication::Mixed } else { Communication::Relay },
-            ..Policy::default()
-        };
         let config = LeaderConfig {
             suite: self.suite.clone(),
             app: name("conformance")?,
             key: self.key(&name_of_leader),
             name: name_of_leader,
-            policy,
+            policy: policy(terms),
             access: Access::Registered,
-            limits: Self::limits(),
+            limits: limits(),
         };
         Leader::open(config, cx)
     }
@@ -85,12 +60,12 @@ impl System for Antigone {
             key: self.key(&who),
             name: who,
             floor: Floor::none(),
-            limits: Self::limits(),
+            limits: limits(),
         })
     }
 
     fn helper(&self) -> Option<ThirdParty> {
-        Some(ThirdParty::new(self.suite.clone(), Self::limits()))
+        Some(ThirdParty::new(self.suite.clone(), limits()))
     }
 
     fn help(&self, helper: &mut ThirdParty, cx: &mut Cx<'_>, event: &Event) {

@@ -19,9 +19,11 @@
 
 mod antigone;
 mod babbler;
+mod enclaves;
 mod objects;
 mod room;
 mod scenarios;
+mod settings;
 
 use std::fmt;
 use std::future::Future;
@@ -36,6 +38,7 @@ use sodality::group::{Convener, Participant};
 use sodality::identity::Name;
 
 pub use antigone::Antigone;
+pub use enclaves::Enclaves;
 
 use crate::transport::{Connector, Uplink};
 

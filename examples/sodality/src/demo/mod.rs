@@ -1,4 +1,4 @@
-//! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback.
+//! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback, of one system or the other.
 
 pub(crate) mod party;
 mod person;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use sodality::crypto::keys::role;
 use sodality::crypto::{Key, Suite, aes_256_gcm};
+use sodality::enclaves::auth::SharedKey;
+use sodality::enclaves::{self, Accounts};
 use sodality::identity::Name;
 use sodality::policy::{Detection, Policy};
 use sodality_transports::objects::ReadAt;
@@ -24,13 +26,19 @@ use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
 use crate::past::{self, Past};
 use crate::timeline::{self, Line, Printer, Style, Teller};
-use party::{Account, Common, Ended, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, late_text};
+use crate::verbs::stretch;
+use crate::verbs::system::System;
+use party::{
+    Account, Common, Ended, Knows, LAST_SECRET, LeaderParty, MemberParty, Part, SECRET, Secret, WHISPER, late_text,
+};
 use summary::Finale;
 use tap::{NEEDLE, Needles, Tap};
 
 /// What the command line says.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// Which system.
+    pub(crate) system: System,
     /// The file to send, or the default one.
     pub(crate) file: Option<PathBuf>,
     /// Where received files go.
@@ -114,7 +122,8 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let load = given.map_or_else(|| Load::text(DEFAULT_FILE, default_text()), Load::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed::Group(format!("the runtime does not start: {error}")))?;
-    let shown = runtime.block_on(run(options.style, load, origin, folders, out, options.past.clone()));
+    let (system, past) = (options.system, options.past.clone());
+    let shown = runtime.block_on(run(options.style, system, load, origin, folders, out, past));
     // Nothing is left that could be waited for, but a read or write of a disk.
     runtime.shutdown_timeout(Duration::from_secs(5));
     shown
@@ -145,9 +154,18 @@ fn default_text() -> Vec<u8> {
     text
 }
 
+/// What else is sent and nobody else should read.
+fn said(system: System) -> Vec<Vec<u8>> {
+    let mut texts = vec![late_text(), SECRET.into(), LAST_SECRET.into()];
+    if system == System::Enclaves {
+        texts.push(WHISPER.into());
+    }
+    texts
+}
+
 /// Plaintexts that an eavesdropper would love to see: pieces of the file, of what is sent after the leave, and of what
 /// is said. May block.
-fn needles(load: &mut Load) -> std::io::Result<Needles> {
+fn needles(load: &mut Load, system: System) -> std::io::Result<Needles> {
     let mut pieces = Vec::new();
     let last = load.size.saturating_sub(NEEDLE as u64);
     let count = PIECES.min(load.size / NEEDLE as u64);
@@ -157,7 +175,7 @@ fn needles(load: &mut Load) -> std::io::Result<Needles> {
         load.bytes.read_at(u64::try_from(offset).unwrap_or(last), &mut piece)?;
         pieces.push(piece);
     }
-    for text in [late_text().as_slice(), SECRET.as_bytes(), LAST_SECRET.as_bytes()] {
+    for text in said(system) {
         pieces.extend(text.chunks(NEEDLE).filter_map(|piece| piece.first_chunk().copied()));
     }
     Ok(Needles::new(pieces))
@@ -165,7 +183,7 @@ fn needles(load: &mut Load) -> std::io::Result<Needles> {
 
 /// How many places of the plaintexts the search finds, of the file in its beginning: none would mean that it cannot
 /// search. May block.
-fn control(load: &mut Load, needles: &Needles) -> std::io::Result<u64> {
+fn control(load: &mut Load, system: System, needles: &Needles) -> std::io::Result<u64> {
     let mut scan = needles.scan();
     let mut block = vec![0; 64 << 10];
     let mut offset = 0;
@@ -178,14 +196,13 @@ fn control(load: &mut Load, needles: &Needles) -> std::io::Result<u64> {
         offset += length;
     }
     let mut others = needles.scan();
-    others.feed(&late_text());
-    others.feed(SECRET.as_bytes());
-    others.feed(LAST_SECRET.as_bytes());
+    said(system).iter().for_each(|text| others.feed(text));
     Ok(scan.found + others.found)
 }
 
 async fn run(
     style: Style,
+    system: System,
     load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
@@ -200,7 +217,8 @@ async fn run(
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
-    let mut group = Box::pin(conduct(load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
+    let mut group =
+        Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let finale = loop {
@@ -231,6 +249,7 @@ async fn run(
 /// Starts everybody and waits until all is over.
 #[allow(clippy::too_many_arguments)]
 async fn conduct(
+    system: System,
     mut load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
@@ -252,7 +271,7 @@ async fn conduct(
     let demo = tell("demo");
     let mut fields = timeline::policy_fields(&policy);
     fields.push(("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into()));
-    demo.tell("policy", timeline::policy_line(&policy), fields).await;
+    demo.tell("policy", timeline::policy_line(system, &policy), fields).await;
     let shown = timeline::bytes(load.size);
     let fields = vec![("file", (&*load.name).into()), ("size", load.size.into())];
     demo.tell("file", format!("the file is {} ({shown}), {origin}", load.name), fields).await;
@@ -260,7 +279,8 @@ async fn conduct(
     demo.tell("out", format!("what is received goes to {place}"), vec![("out", place.into())]).await;
 
     let prepared = tokio::task::spawn_blocking(move || {
-        let needles = needles(&mut load).and_then(|needles| Ok((control(&mut load, &needles)?, needles)));
+        let needles = needles(&mut load, system);
+        let needles = needles.and_then(|needles| Ok((control(&mut load, system, &needles)?, needles)));
         (load, needles)
     });
     let (load, needles) = prepared.await.map_err(|error| group(&error))?;
@@ -277,20 +297,31 @@ async fn conduct(
         killed: Arc::default(),
         past,
     };
-    let mut registry = BTreeMap::new();
-    for who in [LEADER].iter().chain(MEMBERS) {
-        registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);
-    }
-    let key = |who: &Name| registry.get(who).cloned().ok_or_else(|| group(&"a key is missing"));
-
     let mut parties = JoinSet::new();
-    let (bound, third_party) = oneshot::channel();
-    let ttp = tokio::spawn(party::third_party(common.clone(), registry.clone(), tell("ttp"), bound, stop.clone()));
-    let third_party = third_party.await.map_err(|_| group(&"the third party does not listen"))?;
+    let (ttp, knows, mut secrets) = match system {
+        System::Antigone => {
+            let mut registry = BTreeMap::new();
+            for who in [LEADER].iter().chain(MEMBERS) {
+                registry.insert(name(who)?, fresh_key(&*suite).map_err(|error| group(&error))?);
+            }
+            let (bound, third_party) = oneshot::channel();
+            let serves = party::third_party(common.clone(), registry.clone(), tell("ttp"), bound, stop.clone());
+            let ttp = tokio::spawn(serves);
+            let third_party = third_party.await.map_err(|_| group(&"the third party does not listen"))?;
+            let key = registry.remove(&common.leader).ok_or_else(|| group(&"a key is missing"))?;
+            let secrets = registry.into_iter().map(|(who, key)| (who, Secret::Registered(key))).collect();
+            (Some(ttp), Knows::Key(key, third_party), secrets)
+        }
+        System::Enclaves => {
+            let (accounts, secrets) = users(&common.leader).await?;
+            let text = format!("knows {} users, each by a key that Argon2id has made of a password", accounts.len());
+            tell(LEADER).tell("users", text, vec![("count", (accounts.len() as u64).into())]).await;
+            (None, Knows::Users(accounts), secrets)
+        }
+    };
     let folder = |who| folders.get(who).cloned().ok_or_else(|| group(&"a folder is missing"));
     let (bound, leader) = oneshot::channel();
-    let party =
-        LeaderParty { common: common.clone(), key: key(&common.leader)?, policy, third_party, folder: folder(LEADER)? };
+    let party = LeaderParty { common: common.clone(), knows, policy, folder: folder(LEADER)? };
     parties.spawn(party::leader(party, tell(LEADER), bound, stop.clone()));
     let leader: SocketAddr = leader.await.map_err(|_| group(&"the leader does not listen"))?;
     let tap = Tap::start(leader, stop.clone()).await.map_err(|error| group(&format!("no tap: {error}")))?;
@@ -308,7 +339,7 @@ async fn conduct(
         let name = name(who)?;
         let party = MemberParty {
             common: common.clone(),
-            key: key(&name)?,
+            secret: secrets.remove(&name).ok_or_else(|| group(&"a key is missing"))?,
             name,
             leader: if who == TAPPED { tap.address } else { leader },
             folder: folder(who)?,
@@ -320,10 +351,13 @@ async fn conduct(
     let accounts = everybody(parties, &stop_all).await;
     // Whoever is gone does not hear it.
     let _ = stop_all.send(true);
-    let ttp = ttp.await.map_err(|error| group(&error))?;
+    let ttp = match ttp {
+        Some(ttp) => Some(ttp.await.map_err(|error| group(&error))?.map_err(Failed::Group)?),
+        None => None,
+    };
     let record = tap.finish().await.map_err(|error| group(&format!("the tap could not record: {error}")))?;
     let mut accounts: Vec<Account> = accounts.map_err(Failed::Group)?;
-    accounts.push(ttp.map_err(Failed::Group)?);
+    accounts.extend(ttp);
     accounts.sort_by(|a, b| a.name.cmp(&b.name));
 
     let words: Vec<String> = [LEADER].iter().chain(MEMBERS).map(|who| (*who).to_owned()).collect();
@@ -333,7 +367,29 @@ async fn conduct(
     });
     let (seen, pieces) =
         searched.await.map_err(|error| group(&error))?.map_err(|error| group(&format!("the record: {error}")))?;
-    Ok(Finale { accounts, seen, pieces, control, past: common.past.is_some() })
+    Ok(Finale { system, accounts, seen, pieces, control, past: common.past.is_some() })
+}
+
+/// The users of `leader`, and what each of them has: both from one password, which is drawn for this run.
+async fn users(leader: &Name) -> Result<(Accounts, BTreeMap<Name, Secret>), Failed> {
+    let group = |what: &dyn std::fmt::Display| Failed::Group(what.to_string());
+    let mut stretching = JoinSet::new();
+    for who in MEMBERS {
+        let (who, leader) = (Name::new(who).map_err(|error| group(&error))?, leader.clone());
+        stretching.spawn_blocking(move || {
+            let mut password = [0; 16];
+            getrandom::fill(&mut password).map_err(|error| Failed::Group(error.to_string()))?;
+            let key = SharedKey::new(stretch(party::hex(&password).as_bytes(), &leader, &who)?);
+            Ok::<_, Failed>((who, key))
+        });
+    }
+    let (mut accounts, mut secrets) = (Accounts::new(), BTreeMap::new());
+    while let Some(stretched) = stretching.join_next().await {
+        let (who, key) = stretched.map_err(|error| group(&error))??;
+        accounts.insert(who.clone(), enclaves::auth::Account::SharedKey(key.clone()));
+        secrets.insert(who, Secret::User(key));
+    }
+    Ok((accounts, secrets))
 }
 
 fn fresh_key(suite: &dyn Suite) -> Result<Key<role::LongTerm>, sodality::crypto::FreshError> {

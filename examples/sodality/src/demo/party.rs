@@ -9,6 +9,8 @@ use std::time::Duration;
 use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use sodality::crypto::keys::role;
 use sodality::crypto::{Key, Suite};
+use sodality::enclaves::auth::{Credential, SharedKey};
+use sodality::enclaves::{self, Accounts};
 use sodality::endpoint::{Cx, Endpoint};
 use sodality::event::{Event, Peer, Stats};
 use sodality::group::Limits;
@@ -36,6 +38,8 @@ const WINDOW: u64 = 3 << 20;
 
 /// What the sender says once a member has left.
 pub(crate) const SECRET: &str = "bob must not read this: the meeting is moved to noon, in the reading room";
+/// What one member says to another alone, where the system can do that.
+pub(crate) const WHISPER: &str = "for ada alone: the list is with me, and dan is not on it any more";
 /// What it says once another one was put out.
 pub(crate) const LAST_SECRET: &str = "nor must dan read this: the key to the reading room lies under the third lamp";
 /// The contents of the file that it sends after the leave.
@@ -94,6 +98,8 @@ pub(crate) struct Account {
     pub(crate) gone: Option<Box<dyn Endpoint + Sync>>,
     /// How it noticed that the leader was killed.
     pub(crate) noticed: Option<Noticed>,
+    /// What was said to it alone.
+    pub(crate) whispers: Vec<Vec<u8>>,
 }
 
 pub(crate) type Ended = Result<Account, String>;
@@ -163,6 +169,7 @@ pub(crate) async fn third_party(
         sent: Vec::new(),
         gone: None,
         noticed: None,
+        whispers: Vec::new(),
     })
 }
 
@@ -170,10 +177,18 @@ pub(crate) async fn third_party(
 #[derive(Debug)]
 pub(crate) struct LeaderParty {
     pub(crate) common: Common,
-    pub(crate) key: Key<role::LongTerm>,
+    pub(crate) knows: Knows,
     pub(crate) policy: Policy,
-    pub(crate) third_party: SocketAddr,
     pub(crate) folder: Folder,
+}
+
+/// What a leader knows beforehand.
+#[derive(Debug)]
+pub(crate) enum Knows {
+    /// Its key, and where the third party is.
+    Key(Key<role::LongTerm>, SocketAddr),
+    /// Its users.
+    Users(Accounts),
 }
 
 /// Runs the leader until it is killed.
@@ -183,19 +198,21 @@ pub(crate) async fn leader(
     bound: oneshot::Sender<SocketAddr>,
     stop: watch::Receiver<bool>,
 ) -> Ended {
-    let LeaderParty { common, key, policy, third_party, folder } = party;
+    let LeaderParty { common, knows, policy, folder } = party;
     let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
-    let config = LeaderConfig {
-        suite: common.suite.clone(),
-        app: common.app.clone(),
-        name: common.leader.clone(),
-        key,
-        policy,
-        access: Access::Registered,
-        limits: Limits::default(),
-    };
+    let (suite, app, name) = (common.suite.clone(), common.app.clone(), common.leader.clone());
+    let (access, limits) = (Access::Registered, Limits::default());
     let now = clock.now();
     let place = Place { common, tell, folder, stop };
+    let (key, third_party) = match knows {
+        Knows::Key(key, third_party) => (key, Some(third_party)),
+        Knows::Users(accounts) => {
+            let config = enclaves::LeaderConfig { suite, app, name, accounts, policy, access, limits };
+            let machine = enclaves::Leader::open(config, &mut Cx::new(now, &mut rng)).map_err(text)?;
+            return leads(machine, clock, place, None, bound).await;
+        }
+    };
+    let config = LeaderConfig { suite, app, name, key, policy, access, limits };
     match place.common.past.clone() {
         None => {
             let machine = Leader::open(config, &mut Cx::new(now, &mut rng)).map_err(text)?;
@@ -220,12 +237,12 @@ async fn leads<M: Role + 'static>(
     machine: M,
     clock: Clock,
     place: Place,
-    third_party: SocketAddr,
+    third_party: Option<SocketAddr>,
     bound: oneshot::Sender<SocketAddr>,
 ) -> Ended {
     let Place { common, tell, folder, stop } = place;
     let connector =
-        TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
+        TcpConnector::new(TcpConfig::default(), move |peer, _| third_party.filter(|_| *peer == Peer::ThirdParty));
     let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector);
     let (handle, events) = driver::spawn(machine, config);
     let address = tcp::listen(handle.uplink(), "127.0.0.1:0", TcpConfig::default()).await.map_err(text)?;
@@ -259,26 +276,39 @@ pub(crate) enum Part {
 pub(crate) struct MemberParty {
     pub(crate) common: Common,
     pub(crate) name: Name,
-    pub(crate) key: Key<role::LongTerm>,
+    pub(crate) secret: Secret,
     pub(crate) leader: SocketAddr,
     pub(crate) folder: Folder,
     pub(crate) part: Part,
 }
 
+/// What a member shows who it is with.
+#[derive(Debug)]
+pub(crate) enum Secret {
+    /// The key that the third party has.
+    Registered(Key<role::LongTerm>),
+    /// The key of its password.
+    User(SharedKey),
+}
+
 /// Runs a member until it has left, is put out, or has lost the leader.
 pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiver<bool>) -> Ended {
-    let MemberParty { common, name, key, leader, folder, part } = party;
-    let config = MemberConfig {
-        suite: common.suite.clone(),
-        app: common.app.clone(),
-        leader: common.leader.clone(),
-        name: name.clone(),
-        key,
-        // As published nobody signs.
-        floor: Floor { origin: common.past.is_none(), ..Floor::default() },
-        limits: Limits::default(),
-    };
+    let MemberParty { common, name, secret, leader, folder, part } = party;
+    let (suite, app) = (common.suite.clone(), common.app.clone());
+    let (leads, who) = (common.leader.clone(), name.clone());
+    // As published nobody signs.
+    let floor = Floor { origin: common.past.is_none(), ..Floor::default() };
+    let limits = Limits::default();
     let place = Place { common, tell, folder, stop };
+    let key = match secret {
+        Secret::Registered(key) => key,
+        Secret::User(key) => {
+            let credential = Credential::SharedKey(key);
+            let config = enclaves::MemberConfig { suite, app, leader: leads, name: who, credential, floor, limits };
+            return joins(enclaves::Member::new(config).map_err(text)?, name, place, leader, part).await;
+        }
+    };
+    let config = MemberConfig { suite, app, leader: leads, name: who, key, floor, limits };
     match place.common.past.clone() {
         None => joins(Member::new(config).map_err(text)?, name, place, leader, part).await,
         Some(past) => joins(past.member(config).map_err(text)?, name, place, leader, part).await,

@@ -18,8 +18,10 @@ use sodality_transports::report::DriverStats;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::party::{Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, hex, late_text, text};
-use super::{EJECTED, LEAVER, MEMBERS, receivers};
+use super::party::{
+    Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, WHISPER, hex, late_text, text,
+};
+use super::{EJECTED, LEAVER, MEMBERS, SENDER, receivers};
 use crate::codes::{of_causes, with_code};
 use crate::files::{Folder, Load, Outgoing};
 use crate::timeline::{Teller, bytes, cause_text, causes_text, heard, key_text};
@@ -93,6 +95,7 @@ impl<M: Role + 'static> Person<M> {
             sent: Vec::new(),
             gone: None,
             noticed: None,
+            whispers: Vec::new(),
         };
         Self {
             common,
@@ -187,6 +190,13 @@ impl<M: Role + 'static> Person<M> {
                 self.tell.tell("installed", text, fields).await;
             }
             Event::Data(message) => return self.heard(&message).await,
+            Event::Gossip(message) => self.heard_whisper(&message).await?,
+            Event::GossipSent { missed, .. } if !missed.is_empty() => {
+                return Err(format!("{}: what was said to {SENDER} alone did not reach it", self.account.name));
+            }
+            Event::GossipMissed { .. } => {
+                return Err(format!("{}: something said to it alone was lost", self.account.name));
+            }
             Event::Ended(Ending::Left) => {
                 self.tell.tell("left", "has left, and the leader knows", Vec::new()).await;
                 return Ok(Go::Out);
@@ -248,6 +258,7 @@ impl<M: Role + 'static> Person<M> {
             }
             Part::Sends { .. } if message.payload == ONE_HAS_LEFT => self.after_the_leave().await?,
             Part::Sends { .. } if message.payload == ONE_IS_OUT => self.say(LAST_SECRET.as_bytes()).await?,
+            Part::Stays if M::GOSSIPS && message.payload == ONE_HAS_LEFT => self.whisper().await?,
             Part::Leaves if message.payload == ALL_HAVE_IT => self.leave().await?,
             Part::Leads if message.payload == ALL_IS_SENT => self.eject().await?,
             Part::Leads if message.payload == LAST_SECRET.as_bytes() => {
@@ -336,6 +347,37 @@ impl<M: Role + 'static> Person<M> {
         self.offer(Load::text(self.common.late, late_text())).await
     }
 
+    /// Everybody who is still here has the late file; and where there are private messages, that for this member has come.
+    async fn done(&mut self) -> Result<(), String> {
+        let all = self.late && self.confirmed.len() + 1 == receivers().count();
+        if all && !(M::GOSSIPS && self.account.whispers.is_empty()) { self.say(ALL_IS_SENT).await } else { Ok(()) }
+    }
+
+    /// Says something to the sender alone.
+    async fn whisper(&self) -> Result<(), String> {
+        let cid = self.names.iter().find_map(|(cid, name)| (name == SENDER).then_some(*cid));
+        let cid = cid.ok_or_else(|| format!("{SENDER} is not in the group"))?;
+        let fields = vec![("to", SENDER.into()), ("text", WHISPER.into())];
+        self.tell.tell("gossips", format!("says to {SENDER} alone: \"{WHISPER}\""), fields).await;
+        for _ in 0..SAY_ATTEMPTS {
+            let sent = self.handle.call(move |machine, cx| machine.gossip(cx, &[cid], WHISPER.as_bytes())).await;
+            match sent.map_err(text)? {
+                Err(CommandError::Full | CommandError::Misuse(Misuse::NotCurrent)) => sleep(SAY_PAUSE).await,
+                other => return other.map(drop).map_err(text),
+            }
+        }
+        Err(format!("{} could not say anything: no room, or no current key", self.account.name))
+    }
+
+    /// Something was said to this one, and to nobody else.
+    async fn heard_whisper(&mut self, message: &Message) -> Result<(), String> {
+        let (from, said) = (self.name_of(message.from.claimed()), String::from_utf8_lossy(&message.payload));
+        let fields = vec![("from", (&*from).into()), ("text", (&*said).into())];
+        self.tell.tell("gossip", format!("hears {from} privately: \"{said}\""), fields).await;
+        self.account.whispers.push(message.payload.to_vec());
+        if matches!(self.part, Part::Sends { .. }) { self.done().await } else { Ok(()) }
+    }
+
     async fn object(&mut self, report: Report) -> Result<Go, String> {
         match report {
             Report::Offered { from, manifest } => self.offered_by(from, manifest).await?,
@@ -365,7 +407,7 @@ impl<M: Role + 'static> Person<M> {
                 self.confirmed.insert(member);
                 match (self.late, self.confirmed.len()) {
                     (false, count) if count == receivers().count() => self.say(ALL_HAVE_IT).await?,
-                    (true, count) if count + 1 == receivers().count() => self.say(ALL_IS_SENT).await?,
+                    (true, _) => self.done().await?,
                     _ => {}
                 }
             }

@@ -8,15 +8,18 @@ use sodality::event::Event;
 use sodality::explain::Explained;
 use sodality_transports::clock::Clock;
 
-use super::party::{Account, Noticed};
+use super::party::{Account, Noticed, WHISPER};
 use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
 use super::{EJECTED, LEADER, LEAVER, MEMBERS, SENDER, TAPPED, late_name, receivers};
 use crate::exit::Failed;
 use crate::timeline::{Fields, Printer, bytes};
+use crate::verbs::system::System;
 
 /// All that is known in the end.
 pub(crate) struct Finale {
+    /// Which system.
+    pub(crate) system: System,
     /// How it went for each party.
     pub(crate) accounts: Vec<Account>,
     /// What the eavesdropper's record shows.
@@ -52,7 +55,7 @@ fn try_keyless(machine: &mut dyn Endpoint, frames: &[Vec<u8>]) -> Tried {
         let _ = machine.handle_frame(&mut cx, link, BytesMut::from(frame.as_slice()));
         while let Some(event) = machine.poll_event() {
             match event {
-                Event::Data(_) => tried.opened += 1,
+                Event::Data(_) | Event::Gossip(_) => tried.opened += 1,
                 Event::Rejected { why, .. } => (tried.why, tried.code) = (why.to_string(), why.code()),
                 _ => {}
             }
@@ -75,6 +78,9 @@ pub(crate) fn print(
     printer.heading("What who has gone can read");
     for who in MEMBERS.iter().filter(|who| [LEAVER, EJECTED].contains(who)) {
         wrong.extend(keyless(printer, &mut finale, who));
+    }
+    if finale.system == System::Enclaves {
+        wrong.extend(whispers(printer, &finale));
     }
     wrong.extend(noticed(printer, &finale));
     printer.heading("Result");
@@ -216,7 +222,7 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
         printer.closing("seen", &text, &fields);
     }
     if seen.strange > 0 {
-        let text = format!("  {} frames are no messages of Antigone", seen.strange);
+        let text = format!("  {} frames are no messages of the group", seen.strange);
         printer.closing("strange", &text, &vec![("frames", seen.strange.into())]);
     }
     let keys: Vec<_> = seen
@@ -287,6 +293,18 @@ fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String>
         wrong.push(format!("{who} can read what was sent after it had gone, or that was not tried"));
     }
     wrong
+}
+
+/// Who has read what one member said to another alone.
+fn whispers(printer: &mut Printer, finale: &Finale) -> Vec<String> {
+    printer.heading(&format!("Who has read what {TAPPED} said to {SENDER} alone"));
+    let heard = |account: &&Account| account.whispers.iter().any(|said| said == WHISPER.as_bytes());
+    let all: Vec<_> = finale.accounts.iter().filter(heard).map(|account| account.name.as_str()).collect();
+    let all = all.join(", ");
+    let text =
+        format!("  {all}, of {} who took part; the leader hands out its key, and could read it", finale.accounts.len());
+    printer.closing("whispered", &text, &vec![("members", (&*all).into())]);
+    if all == SENDER { Vec::new() } else { vec![format!("what was for {SENDER} alone was read by: {all}")] }
 }
 
 /// Who noticed that the leader was killed, and how.

@@ -138,7 +138,7 @@ pub(crate) struct Kind {
 pub(crate) struct Seen {
     /// By message id and direction (towards the leader or from it).
     pub(crate) kinds: BTreeMap<(&'static str, bool), Kind>,
-    /// Frames that are no message of Antigone.
+    /// Frames that are no declared message.
     pub(crate) strange: u64,
     /// Frames and bytes in all, lengths in front included.
     pub(crate) frames: u64,
@@ -212,7 +212,7 @@ fn declared(frame: &[u8]) -> Option<&'static MessageInfo> {
 /// Which key a message to the group names: its epoch, or what stands for g in events; `None` for other messages.
 fn key_of(id: &str, clear: &Value) -> Option<u64> {
     match id {
-        "RA-D" => Some(number(clear.find("epoch")).unwrap_or(0)),
+        "RA-D" | "EN-R9" => Some(number(clear.find("epoch")).unwrap_or(0)),
         "AN-Di" | "AN-Dc" | "AN-Db" | "AN-Dn" | "RA-Dm" => match &clear.find("group")?.find("nonce")?.content {
             Content::Leaf(nonce) => {
                 // In the encoded field a length of two bytes stands in front.

@@ -23,6 +23,7 @@ pub(crate) use missing::Past;
 
 use crate::exit::Failed;
 use crate::timeline::Fields;
+use crate::verbs::system::System;
 
 /// What is missing where nobody has said that it is known.
 const CONSENT: &str = "parts as published in 1999 protect nothing: add --as-published if that is what you want";
@@ -60,6 +61,9 @@ pub(crate) struct PastArgs {
 enum EditionArg {
     AsPublished,
     Repaired,
+    /// Enclaves of 2000, as published
+    #[value(name = "2.0")]
+    Version2,
 }
 
 /// A suite of parts as published.
@@ -132,6 +136,28 @@ pub(crate) fn fit(policy: &mut Policy, mix: Mix) {
 }
 
 impl PastArgs {
+    /// What the options ask for, if it is of that system.
+    ///
+    /// # Errors
+    /// [`Failed::Usage`].
+    pub(crate) fn of_system(&self, system: System) -> Result<&Self, Failed> {
+        let refused = match (system, self.edition) {
+            (System::Antigone, Some(EditionArg::Version2)) => "--edition 2.0 is of Enclaves; add --system enclaves",
+            (System::Enclaves, Some(EditionArg::Version2)) => {
+                "this program runs no groups of Enclaves 2.0 yet; say --edition repaired"
+            }
+            (System::Enclaves, Some(EditionArg::AsPublished)) => {
+                "Enclaves has the editions repaired and 2.0; as-published is of Antigone"
+            }
+            (System::Enclaves, _) if !self.published.is_empty() => "--published names parts of Antigone; leave it away",
+            (System::Enclaves, _) if self.suite.is_some() || self.strong_reply || self.number_per_key => {
+                "--suite, --strong-reply and --number-per-key are of Antigone as published; leave them away"
+            }
+            _ => return Ok(self),
+        };
+        Err(Failed::Usage(refused.into()))
+    }
+
     /// The mix that the options name, if they name any.
     fn mix(&self) -> Result<Option<Mix>, Failed> {
         let editions = match self.edition {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use sodality::antigone::{Access, Leader, LeaderConfig, Member, MemberConfig};
 use sodality::crypto::Key;
 use sodality::crypto::keys::role;
+use sodality::enclaves::auth::{Credential, SharedKey};
+use sodality::enclaves::{self, Accounts};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::Peer;
@@ -24,7 +26,9 @@ use tokio::sync::mpsc;
 
 use super::role::Role;
 use super::room::{Room, Setup, Unreached};
-use super::{input, key, style};
+use super::system::{Shown, System};
+use super::users::Users;
+use super::{input, key, style, user};
 use crate::demo::party::{limits, object_config};
 use crate::exit::Failed;
 use crate::files::Folder;
@@ -36,14 +40,17 @@ const LONGEST_POLICY: u64 = 1 << 20;
 
 /// What a participant is started with.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("secret").required(true))]
+#[command(group = clap::ArgGroup::new("secret"))]
 struct Common {
     /// The own name, as registered
     name: String,
+    /// Which system
+    #[arg(long, value_enum, value_name = "SYSTEM", default_value_t)]
+    system: System,
     /// The application: all in a group say the same
     #[arg(long, value_name = "NAME")]
     app: String,
-    /// The file of the own key, for its owner alone; or - for a line of the standard input, typed unseen
+    /// The file of the own key, for its owner alone (not at a leader of Enclaves, who has --users); or - for a line of the standard input, typed unseen
     #[arg(long, value_name = "FILE", group = "secret")]
     key: Option<PathBuf>,
     /// Read the own key from this descriptor, which the caller has opened
@@ -77,7 +84,10 @@ pub(crate) struct LeadArgs {
     common: Common,
     /// Where the third party is
     #[arg(long, value_name = "HOST:PORT")]
-    ttp: String,
+    ttp: Option<String>,
+    /// (Enclaves) The file of the users, for its owner alone, from sodality user
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
     /// Where to listen for members
     #[arg(long, value_name = "HOST:PORT")]
     listen: String,
@@ -87,7 +97,7 @@ pub(crate) struct LeadArgs {
     /// A ready-made policy
     #[arg(long, value_name = "NAME", value_parser = PRESETS.map(|(name, _)| name))]
     preset: Option<String>,
-    /// Admit nobody else; without this and --ask, everybody who is registered
+    /// Admit nobody else; without this and --ask, everybody who is registered or a user
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "ask")]
     allow: Option<Vec<String>>,
     /// Ask for each: /yes N or /no N
@@ -100,6 +110,9 @@ pub(crate) struct LeadArgs {
 pub(crate) struct JoinArgs {
     #[command(flatten)]
     common: Common,
+    /// (Enclaves) The file of the own password, for its owner alone; or - for a line of the standard input, typed unseen
+    #[arg(long, value_name = "FILE", group = "secret")]
+    password: Option<PathBuf>,
     /// The name of the leader
     #[arg(long, value_name = "NAME")]
     leader: String,
@@ -139,7 +152,6 @@ impl Common {
 struct Ready {
     name: Name,
     app: Name,
-    key: Key<role::LongTerm>,
     folder: Folder,
 }
 
@@ -155,13 +167,47 @@ fn ready(common: &Common) -> Result<Ready, Failed> {
             file.into()
         }
     };
-    let key = match (&common.key, common.key_fd) {
-        (Some(path), _) => key::read(path)?,
-        (None, Some(number)) => key::read_descriptor(number)?,
-        (None, None) => return Err(Failed::Usage("no key; name its file with --key".into())),
+    Ok(Ready { name, app, folder: Folder::open(&folder, common.force)? })
+}
+
+/// The own key.
+fn own_key<R>(common: &Common) -> Result<Key<R>, Failed> {
+    match (&common.key, common.key_fd) {
+        (Some(path), _) => key::read(path),
+        (None, Some(number)) => key::read_descriptor(number),
+        (None, None) => Err(Failed::Usage("no key; name its file with --key".into())),
+    }
+}
+
+/// By what a user of Enclaves shows who it is. A password takes a moment to become a key.
+fn credential(args: &JoinArgs, name: &Name, leader: &Name) -> Result<(Shown, Credential), Failed> {
+    let (shown, key) = match &args.password {
+        Some(password) => (Shown::Password, user::derive(password, leader, name)?),
+        None if args.common.key.is_none() && args.common.key_fd.is_none() => {
+            return Err(Failed::Usage("no password and no key; name its file with --password or --key".into()));
+        }
+        None => (Shown::SharedKey, own_key(&args.common)?),
     };
-    let folder = Folder::open(&folder, common.force)?;
-    Ok(Ready { name, app, key, folder })
+    Ok((shown, Credential::SharedKey(SharedKey::new(key))))
+}
+
+/// Those who may join a leader of Enclaves.
+fn accounts(args: &LeadArgs, name: &Name) -> Result<Accounts, Failed> {
+    if args.ttp.is_some() || args.common.key.is_some() || args.common.key_fd.is_some() {
+        let text = "a leader of Enclaves has no key and no third party; leave --ttp, --key and --key-fd away";
+        return Err(Failed::Usage(text.into()));
+    }
+    let Some(path) = &args.users else {
+        return Err(Failed::Usage("a leader of Enclaves knows its users; name their file with --users".into()));
+    };
+    let shown = path.display();
+    let users = Users::read(path)?;
+    let users =
+        users.ok_or_else(|| Failed::Input(format!("{shown}: there is no such file; make it with sodality user")))?;
+    if users.leader != *name {
+        return Err(Failed::Input(format!("{shown}: has the users of {}, not of {name}", users.leader)));
+    }
+    Ok(users.accounts())
 }
 
 fn policy(args: &LeadArgs) -> Result<Policy, Failed> {
@@ -238,7 +284,7 @@ fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
 /// [`Failed`].
 pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
     let mut policy = policy(&args)?;
-    let past = args.common.past.of_policy(args.common.as_published, &mut policy)?;
+    let past = args.common.past.of_system(args.common.system)?.of_policy(args.common.as_published, &mut policy)?;
     let access = match (&args.allow, args.ask) {
         (Some(names), _) => {
             Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
@@ -253,27 +299,58 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
         };
         past.admits(&super::name(&args.common.app)?, [&super::name(&args.common.name)?].into_iter().chain(allowed))?;
     }
-    let Ready { name, app, key, folder } = ready(&args.common)?;
+    let own = super::name(&args.common.name)?;
+    let secret = match args.common.system {
+        System::Enclaves if past.is_some() || policy.mix.is_some() => {
+            return Err(Failed::Usage("parts as published are of Antigone; choose another policy".into()));
+        }
+        System::Enclaves => Own::Users(accounts(&args, &own)?),
+        System::Antigone if args.ttp.is_none() || args.users.is_some() => {
+            return Err(Failed::Usage(
+                "a leader of Antigone has a third party, named with --ttp, and no --users".into(),
+            ));
+        }
+        System::Antigone => Own::Key(own_key(&args.common)?),
+    };
+    let Ready { name, app, folder } = ready(&args.common)?;
     let who = name.as_str().to_owned();
     super::run(style(args.common.json), &who, async |tell| {
         super::warn(&tell, past.as_ref()).await;
         let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
         let (suite, limits, leader) = (super::suite(), Limits::default(), name.clone());
-        let config = LeaderConfig { suite, app, name, key, policy, access, limits };
         let mut cx = Cx::new(clock.now(), &mut rng);
         let cannot = |error: CommandError| Failed::Group(format!("the group cannot be opened: {error}"));
-        let setup = Setup {
-            folder,
-            max_file: args.common.max_file(),
-            rejoin: false,
-            leader,
-            mix: past.as_ref().map(Past::mix),
+        let shown = match (&secret, &past) {
+            (Own::Users(_), _) => Shown::Password,
+            (Own::Key(_), Some(_)) => Shown::AsPublished,
+            (Own::Key(_), None) => Shown::Registered,
         };
-        match past {
-            None => leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
-            Some(past) => leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+        let (mix, max_file) = (past.as_ref().map(Past::mix), args.common.max_file());
+        let setup = Setup { folder, max_file, rejoin: false, leader, mix, shown };
+        match (secret, past) {
+            (Own::Users(accounts), _) => {
+                let config = enclaves::LeaderConfig { suite, app, name, accounts, policy, access, limits };
+                leading(args, enclaves::Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await
+            }
+            (Own::Key(key), past) => {
+                let config = LeaderConfig { suite, app, name, key, policy, access, limits };
+                match past {
+                    None => leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+                    Some(past) => {
+                        leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await
+                    }
+                }
+            }
         }
     })
+}
+
+/// What a leader knows beforehand.
+enum Own {
+    /// Its key, which the third party has.
+    Key(Key<role::LongTerm>),
+    /// Its users.
+    Users(Accounts),
 }
 
 /// Leads with that machine.
@@ -284,9 +361,13 @@ async fn leading<M: Role + 'static>(
     setup: Setup,
     tell: Teller,
 ) -> Result<(), Failed> {
-    let (third_party, at) = (super::address(&args.ttp).await?, super::address(&args.listen).await?);
+    let third_party = match &args.ttp {
+        Some(ttp) => Some(super::address(ttp).await?),
+        None => None,
+    };
+    let at = super::address(&args.listen).await?;
     let connector =
-        TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == Peer::ThirdParty).then_some(third_party));
+        TcpConnector::new(TcpConfig::default(), move |peer, _| third_party.filter(|_| *peer == Peer::ThirdParty));
     let (observer, notes) = observer();
     let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
@@ -308,24 +389,56 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
         return Err(Failed::Usage("a member and its leader need different names".into()));
     }
     let floor = insisted(&args)?;
-    let past = args.common.past.consented(args.common.as_published)?;
+    let past = args.common.past.of_system(args.common.system)?.consented(args.common.as_published)?;
     if let Some(past) = &past {
         past.admits(&super::name(&args.common.app)?, [&super::name(&args.common.name)?, &leader])?;
     }
-    let Ready { name, app, key, folder } = ready(&args.common)?;
+    let own = super::name(&args.common.name)?;
+    let secret = match args.common.system {
+        System::Enclaves => {
+            credential(&args, &own, &leader).map(|(shown, credential)| Has::Credential(shown, credential))?
+        }
+        System::Antigone if args.password.is_some() => {
+            return Err(Failed::Usage("passwords are of Enclaves; add --system enclaves, or use --key".into()));
+        }
+        System::Antigone => Has::Key(own_key(&args.common)?),
+    };
+    let Ready { name, app, folder } = ready(&args.common)?;
     let who = name.as_str().to_owned();
     super::run(style(args.common.json), &who, async |tell| {
         super::warn(&tell, past.as_ref()).await;
-        let limits = Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() };
-        let config = MemberConfig { suite: super::suite(), app, leader: leader.clone(), name, key, floor, limits };
+        let (suite, limits) =
+            (super::suite(), Limits { join_time: Duration::from_secs(args.wait), ..Limits::default() });
         let cannot = |error: CommandError| Failed::Group(error.to_string());
-        let max_file = args.common.max_file();
-        let setup = Setup { folder, max_file, rejoin: args.rejoin, leader, mix: past.as_ref().map(Past::mix) };
-        match past {
-            None => joining(args, Member::new(config).map_err(cannot)?, setup, tell).await,
-            Some(past) => joining(args, past.member(config).map_err(cannot)?, setup, tell).await,
+        let shown = match (&secret, &past) {
+            (Has::Credential(shown, _), _) => *shown,
+            (Has::Key(_), Some(_)) => Shown::AsPublished,
+            (Has::Key(_), None) => Shown::Registered,
+        };
+        let (mix, max_file) = (past.as_ref().map(Past::mix), args.common.max_file());
+        let setup = Setup { folder, max_file, rejoin: args.rejoin, leader: leader.clone(), mix, shown };
+        match (secret, past) {
+            (Has::Credential(_, credential), _) => {
+                let config = enclaves::MemberConfig { suite, app, leader, name, credential, floor, limits };
+                joining(args, enclaves::Member::new(config).map_err(cannot)?, setup, tell).await
+            }
+            (Has::Key(key), past) => {
+                let config = MemberConfig { suite, app, leader, name, key, floor, limits };
+                match past {
+                    None => joining(args, Member::new(config).map_err(cannot)?, setup, tell).await,
+                    Some(past) => joining(args, past.member(config).map_err(cannot)?, setup, tell).await,
+                }
+            }
         }
     })
+}
+
+/// What a member shows who it is with.
+enum Has {
+    /// The key that the third party has.
+    Key(Key<role::LongTerm>),
+    /// What it shows to a leader of Enclaves.
+    Credential(Shown, Credential),
 }
 
 /// Joins with that machine.

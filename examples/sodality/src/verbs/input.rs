@@ -13,6 +13,7 @@ const LONGEST: u64 = 32 << 10;
 pub(super) const HELP: &[&str] = &[
     "a line            says it to the group",
     "/send FILE        sends a file to all",
+    "/gossip A,B TEXT  (Enclaves) says TEXT to A and B alone",
     "/who              shows who is in the group",
     "/status           shows what protects the group, and how fresh the key is (the leader: how each member is)",
     "/policy           shows the policy in force",
@@ -34,6 +35,8 @@ pub(super) enum Typed {
     Rekey,
     Policy,
     Eject(String),
+    /// To whom, and what.
+    Gossip(Vec<String>, String),
     Answer(u64, bool),
     Help,
     /// Nothing that is known, and why.
@@ -62,12 +65,23 @@ pub(super) fn parse(line: &str) -> Option<Typed> {
         ("policy", "") => Typed::Policy,
         ("eject", "") => Typed::Wrong("/eject needs a name; /who shows them".into()),
         ("eject", name) => Typed::Eject(name.to_owned()),
+        ("gossip", whole) => gossip(whole),
         ("yes" | "no", number) => match number.parse() {
             Ok(number) => Typed::Answer(number, verb == "yes"),
             Err(_) => Typed::Wrong(format!("/{verb} needs the number of a question")),
         },
         _ => Typed::Wrong(format!("/{verb}: no such command, or too much after it; /help shows all")),
     })
+}
+
+/// What follows `/gossip`: names with commas between them, a blank, and a text.
+fn gossip(whole: &str) -> Typed {
+    let (names, text) = whole.split_once(' ').unwrap_or((whole, ""));
+    let names: Vec<String> = names.split(',').map(str::to_owned).collect();
+    if text.trim().is_empty() || names.iter().any(String::is_empty) {
+        return Typed::Wrong("/gossip needs names with commas between them, and what to say; /who shows names".into());
+    }
+    Typed::Gossip(names, text.trim_start().to_owned())
 }
 
 /// Reads the standard input in a thread of its own, which may wait for ever. Its end is no command: a participant that
@@ -109,7 +123,24 @@ mod tests {
         assert_eq!((parse("/quit"), parse("/leave")), (Some(Typed::Leave), Some(Typed::Leave)));
         assert_eq!(parse("/eject bob the other\n"), Some(Typed::Eject("bob the other".into())));
         assert_eq!(parse("/policy"), Some(Typed::Policy));
-        for wrong in ["/send", "/eject ", "/policy x", "/yes", "/no x", "/", "/who am i", "/nonsense"] {
+        let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            parse("/gossip ada,bob  at noon, no?\n"),
+            Some(Typed::Gossip(to(&["ada", "bob"]), "at noon, no?".into()))
+        );
+        for wrong in [
+            "/send",
+            "/eject ",
+            "/policy x",
+            "/yes",
+            "/no x",
+            "/",
+            "/who am i",
+            "/nonsense",
+            "/gossip",
+            "/gossip ada",
+            "/gossip ,ada x",
+        ] {
             assert!(matches!(parse(wrong), Some(Typed::Wrong(_))), "{wrong}");
         }
     }

@@ -1,4 +1,4 @@
-//! Long-term keys as text, from a file, a descriptor, the standard input or a terminal; never from arguments or the
+//! Long-term keys as text, and passwords, from a file, a descriptor, the standard input or a terminal; never from arguments or the
 //! environment, which others may see.
 
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::path::Path;
 
-use sodality::crypto::keys::role;
+use sodality::crypto::password::MAX_PASSWORD;
 use sodality::crypto::{Key, Secret};
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use crate::exit::Failed;
 /// Length of a long-term key in bytes.
 pub(super) const KEY_BYTES: usize = 32;
 /// Begins a key as text.
-const HEAD: &str = "sodality-key-1 ";
+pub(super) const HEAD: &str = "sodality-key-1 ";
 /// A key as text is shorter than this.
 const LONGEST: u64 = 256;
 
@@ -28,8 +28,8 @@ pub(super) fn fresh() -> Result<Secret, Failed> {
         .map_err(|_| Failed::Group("the system gives no random bytes; try again later".into()))
 }
 
-/// `key` as text.
-fn text(key: &Secret) -> Zeroizing<String> {
+/// `key` as text, with the end of its line.
+pub(super) fn text(key: &Secret) -> Zeroizing<String> {
     // Long enough from the start, so that it leaves no copies by growing.
     let mut text = Zeroizing::new(String::with_capacity(HEAD.len() + 2 * KEY_BYTES + 1));
     text.push_str(HEAD);
@@ -92,34 +92,69 @@ pub(super) fn check_private(path: &Path, kind: &Metadata) -> Result<(), Failed> 
 ///
 /// # Errors
 /// [`Failed::Input`].
-pub(super) fn read(path: &Path) -> Result<Key<role::LongTerm>, Failed> {
-    let shown = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
-    let failed = |error: io::Error| {
-        Failed::Input(match error.kind() {
-            ErrorKind::NotFound => format!("{shown}: there is no such key; make it with sodality register"),
-            _ => format!("{shown}: the key cannot be read ({error})"),
-        })
-    };
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(LONGEST).unwrap_or(256) + 1));
-    if path == Path::new("-") {
-        let _silent = Silence::begin();
-        io::stdin().lock().take(LONGEST).read_until(b'\n', &mut text).map_err(failed)?;
-    } else {
-        check_private(path, &fs::metadata(path).map_err(failed)?)?;
-        File::open(path).map_err(failed)?.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
-    }
+pub(super) fn read<R>(path: &Path) -> Result<Key<R>, Failed> {
+    let text = read_secret(path, "key", "make it with sodality register or sodality user", LONGEST)?;
     parse(&text).map(Key::new).ok_or_else(|| {
         Failed::Input(format!(
-            "{shown}: is no key; one is a line \"{HEAD}\" and 64 hexadecimal digits, from sodality register"
+            "{}: is no key; one is a line \"{HEAD}\" and 64 hexadecimal digits, from sodality register or sodality user",
+            shown(path)
         ))
     })
+}
+
+/// Reads a password from `path`, or, if that is `-`, from a line of the standard input. The end of its line is no part of it.
+///
+/// # Errors
+/// [`Failed::Input`].
+pub(super) fn read_password(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failed> {
+    // One byte more than allowed, and the end of the line.
+    let mut text = read_secret(path, "password", "write it into a file for its owner alone", MAX_PASSWORD as u64 + 3)?;
+    let length = text.strip_suffix(b"\n").map_or(text.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
+    text.truncate(length);
+    if text.is_empty() || text.len() > MAX_PASSWORD {
+        return Err(Failed::Input(format!("{}: a password is one line of 1 to {MAX_PASSWORD} bytes", shown(path))));
+    }
+    if text.contains(&b'\n') {
+        return Err(Failed::Input(format!("{}: has several lines; a password is one line", shown(path))));
+    }
+    Ok(text)
+}
+
+/// A path as messages name it.
+fn shown(path: &Path) -> String {
+    if is_standard_input(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The first `most` bytes of the file, or of a line of the standard input, which a terminal does not show.
+fn read_secret(path: &Path, what: &str, make: &str, most: u64) -> Result<Zeroizing<Vec<u8>>, Failed> {
+    let shown = shown(path);
+    let failed = |error: io::Error| {
+        Failed::Input(match error.kind() {
+            ErrorKind::NotFound => format!("{shown}: there is no such {what}; {make}"),
+            _ => format!("{shown}: the {what} cannot be read ({error})"),
+        })
+    };
+    // Long enough from the start, so that it leaves no copies by growing.
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(2048) + 1));
+    if is_standard_input(path) {
+        let _silent = Silence::begin(what);
+        io::stdin().lock().take(most).read_until(b'\n', &mut text).map_err(failed)?;
+    } else {
+        check_private(path, &fs::metadata(path).map_err(failed)?)?;
+        File::open(path).map_err(failed)?.take(most).read_to_end(&mut text).map_err(failed)?;
+    }
+    Ok(text)
 }
 
 /// Reads a key from a descriptor that the caller of this program has opened.
 ///
 /// # Errors
 /// [`Failed::Input`].
-pub(super) fn read_descriptor(number: u32) -> Result<Key<role::LongTerm>, Failed> {
+pub(super) fn read_descriptor<R>(number: u32) -> Result<Key<R>, Failed> {
     let path = Path::new("/dev/fd").join(number.to_string());
     if fs::metadata(&path).is_err() {
         return Err(Failed::Input(format!("--key-fd {number}: no such descriptor is open; open it, or use --key")));
@@ -127,7 +162,8 @@ pub(super) fn read_descriptor(number: u32) -> Result<Key<role::LongTerm>, Failed
     read(&path)
 }
 
-fn parse(text: &[u8]) -> Option<Secret> {
+/// The key in a text, and nothing else.
+pub(super) fn parse(text: &[u8]) -> Option<Secret> {
     let digits = text.trim_ascii().strip_prefix(HEAD.as_bytes())?;
     if digits.len() != 2 * KEY_BYTES {
         return None;
@@ -150,11 +186,11 @@ struct Silence {
 }
 
 impl Silence {
-    /// Asks for a key, where somebody types it: once nothing that is typed is shown any more, and not before.
-    fn begin() -> Self {
+    /// Asks for `what`, where somebody types it: once nothing that is typed is shown any more, and not before.
+    fn begin(what: &str) -> Self {
         let begun = Self::hush();
         if io::stdin().is_terminal() {
-            eprint!("key: ");
+            eprint!("{what}: ");
         }
         begun
     }

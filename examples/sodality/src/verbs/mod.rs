@@ -11,7 +11,10 @@ mod register;
 mod registry;
 pub(crate) mod role;
 mod room;
+pub(crate) mod system;
 mod ttp;
+mod user;
+mod users;
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -31,6 +34,7 @@ pub(crate) use explain::{ExplainArgs, main as explain};
 pub(crate) use group::{JoinArgs, LeadArgs, join, lead};
 pub(crate) use register::{RegisterArgs, main as register};
 pub(crate) use ttp::{TtpArgs, main as ttp};
+pub(crate) use user::{UserArgs, main as user, stretch};
 
 use crate::exit::Failed;
 use crate::past::{self, Past};

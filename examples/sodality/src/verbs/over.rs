@@ -5,6 +5,7 @@ use sodality::explain::Explained;
 use sodality::identity::Name;
 
 use super::refusal_text;
+use super::system::Shown;
 use crate::exit::Failed;
 
 /// What ended, and whether another attempt could help.
@@ -58,8 +59,9 @@ impl Over {
         }
     }
 
-    /// After a join that came to nothing; `unreached` says why there was no link. `mixed`: some parts are as published.
-    pub(super) fn of_failure(leader: &Name, why: JoinFailure, unreached: Option<&str>, mixed: bool) -> Self {
+    /// After a join that came to nothing; `unreached` says why there was no link, `shown` by what the member showed who it is.
+    pub(super) fn of_failure(leader: &Name, why: JoinFailure, unreached: Option<&str>, shown: Shown) -> Self {
+        let mixed = shown == Shown::AsPublished;
         let (failed, again) = match (why, unreached) {
             (JoinFailure::BelowFloor(shortfall), _) => {
                 let what = match shortfall {
@@ -91,6 +93,14 @@ impl Over {
                 Failed::Group(format!("{leader}'s policy has other parts as published; say the same as it does")),
                 false,
             ),
+            (JoinFailure::Timeout, None) if shown != Shown::Registered => {
+                let secret = if shown == Shown::Password { "password" } else { "key" };
+                let text = format!(
+                    "{leader} did not answer in time; the {secret} may be wrong, or {leader} does not know the own name, or --leader or \
+                     --app is another one: whoever cannot show who it is gets no answer"
+                );
+                (Failed::Unreachable(text), true)
+            }
             (JoinFailure::Timeout, None) => (
                 Failed::Unreachable(format!(
                     "{leader} did not answer in time; check --leader, --app, the own name and key, and that its third party runs"

@@ -116,12 +116,12 @@ pub(crate) fn main(args: RegisterArgs) -> Result<(), Failed> {
     Ok(())
 }
 
-fn is_standard_output(place: &Path) -> bool {
+pub(super) fn is_standard_output(place: &Path) -> bool {
     place == Path::new("-")
 }
 
 /// Where the key of `name` goes.
-fn place(name: &Name, given: Option<PathBuf>) -> Result<PathBuf, Failed> {
+pub(super) fn place(name: &Name, given: Option<PathBuf>) -> Result<PathBuf, Failed> {
     let file = format!("{name}.key");
     match given {
         Some(path) => Ok(path),

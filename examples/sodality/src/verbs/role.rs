@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use sodality::antigone::{Leader, Member};
+use sodality::enclaves::gossip::Form;
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
-use sodality::event::Ticket;
+use sodality::event::{Port, Ticket};
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy::Policy;
+use sodality::{antigone, enclaves};
 
 /// How good the evidence is that the key here is the leader's (S8).
 pub(crate) enum Freshness {
@@ -61,97 +62,136 @@ pub(crate) trait Role: Participant + Sync {
     fn known_as(&self, _cid: MemberId) -> Option<Name> {
         None
     }
+    /// Whether it can say something to some members alone.
+    const GOSSIPS: bool = false;
+    /// Says something to some members alone; gives the number of the message.
+    fn gossip(&mut self, _cx: &mut Cx<'_>, _to: &[MemberId], _payload: &[u8]) -> Result<u64, CommandError> {
+        Err(Misuse::NoMember.into())
+    }
 }
 
-impl Role for Member {
-    const LEADS: bool = false;
+/// What members of repaired parts can, whichever system it is; and what one of them can besides.
+macro_rules! member_role {
+    ($machine:ty { $($own:tt)* }) => {
+        impl Role for $machine {
+            const LEADS: bool = false;
 
-    fn policy(&self) -> Option<&Policy> {
-        Self::policy(self)
-    }
+            fn policy(&self) -> Option<&Policy> {
+                Self::policy(self)
+            }
 
-    fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::join(self, cx)
-    }
+            fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Self::join(self, cx)
+            }
 
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::leave(self, cx)
-    }
+            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Self::leave(self, cx)
+            }
 
-    fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
+            fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Ok(())
+            }
 
-    fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
-        Err(Misuse::NoTicket.into())
-    }
+            fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
+                Err(Misuse::NoTicket.into())
+            }
 
-    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
-        Self::request_ejection(self, cx, cid)
-    }
+            fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+                Self::request_ejection(self, cx, cid)
+            }
 
-    fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
-        Err(Misuse::NoTicket.into())
-    }
+            fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
+                Err(Misuse::NoTicket.into())
+            }
 
-    fn freshness(&self, now: Instant) -> Freshness {
-        match self.evidence_until() {
-            Some(until) if until == Instant::from_micros(u64::MAX) => Freshness::Unwatched,
-            Some(until) => Freshness::For(until.since(now)),
-            None => Freshness::For(Duration::ZERO),
+            fn freshness(&self, now: Instant) -> Freshness {
+                match self.evidence_until() {
+                    Some(until) if until == Instant::from_micros(u64::MAX) => Freshness::Unwatched,
+                    Some(until) => Freshness::For(until.since(now)),
+                    None => Freshness::For(Duration::ZERO),
+                }
+            }
+
+            fn is_idle(&self) -> bool {
+                Self::is_idle(self)
+            }
+
+            $($own)*
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        Self::is_idle(self)
-    }
+    };
 }
 
-impl Role for Leader {
-    const LEADS: bool = true;
+/// The same of leaders.
+macro_rules! leader_role {
+    ($machine:ty { $($own:tt)* }) => {
+        impl Role for $machine {
+            const LEADS: bool = true;
 
-    fn policy(&self) -> Option<&Policy> {
-        Some(Self::policy(self))
-    }
+            fn policy(&self) -> Option<&Policy> {
+                Some(Self::policy(self))
+            }
 
-    fn join(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
+            fn join(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Ok(())
+            }
 
-    fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::close(self, cx)
-    }
+            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Self::close(self, cx)
+            }
 
-    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-        Self::rekey(self, cx)
-    }
+            fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
+                Self::rekey(self, cx)
+            }
 
-    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
-        Self::admit(self, cx, ticket, admit)
-    }
-    fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
-        Self::eject(self, cx, cid)
-    }
+            fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
+                Self::admit(self, cx, ticket, admit)
+            }
+            fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
+                Self::eject(self, cx, cid)
+            }
 
-    fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError> {
-        Self::decide_ejection(self, cx, ticket, eject)
-    }
+            fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError> {
+                Self::decide_ejection(self, cx, ticket, eject)
+            }
 
-    fn freshness(&self, _now: Instant) -> Freshness {
-        Freshness::Own
-    }
+            fn freshness(&self, _now: Instant) -> Freshness {
+                Freshness::Own
+            }
 
-    fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)> {
-        let view = self.view().members();
-        view.keys()
-            .filter_map(|cid| {
-                let (epoch, alive) = (self.installed(*cid)?, self.alive_as_of(*cid)?);
-                Some((*cid, Watched { epoch, silent: now.since(alive) }))
-            })
-            .collect()
-    }
+            fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)> {
+                let view = self.view().members();
+                view.keys()
+                    .filter_map(|cid| {
+                        let (epoch, alive) = (self.installed(*cid)?, self.alive_as_of(*cid)?);
+                        Some((*cid, Watched { epoch, silent: now.since(alive) }))
+                    })
+                    .collect()
+            }
 
-    fn is_idle(&self) -> bool {
-        self.is_closed()
-    }
+            fn is_idle(&self) -> bool {
+                self.is_closed()
+            }
+
+            $($own)*
+        }
+    };
 }
+
+member_role!(antigone::Member {});
+leader_role!(antigone::Leader {});
+
+member_role!(enclaves::Member {
+    const GOSSIPS: bool = true;
+
+    fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
+        // The leader hands out the key, and never touches the text (E6).
+        Self::gossip(self, cx, Form::Own, to, Port::Application, payload)
+    }
+});
+leader_role!(enclaves::Leader {
+    const GOSSIPS: bool = true;
+
+    fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
+        Self::gossip(self, cx, to, Port::Application, payload)
+    }
+});

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sodality::endpoint::Cx;
 use sodality::error::{CommandError, Misuse};
 use sodality::event::Port;
 use sodality::identity::{MemberId, Name};
@@ -40,7 +41,7 @@ impl<M: Role + 'static> Room<M> {
             Typed::Status => self.status().await?,
             Typed::Policy => {
                 let Some(policy) = self.call(|machine, _| machine.policy().cloned()).await? else { return Ok(Go::On) };
-                self.say("policy", policy_line(&policy), policy_fields(&policy)).await;
+                self.say("policy", policy_line(self.setup.shown.system(), &policy), policy_fields(&policy)).await;
             }
             Typed::Rekey if !M::LEADS => self.wrong("only the leader changes the key").await,
             Typed::Rekey => {
@@ -49,6 +50,10 @@ impl<M: Role + 'static> Room<M> {
                 }
             }
             Typed::Eject(name) => self.eject(name).await?,
+            Typed::Gossip(..) if !M::GOSSIPS => {
+                self.wrong("only Enclaves has private messages (--system enclaves)").await
+            }
+            Typed::Gossip(names, text) => self.gossip(names, text).await?,
             Typed::Answer(number, yes) => self.answer(number, yes).await?,
         }
         Ok(Go::On)
@@ -113,27 +118,36 @@ impl<M: Role + 'static> Room<M> {
 
     async fn chat(&mut self, line: String) -> Result<(), Failed> {
         let text: Arc<str> = line.into();
+        let sent = text.clone();
+        let sent = self.sends(move |machine, cx| machine.send(cx, Port::Application, sent.as_bytes())).await?;
+        if sent.is_some() {
+            self.say("said", format!("you: {text}"), vec![("text", (&*text).into())]).await;
+        }
+        Ok(())
+    }
+
+    /// Has the machine send something, also where it finds no room or no current key for a moment. What it gave, or `None`
+    /// where it was told why nothing was sent.
+    pub(super) async fn sends<R: Send + 'static>(
+        &mut self,
+        send: impl Fn(&mut M, &mut Cx<'_>) -> Result<R, CommandError> + Clone + Send + 'static,
+    ) -> Result<Option<R>, Failed> {
         for _ in 0..SAY_ATTEMPTS {
-            let sent = text.clone();
-            let sent = self.call(move |machine, cx| machine.send(cx, Port::Application, sent.as_bytes())).await?;
-            match sent {
-                Ok(()) => {
-                    self.say("said", format!("you: {text}"), vec![("text", (&*text).into())]).await;
-                    return Ok(());
-                }
+            match self.call(send.clone()).await? {
+                Ok(sent) => return Ok(Some(sent)),
                 Err(CommandError::Full | CommandError::Misuse(Misuse::NotCurrent)) => sleep(SAY_PAUSE).await,
                 Err(CommandError::Misuse(Misuse::TooLong)) => {
                     self.wrong("not said: too long for a message; put it into a file and /send that").await;
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(error) => {
                     self.wrong_by("not said", &error).await;
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
         self.wrong("not said: no fresh key or no room; try again").await;
-        Ok(())
+        Ok(None)
     }
 
     async fn send(&mut self, path: &Path) {

@@ -49,8 +49,7 @@ impl<M: Role + 'static> Room<M> {
             }
             Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why)).await,
             Event::JoinFailed(why) => {
-                let over =
-                    Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.mix.is_some());
+                let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.shown);
                 return self.over(over).await;
             }
             Event::Ended(ending) => return self.ended(ending).await,
@@ -95,6 +94,9 @@ impl<M: Role + 'static> Room<M> {
                 self.say("installed", text, vec![("epoch", epoch.0.into()), ("causes", causes.into())]).await;
             }
             Event::Data(message) => self.heard(&message).await?,
+            Event::Gossip(message) => self.heard_gossip(&message).await,
+            Event::GossipSent { number, missed } => self.gossip_sent(number, &missed).await,
+            Event::GossipMissed { from, .. } => self.gossip_missed(from).await,
             Event::Stale => {
                 self.stale = true;
                 self.say("stale", "has heard nothing fresh of the leader: sends and shows nothing", Vec::new()).await;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod files;
+mod gossip;
 mod group;
 mod reasons;
 mod status;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::input::Typed;
 use super::over::Over;
 use super::role::Role;
+use super::system::Shown;
 use crate::codes::with_code;
 use crate::exit::Failed;
 use crate::files::Folder;
@@ -57,6 +59,8 @@ pub(super) struct Setup {
     pub(super) leader: Name,
     /// Which parts are as published, if any.
     pub(super) mix: Option<Mix>,
+    /// How members show who they are.
+    pub(super) shown: Shown,
 }
 
 impl Setup {
@@ -79,6 +83,8 @@ pub(super) struct Room<M> {
     /// Questions to the user, by number.
     asked: BTreeMap<u64, (Ticket, Question)>,
     questions: u64,
+    /// To whom own private messages go of which it is not known what became of them, by number.
+    whispers: BTreeMap<u64, Vec<String>>,
     /// Whom the leader was asked to eject.
     requested: BTreeMap<MemberId, String>,
     joined: bool,
@@ -124,6 +130,7 @@ impl<M: Role + 'static> Room<M> {
             offered: BTreeMap::new(),
             asked: BTreeMap::new(),
             questions: 0,
+            whispers: BTreeMap::new(),
             requested: BTreeMap::new(),
             joined: false,
             leaving: false,
@@ -269,6 +276,7 @@ impl<M: Role + 'static> Room<M> {
         self.keyed = None;
         self.names.clear();
         self.requested.clear();
+        self.whispers.clear();
         if self.leaving {
             return Ok(Go::Out);
         }
