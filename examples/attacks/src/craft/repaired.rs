@@ -117,8 +117,8 @@ pub fn read_data(frame: &InTransit, secret: &(Epoch, Key<role::DataBase>)) -> Op
     Some(Content::decode(&text).ok()?.payload.0.to_vec())
 }
 
-/// RA-D or EN-R9 in another's name, under a secret that an insider holds, with a signature of the insider's own. `like` shows the
-/// group.
+/// RA-D or EN-R9 in another's name, under a secret that an insider holds, with a signature of the insider's own where there is
+/// randomness for one. `like` shows the group.
 ///
 /// # Errors
 /// [`Failed`].
@@ -127,14 +127,15 @@ pub fn data_as(
     cid: MemberId,
     secret: &(Epoch, Key<role::DataBase>),
     text: &[u8],
-    rng: &mut SimRng,
+    rng: Option<&mut SimRng>,
 ) -> Ran<Bytes> {
     let (suite, (epoch, base)) = (suite(), secret);
     let group = Data::parse(&like.bytes)?.message.group;
-    let (own, _) = suite.signing_pair(rng)?;
+    let pair = rng.map(|rng| suite.signing_pair(rng)).transpose()?;
+    let origin = pair.map(|(own, _)| Key::new(own));
     let header =
         if Some(&(System::Enclaves as u8)) == like.bytes.get(1) { super::enclaves::header() } else { header() };
-    let sending = Sending { suite: suite.clone(), header, group, cid, label: None, origin: Some(Key::new(own)) };
+    let sending = Sending { suite: suite.clone(), header, group, cid, label: None, origin };
     let (ever, limits) = (Instant::from_micros(u64::MAX), SealLimits::default());
     let mut sealer = sending.sealer(*epoch, base, Kind::Both, limits, ever)?;
     let mut frame = BytesMut::new();

@@ -65,7 +65,7 @@ pub(super) fn insider(setup: &Setup, data: &str) -> Ran<Outcome> {
     if setup.withheld {
         secret = no_secret(&secret);
     }
-    let forged = data_as(&like, ann, &secret, WORDS, &mut scene.rng)?;
+    let forged = data_as(&like, ann, &secret, WORDS, Some(&mut scene.rng))?;
     let why = scene.inject(like.to_link, forged)?;
     let won = as_ann(&scene) && scene.heard_from(cyd, WORDS) == Some(Sender::Signed(ann));
     let by = "the signature is not one of ann's key, which the view names";

@@ -110,7 +110,9 @@ pub(crate) fn main(args: AttackArgs) -> Result<(), Failed> {
             }
             let fits = |cell: &Cell| fits(*cell, edition, suite);
             if !rows.iter().any(|row| row.cells().iter().any(fits)) {
-                return Err(Failed::Usage("no repaired edition has the suite of the nineties; choose --suite modern".into()));
+                return Err(Failed::Usage(
+                    "no repaired edition has the suite of the nineties; choose --suite modern".into(),
+                ));
             }
             let mut printer = Printer::new(style(json));
             let mut reports: Vec<Report> = Vec::new();
@@ -228,7 +230,7 @@ fn rules<'r>(mut reports: impl Iterator<Item = &'r Report>) -> Result<(), Failed
         Some((report, why)) => {
             let (row, cell) = (report.row, report.cell);
             Err(Failed::Group(format!("{} ({}, {cell}): {why}", row.id, row.system.name())))
-        },
+        }
         None => Ok(()),
     }
 }

@@ -46,8 +46,11 @@ fn published(setup: &Setup) -> Ran {
     }
     let sent = scene.sent(&mark, scene.leader(), "EN-G2");
     let (keys, texts) = (keys.len(), texts.len());
-    Ok(Outcome::Measured { text: format!("2 private messages to 2 of 3 others: {sent} frames of the leader, {keys} keys \
-        K' under the K_a of a recipient, {texts} texts under K': as documented, and not as coded in 1996") })
+    let text = format!(
+        "2 private messages to 2 of 3 others: {sent} frames of the leader, {texts} texts under a K' of their own, {keys} \
+        boxes with a K' under the K_a of a recipient: as documented, and not as coded in 1996"
+    );
+    Ok(Outcome::Measured { text })
 }
 
 fn repaired(_setup: &Setup) -> Ran<Outcome> {

@@ -47,8 +47,9 @@ fn published(setup: &Setup) -> Ran {
 fn repaired(setup: &Setup) -> Ran<Outcome> {
     // Without signatures, so that an old key is all that it takes.
     let mut scene = Scene::joined(setup, &Plan::of(3).policy(|policy| policy.origin = false))?;
-    let (ann, cyd) = (scene.node(ANN), scene.node(CYD));
-    scene.say(ANN, b"good morning")?;
+    let cyd = scene.node(CYD);
+    // What the leader says shows the group; ann has said nothing, and none of its numbers is used.
+    scene.leader_says(b"good morning")?;
     scene.run(SOON)?;
     let (like, kept) = (scene.last("EN-R9", cyd)?, scene.own_secret(BOB)?);
     let kept = if setup.withheld { no_secret(&kept) } else { kept };
@@ -56,9 +57,9 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     scene.run(SOON)?;
     // As ann, whom cyd knows.
     let number = scene.cid(ANN).unwrap_or_default();
-    let forged = data_as(&like, number, &kept, WORDS, &mut scene.rng)?;
+    let forged = data_as(&like, number, &kept, WORDS, None)?;
     let why = scene.inject(like.to_link, forged)?;
-    let won = scene.heard(cyd, WORDS) > 0 && scene.world.is_up(ann);
+    let won = scene.heard(cyd, WORDS) > 0;
     let by = "the key of bob's time is erased with its removal";
     Ok(setup.judge(won, Check::Floor, by, format!("what bob says under the key of its time was {}", code(why))))
 }
