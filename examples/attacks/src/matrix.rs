@@ -28,7 +28,7 @@ fn of(matrix: &[[Report; 3]], system: System) -> impl Iterator<Item = (&'static 
 pub fn plain(matrix: &[[Report; 3]]) -> Vec<String> {
     let mut lines = Vec::new();
     for system in SYSTEMS {
-        lines.push(format!("{}, {}, and repaired", system.name(), system.as_published()));
+        lines.push(format!("{}: {}, and repaired", system.name(), system.as_published()));
         lines.push(format!("{:<4} {:<24} {:<24} {:<32}", "row", "published, DES", "published, modern", "repaired"));
         for (row, reports) in of(matrix, system) {
             let [des, modern, repaired] = reports.each_ref().map(short);
@@ -61,7 +61,7 @@ pub fn markdown(matrix: &[[Report; 3]], seed: u64) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "Seed of all runs: {seed}.\n");
     for system in SYSTEMS {
-        let _ = writeln!(out, "## {}, {}, and repaired\n", system.name(), system.as_published());
+        let _ = writeln!(out, "## {}: {}, and repaired\n", system.name(), system.as_published());
         out.push_str("| row | who | class | what | published, DES-MD5-RSA | published, modern | repaired |\n");
         out.push_str("|---|---|---|---|---|---|---|\n");
         for (row, reports) in of(matrix, system) {

@@ -86,7 +86,7 @@ impl System {
     pub const fn as_published(self) -> &'static str {
         match self {
             Self::Antigone => "as published in 1999",
-            Self::Enclaves => "2.0, as published in 2000",
+            Self::Enclaves => "2.0 as published",
         }
     }
 }

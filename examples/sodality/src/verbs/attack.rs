@@ -179,7 +179,7 @@ fn describe(printer: &mut Printer, row: &Row, whole: bool) {
         return;
     }
     for (word, text) in [
-        ("on", format!("{}, {}, and repaired", row.system.name(), row.system.as_published())),
+        ("on", format!("{}: {}, and repaired", row.system.name(), row.system.as_published())),
         ("from", row.place()),
         ("holds", row.holds.to_owned()),
         ("does", row.steps.join("; ")),
