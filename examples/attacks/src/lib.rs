@@ -1,5 +1,6 @@
-//! Attacks on Antigone, run: the rows A1 to A23, G1 to G7 as far as Antigone shows them, and X1, X2, X4, X5, X7, X12, X13,
-//! X15 of `docs/specification/attacks.md`, against the edition as published and against the repaired one.
+//! Attacks on Antigone and Enclaves, run: the rows of `docs/specification/attacks.md`, against the editions as published and
+//! against the repaired ones. Antigone shows A1 to A23, G1 to G7, X1, X2, X4, X5, X7, X12, X13, X15; Enclaves E1 to E16, G2, X3,
+//! X6 to X11.
 //!
 //! * A [`Row`] says what it is about: the report's section, who the attacker is and what it holds, the steps, what it
 //!   reaches, the defence. One file each, under [`rows`].
@@ -22,14 +23,14 @@ pub mod rows;
 pub mod run;
 pub mod scene;
 
-pub use row::{Cell, Class, Edition, Failed, Fault, Guard, Outcome, Play, Ran, Row, Setup, Suite, Who};
+pub use row::{Cell, Class, Edition, Failed, Fault, Guard, Outcome, Play, Ran, Row, Setup, Suite, System, Who};
 pub use rows::ROWS;
 pub use run::{Report, run};
 
 /// The seed of all runs, unless another is given.
 pub const SEED: u64 = 11;
 
-/// The row of this id, in whatever case.
-pub fn find(id: &str) -> Option<&'static Row> {
-    ROWS.iter().copied().find(|row| row.id.eq_ignore_ascii_case(id))
+/// The rows of this id, in whatever case: two where both systems show it.
+pub fn find(id: &str) -> Vec<&'static Row> {
+    ROWS.iter().copied().filter(|row| row.id.eq_ignore_ascii_case(id)).collect()
 }

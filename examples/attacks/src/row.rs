@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sodality::crypto::{FreshError, SuiteError, VerifyError};
-use sodality::error::{CommandError, DecodeError, Failure, NameError};
+use sodality::error::{CommandError, DecodeError, Failure, NameError, Reason};
 use sodality::group::{Check, Checks};
 use sodality::policy::Contradiction;
 use sodality::sim::Stop;
@@ -56,10 +56,45 @@ impl Class {
     }
 }
 
+/// Whose protocol is attacked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum System {
+    /// With a third party that knows everybody (report §2).
+    Antigone,
+    /// With a leader who knows its users (report §3).
+    Enclaves,
+}
+
+impl System {
+    /// Its word on command lines.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Antigone => "antigone",
+            Self::Enclaves => "enclaves",
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Antigone => "Antigone",
+            Self::Enclaves => "Enclaves",
+        }
+    }
+
+    /// What its edition as published is called.
+    pub const fn as_published(self) -> &'static str {
+        match self {
+            Self::Antigone => "as published in 1999",
+            Self::Enclaves => "2.0 as published",
+        }
+    }
+}
+
 /// Which edition is attacked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Edition {
-    /// As published in 1999, flaws and all.
+    /// As published, flaws and all: Antigone of 1999, or Enclaves 2.0.
     AsPublished,
     /// Repaired.
     Repaired,
@@ -97,6 +132,8 @@ impl Suite {
 /// A column of the matrix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cell {
+    /// The system.
+    pub system: System,
     /// The edition.
     pub edition: Edition,
     /// The suite.
@@ -104,12 +141,14 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// The columns of the matrix.
-    pub const ALL: [Self; 3] = [
-        Self { edition: Edition::AsPublished, suite: Suite::DesMd5Rsa },
-        Self { edition: Edition::AsPublished, suite: Suite::Modern },
-        Self { edition: Edition::Repaired, suite: Suite::Modern },
-    ];
+    /// The columns of the matrix of a system.
+    pub const fn of(system: System) -> [Self; 3] {
+        [
+            Self { system, edition: Edition::AsPublished, suite: Suite::DesMd5Rsa },
+            Self { system, edition: Edition::AsPublished, suite: Suite::Modern },
+            Self { system, edition: Edition::Repaired, suite: Suite::Modern },
+        ]
+    }
 }
 
 impl fmt::Display for Cell {
@@ -149,6 +188,10 @@ impl Fault {
 pub enum Guard {
     /// A check of the repaired edition.
     Check(Check),
+    /// Two checks of the repaired edition, of which each is enough alone.
+    Either(Check, Check),
+    /// Repaired Enclaves: users show who they are with public keys, and not with a key that they share with the leader.
+    PublicKeys,
     /// A decision for the published one.
     Decision(Fault),
 }
@@ -157,6 +200,8 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(check) => write!(f, "{check:?}"),
+            Self::Either(one, other) => write!(f, "{one:?}, {other:?}"),
+            Self::PublicKeys => f.write_str("PublicKeys"),
             Self::Decision(fault) => f.write_str(fault.decision()),
         }
     }
@@ -262,8 +307,14 @@ impl Setup {
     pub fn checks(&self) -> Checks {
         match self.off {
             Some(Guard::Check(check)) => Checks::ALL.without(check),
+            Some(Guard::Either(one, other)) => Checks::ALL.without(one).without(other),
             _ => Checks::ALL,
         }
+    }
+
+    /// Whether users and leader share keys, as in the edition as published, where public keys would stop the attack.
+    pub fn shares_keys(&self) -> bool {
+        self.off == Some(Guard::PublicKeys)
     }
 
     /// Whether this decision is taken the other way.
@@ -284,6 +335,18 @@ impl Setup {
     /// The outcome: won, or stopped by what `check` names.
     pub fn judge(&self, won: bool, check: Check, by: &'static str, evidence: impl Into<String>) -> Outcome {
         self.verdict(won, Some(Guard::Check(check)), by, evidence)
+    }
+
+    /// The outcome: won, or stopped by each of two checks alone.
+    pub fn judge_either(
+        &self,
+        won: bool,
+        checks: [Check; 2],
+        by: &'static str,
+        evidence: impl Into<String>,
+    ) -> Outcome {
+        let [one, other] = checks;
+        self.verdict(won, Some(Guard::Either(one, other)), by, evidence)
     }
 
     /// The outcome: won, or stopped by what `guard` names, if it can be switched off.
@@ -335,7 +398,7 @@ macro_rules! wrong_steps {
     )*};
 }
 
-wrong_steps! { CommandError SuiteError FreshError VerifyError DecodeError Failure NameError Contradiction }
+wrong_steps! { CommandError SuiteError FreshError VerifyError DecodeError Failure NameError Contradiction Reason }
 
 /// What a run gives.
 pub type Ran<T = Outcome> = Result<T, Failed>;
@@ -348,6 +411,8 @@ pub type Play = fn(&Setup) -> Ran;
 pub struct Row {
     /// Its id in the specification.
     pub id: &'static str,
+    /// Whose protocol is attacked.
+    pub system: System,
     /// The section of the report; `own` for what is not in it.
     pub section: &'static str,
     /// Who attacks.
@@ -379,6 +444,11 @@ impl Row {
             "own" => "not in the report".into(),
             section => format!("report §{section}"),
         }
+    }
+
+    /// What it is played in.
+    pub const fn cells(&self) -> [Cell; 3] {
+        Cell::of(self.system)
     }
 
     /// Plays it once.

@@ -1,5 +1,7 @@
 //! Playing a row by the rules: the attack, its control run, and both again with what stopped it switched off.
 
+use sodality::group::Check;
+
 use crate::row::{Cell, Class, Edition, Failed, Guard, Outcome, Row, Setup, Suite};
 
 /// What came of a row in a cell.
@@ -83,11 +85,12 @@ pub fn run(row: &'static Row, cell: Cell, seed: u64) -> Report {
             let should = row.class == Class::Exploitable && cell.suite == Suite::DesMd5Rsa && guard.is_none();
             report.object(should, "an attack on the edition as published comes to nothing, and no decision stops it");
             if let Some(guard) = guard {
-                let fits = matches!(
-                    (guard, cell.edition),
-                    (Guard::Check(_), Edition::Repaired) | (Guard::Decision(_), Edition::AsPublished)
-                );
+                let repaired = !matches!(guard, Guard::Decision(_));
+                let fits = repaired == (cell.edition == Edition::Repaired);
                 report.object(!fits, format!("{guard} is nothing of this edition"));
+                if let Guard::Either(one, other) = guard {
+                    alone(&mut report, attack, [one, other]);
+                }
                 report.without = report.play("the attack without the guard", attack.without(guard));
                 let wins = report.without.as_ref().is_none_or(Outcome::wins);
                 report.object(!wins, format!("without {guard} the attack does not win either"));
@@ -99,6 +102,15 @@ pub fn run(row: &'static Row, cell: Cell, seed: u64) -> Report {
         }
     }
     report
+}
+
+/// Where each of two checks is said to be enough, the attack comes to nothing with either of them alone.
+fn alone(report: &mut Report, attack: Setup, checks: [Check; 2]) {
+    for left in checks {
+        let outcome = report.play("the attack without one of the guards", attack.without(Guard::Check(left)));
+        let wins = outcome.as_ref().is_some_and(Outcome::wins);
+        report.object(wins, format!("{left:?} stops it, and nothing else does"));
+    }
 }
 
 fn control(report: &mut Report, attack: Setup) {

@@ -1,8 +1,9 @@
 //! What checkers of the test kit ask a member, and what no event tells.
 
 use super::{Member, Phase};
-use crate::crypto::Aead;
+use crate::crypto::{Aead, Secret};
 use crate::endpoint::Instant;
+use crate::identity::Epoch;
 use alloc::sync::Arc;
 
 impl Member {
@@ -11,6 +12,12 @@ impl Member {
         let session = self.session()?;
         let keys = &session.chain.place.keys;
         Some((keys.leader.clone(), keys.member.clone()))
+    }
+
+    /// The epoch installed here, and the secret that its data keys derive from.
+    pub fn epoch_secret(&self) -> Option<(Epoch, &Secret)> {
+        let (epoch, base) = self.session()?.station.ring.newest()?;
+        Some((epoch, base.secret()))
     }
 
     /// What has been accepted in this session so far, by digests.

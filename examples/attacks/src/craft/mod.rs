@@ -1,7 +1,9 @@
 //! Frames that attackers make, with whatever keys their rows give them.
 
+pub mod enclaves;
 pub mod published;
 pub mod repaired;
+pub mod version_two;
 
 use sodality::sim::Draft;
 use sodality::wire::Value;

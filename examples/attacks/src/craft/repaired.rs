@@ -1,4 +1,4 @@
-//! Frames of the repaired edition.
+//! Frames of the repaired edition of Antigone; and data, which those of Enclaves are but for the header.
 
 use bytes::{Bytes, BytesMut};
 use sodality::antigone::data::{Sending, data_key};
@@ -104,7 +104,7 @@ pub fn opens_block(frame: &InTransit, key: &dyn Aead) -> bool {
     blocks.iter().any(|block| open(header(), &*suite, group, block.cid, Epoch(0), key, &frame.bytes).is_ok())
 }
 
-/// What RA-D says, for whoever has the secret of its epoch; nothing if that is not the secret.
+/// What RA-D or EN-R9 says, for whoever has the secret of its epoch; nothing if that is not the secret.
 pub fn read_data(frame: &InTransit, secret: &(Epoch, Key<role::DataBase>)) -> Option<Vec<u8>> {
     let (suite, (epoch, base)) = (suite(), secret);
     let parsed = Data::parse(&frame.bytes).ok()?;
@@ -117,8 +117,8 @@ pub fn read_data(frame: &InTransit, secret: &(Epoch, Key<role::DataBase>)) -> Op
     Some(Content::decode(&text).ok()?.payload.0.to_vec())
 }
 
-/// RA-D in another's name, under a secret that an insider holds, with a signature of the insider's own. `like` shows the
-/// group.
+/// RA-D or EN-R9 in another's name, under a secret that an insider holds, with a signature of the insider's own where there is
+/// randomness for one. `like` shows the group.
 ///
 /// # Errors
 /// [`Failed`].
@@ -127,13 +127,15 @@ pub fn data_as(
     cid: MemberId,
     secret: &(Epoch, Key<role::DataBase>),
     text: &[u8],
-    rng: &mut SimRng,
+    rng: Option<&mut SimRng>,
 ) -> Ran<Bytes> {
     let (suite, (epoch, base)) = (suite(), secret);
     let group = Data::parse(&like.bytes)?.message.group;
-    let (own, _) = suite.signing_pair(rng)?;
-    let sending =
-        Sending { suite: suite.clone(), header: header(), group, cid, label: None, origin: Some(Key::new(own)) };
+    let pair = rng.map(|rng| suite.signing_pair(rng)).transpose()?;
+    let origin = pair.map(|(own, _)| Key::new(own));
+    let header =
+        if Some(&(System::Enclaves as u8)) == like.bytes.get(1) { super::enclaves::header() } else { header() };
+    let sending = Sending { suite: suite.clone(), header, group, cid, label: None, origin };
     let (ever, limits) = (Instant::from_micros(u64::MAX), SealLimits::default());
     let mut sealer = sending.sealer(*epoch, base, Kind::Both, limits, ever)?;
     let mut frame = BytesMut::new();

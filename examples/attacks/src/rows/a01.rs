@@ -2,13 +2,14 @@
 
 use sodality::group::Check;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, BOB, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A1",
+    system: System::Antigone,
     section: "2.1",
     who: Who::Outsider,
     class: Class::Exploitable,
@@ -22,7 +23,8 @@ pub static ROW: Row = Row {
     repaired,
 };
 
-fn again(setup: &Setup, plan: &Plan, ids: &[&str]) -> Ran<(usize, &'static str)> {
+/// Copies of ann's message come again to bob: how often it was given it, and what became of the last copy.
+pub(super) fn again(setup: &Setup, plan: &Plan, ids: &[&str]) -> Ran<(usize, &'static str)> {
     let mut scene = Scene::joined(setup, plan)?;
     let bob = scene.node(BOB);
     scene.say(ANN, b"pay ten")?;
@@ -39,7 +41,12 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
-    let (heard, why) = again(setup, &Plan::of(2), &["RA-D"])?;
+    copied(setup, "RA-D")
+}
+
+/// A copy of ann's message comes to bob.
+pub(super) fn copied(setup: &Setup, data: &str) -> Ran<Outcome> {
+    let (heard, why) = again(setup, &Plan::of(2), &[data])?;
     let by = "each number of a sender is taken once in an epoch";
     Ok(setup.judge(heard > 1, Check::DataNumber, by, format!("bob was given it {heard} times; the copy was {why}")))
 }

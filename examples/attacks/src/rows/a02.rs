@@ -5,13 +5,14 @@ use sodality::group::Check;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{data_as, no_secret};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, BOB, CYD, NAMES, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A2",
+    system: System::Antigone,
     section: "2.1",
     who: Who::Member,
     class: Class::Exploitable,
@@ -29,9 +30,9 @@ pub static ROW: Row = Row {
     repaired,
 };
 
-const WORDS: &[u8] = b"ann owes bob ten";
+pub(super) const WORDS: &[u8] = b"ann owes bob ten";
 
-fn as_ann(scene: &Scene) -> bool {
+pub(super) fn as_ann(scene: &Scene) -> bool {
     scene.heard_as(CYD, WORDS).as_deref() == Some(NAMES[ANN])
 }
 
@@ -49,17 +50,22 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
+    insider(setup, "RA-D")
+}
+
+/// Bob seals in ann's name, with all that a member has.
+pub(super) fn insider(setup: &Setup, data: &str) -> Ran<Outcome> {
     let mut scene = Scene::joined(setup, &Plan::of(3))?;
     let cyd = scene.node(CYD);
     // A message of bob's own shows the group, and where cyd listens.
     scene.say(BOB, b"good morning")?;
     scene.run(SOON)?;
-    let like = scene.last("RA-D", cyd)?;
+    let like = scene.last(data, cyd)?;
     let (mut secret, ann) = (scene.own_secret(BOB)?, scene.cid(ANN).unwrap_or_default());
     if setup.withheld {
         secret = no_secret(&secret);
     }
-    let forged = data_as(&like, ann, &secret, WORDS, &mut scene.rng)?;
+    let forged = data_as(&like, ann, &secret, WORDS, Some(&mut scene.rng))?;
     let why = scene.inject(like.to_link, forged)?;
     let won = as_ann(&scene) && scene.heard_from(cyd, WORDS) == Some(Sender::Signed(ann));
     let by = "the signature is not one of ann's key, which the view names";

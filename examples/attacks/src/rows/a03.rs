@@ -2,12 +2,13 @@
 
 use sodality::policy::Protection;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, BOB, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A3",
+    system: System::Antigone,
     section: "2.1",
     who: Who::Nobody,
     class: Class::Weakness,

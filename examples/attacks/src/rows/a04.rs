@@ -5,13 +5,14 @@ use sodality::group::Check;
 use sodality::wire::shape::Content;
 
 use crate::craft::{lettered, set};
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A4",
+    system: System::Antigone,
     section: "2.2.1",
     who: Who::Outsider,
     class: Class::Exploitable,

@@ -6,13 +6,14 @@ use sodality::identity::MemberId;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{Words, next_frame, opens_block};
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A5",
+    system: System::Antigone,
     section: "2.2.1, 2.3",
     who: Who::Former,
     class: Class::Exploitable,

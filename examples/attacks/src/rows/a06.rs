@@ -1,11 +1,12 @@
 //! A6: the third party hides a key that it could simply send.
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, Plan, SECOND, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A6",
+    system: System::Antigone,
     section: "2.2.1",
     who: Who::Nobody,
     class: Class::Weakness,

@@ -3,13 +3,14 @@
 use sodality::group::Check;
 
 use crate::craft::field;
-use crate::row::{Class, Fault, Guard, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Fault, Guard, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A7",
+    system: System::Antigone,
     section: "2.2.3",
     who: Who::Outsider,
     class: Class::Exploitable,

@@ -2,13 +2,14 @@
 
 use sodality::event::Event;
 
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene, T_MAX};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A8",
+    system: System::Antigone,
     section: "2.2.3, note 5",
     who: Who::Outsider,
     class: Class::Weakness,

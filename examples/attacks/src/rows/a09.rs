@@ -1,13 +1,14 @@
 //! A9: the leader's number in AN-K is altered.
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::rows::shared::altered_epoch;
 use crate::scene::{ANN, BOB, Plan, SECOND, SOON, Scene, T_MAX};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A9",
+    system: System::Antigone,
     section: "2.2.3",
     who: Who::Member,
     class: Class::Exploitable,

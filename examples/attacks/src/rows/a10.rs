@@ -2,12 +2,13 @@
 
 use sodality::event::Event;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A10",
+    system: System::Antigone,
     section: "2.2.3",
     who: Who::Nobody,
     class: Class::Weakness,

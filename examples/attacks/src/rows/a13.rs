@@ -4,13 +4,14 @@ use sodality::event::Cause;
 use sodality::group::Check;
 use sodality::policy::EjectRequests;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A13",
+    system: System::Antigone,
     section: "2.2.4",
     who: Who::Outsider,
     class: Class::Exploitable,

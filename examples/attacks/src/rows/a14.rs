@@ -5,12 +5,13 @@ use sodality::wire::field::Field as _;
 use sodality::wire::published::{Removal, RemovalText};
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, NAMES, Plan, SECOND, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A14",
+    system: System::Antigone,
     section: "2.2.4",
     who: Who::Nobody,
     class: Class::Weakness,

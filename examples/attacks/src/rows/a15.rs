@@ -4,12 +4,13 @@ use sodality::group::Check;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{no_secret, read_data};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, BOB, CYD, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A15",
+    system: System::Antigone,
     section: "2.2.4",
     who: Who::Former,
     class: Class::Exploitable,
@@ -51,6 +52,11 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
+    listens(setup, "RA-D")
+}
+
+/// Ann has left, and tries the secret of its time on what bob says.
+pub(super) fn listens(setup: &Setup, data: &str) -> Ran<Outcome> {
     let mut scene = Scene::joined(setup, &Plan::of(3))?;
     let bob = scene.node(BOB);
     let mut kept = scene.own_secret(ANN)?;
@@ -61,7 +67,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     scene.run(SOON)?;
     scene.say(BOB, WORDS)?;
     scene.run(SOON)?;
-    let said = scene.last_from("RA-D", bob)?;
+    let said = scene.last_from(data, bob)?;
     let won = read_data(&said, &kept).is_some_and(|text| text == WORDS);
     let by = "the key has changed with the removal, and nobody waits to use the new one";
     let shown = format!("ann's key {} what bob says", if won { "opens" } else { "does not open" });

@@ -2,12 +2,13 @@
 
 use sodality::group::Check;
 
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, PERIOD, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A16",
+    system: System::Antigone,
     section: "2.2.5",
     who: Who::Outsider,
     class: Class::Exploitable,

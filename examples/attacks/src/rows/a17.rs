@@ -4,12 +4,13 @@ use sodality::group::Check;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{no_secret, read_data};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, CYD, PERIOD, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A17",
+    system: System::Antigone,
     section: "2.2.5",
     who: Who::Former,
     class: Class::Exploitable,

@@ -4,13 +4,14 @@ use sodality::event::Event;
 use sodality::group::Check;
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, CYD, PERIOD, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A18",
+    system: System::Antigone,
     section: "2.2.5",
     who: Who::Member,
     class: Class::Exploitable,

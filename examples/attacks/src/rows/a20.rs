@@ -4,12 +4,13 @@ use sodality::event::Event;
 use sodality::group::Check;
 use sodality::policy::OnSilence;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, PERIOD, Plan, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A20",
+    system: System::Antigone,
     section: "2.2.5",
     who: Who::Outsider,
     class: Class::Exploitable,

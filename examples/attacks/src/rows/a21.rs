@@ -8,13 +8,14 @@ use sodality::wire::antigone::MemberBody;
 use crate::craft::field;
 use crate::craft::published::Kit;
 use crate::craft::repaired::{Words, next_frame};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, NAMES, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A21",
+    system: System::Antigone,
     section: "2.2.5",
     who: Who::Outsider,
     class: Class::Exploitable,

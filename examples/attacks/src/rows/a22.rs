@@ -7,13 +7,14 @@ use sodality::event::{Cause, Causes};
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::heartbeat_with;
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::code;
 use crate::scene::{ANN, BOB, CYD, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A22",
+    system: System::Antigone,
     section: "2.3",
     who: Who::Member,
     class: Class::Weakness,

@@ -7,12 +7,13 @@ use sodality::wire::published::{
 };
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "A23",
+    system: System::Antigone,
     section: "2.3",
     who: Who::Nobody,
     class: Class::Weakness,

@@ -1,11 +1,12 @@
 //! G1: the leader abuses its rights.
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G1",
+    system: System::Antigone,
     section: "1.2, 4",
     who: Who::Leader,
     class: Class::Exploitable,

@@ -1,11 +1,12 @@
 //! G2: the leader's host is broken into, once.
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::rows::a05;
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G2",
+    system: System::Antigone,
     section: "1.2, 3.2",
     who: Who::Leader,
     class: Class::Exploitable,

@@ -2,12 +2,13 @@
 
 use sodality::event::Event;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G3",
+    system: System::Antigone,
     section: "1.2",
     who: Who::Outsider,
     class: Class::Weakness,

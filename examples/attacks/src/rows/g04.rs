@@ -5,12 +5,13 @@ use sodality::sim::InTransit;
 
 use crate::craft::published::Kit;
 use crate::craft::repaired::{no_secret, read_data};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, CYD, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G4",
+    system: System::Antigone,
     section: "4",
     who: Who::Member,
     class: Class::Exploitable,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::Fate;
 use crate::scene::{ANN, BOB, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G5",
+    system: System::Antigone,
     section: "1.1",
     who: Who::Outsider,
     class: Class::Weakness,

@@ -5,13 +5,14 @@ use std::time::Duration;
 use sodality::event::Event;
 use sodality::sim::NodeId;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::Fate;
 use crate::scene::{ANN, BOB, CYD, Plan, SECOND, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G6",
+    system: System::Antigone,
     section: "1.1",
     who: Who::Nobody,
     class: Class::Weakness,

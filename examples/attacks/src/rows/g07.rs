@@ -1,10 +1,11 @@
 //! G7: systems of the Rampart and SecureRing kind.
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "G7",
+    system: System::Antigone,
     section: "1.2",
     who: Who::Member,
     class: Class::Weakness,

@@ -8,13 +8,14 @@ use sodality::wire::published::{PairAnswer, StrongAnswer};
 use sodality::wire::shape::Content;
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, BOB, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X1",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,

@@ -7,13 +7,14 @@ use sodality::wire::shape::Content;
 
 use crate::craft::published::{GroupKey, Kit};
 use crate::craft::{field, lettered};
-use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X2",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,

@@ -9,13 +9,14 @@ use sodality::wire::published::JoinReply;
 
 use crate::craft::field;
 use crate::craft::published::{GroupKey, Kit};
-use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Failed, Fault, Guard, Outcome, Ran, Row, Setup, Suite, System, Who};
 use crate::scene::wire::draft;
 use crate::scene::{ANN, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X4",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,

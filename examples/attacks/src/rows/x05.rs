@@ -6,12 +6,13 @@ use sodality::policy::Protection;
 use sodality::wire::Message as _;
 use sodality::wire::published::SecretData;
 
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Suite, System, Who};
 use crate::scene::{ANN, BOB, CYD, NAMES, Plan, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X5",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,
@@ -57,16 +58,21 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
+    flipped(setup, "RA-D")
+}
+
+/// Each bit of ann's message is flipped on its way to bob.
+pub(super) fn flipped(setup: &Setup, data: &'static str) -> Ran<Outcome> {
     // Where the text is in clear, and nothing but the tag stands against it.
     let plan = Plan::of(3).policy(|policy| (policy.protection, policy.origin) = (Protection::Integrity, false));
     let mut scene = Scene::joined(setup, &plan)?;
     let bob = scene.node(BOB);
-    scene.hold(move |frame, id| frame.to == bob && id == "RA-D");
+    scene.hold(move |frame, id| frame.to == bob && id == data);
     scene.say(ANN, WORDS)?;
     scene.run(SOON)?;
     let held = scene.release().pop().ok_or_else(|| Failed::steps("nothing was said"))?;
     let mark = scene.mark();
-    let (mut flipped, mut waits) = (0, 0);
+    let (mut flips, mut waits) = (0, 0);
     // The words first, then all the rest.
     let place = held.bytes.windows(WORDS.len()).position(|part| part == WORDS).unwrap_or_default() * 8;
     for bit in setup.give_all((place..held.bytes.len() * 8).chain(0..place).collect()) {
@@ -74,7 +80,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
         if let Some(byte) = bytes.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
         }
-        flipped += 1;
+        flips += 1;
         waits += usize::from(scene.inject(held.to_link, bytes)?.is_none());
     }
     let given = scene.told(&mark, bob, |event| matches!(event, Event::Data(said) if said.payload != WORDS));
@@ -85,7 +91,7 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let by = "every bit is covered by the tag, and the true message still counts";
     let shown = match given {
         true => "bob is given words that ann did not say".to_owned(),
-        false => format!("{flipped} flips of one bit: {waits} give a frame that waits for a key to come, all others are \
+        false => format!("{flips} flips of one bit: {waits} give a frame that waits for a key to come, all others are \
             refused"),
     };
     Ok(setup.judge(given, Check::DataBox, by, shown))

@@ -6,13 +6,14 @@ use sodality::wire::antigone::MemberBody;
 
 use crate::craft::number;
 use crate::craft::repaired::{Words, next_frame};
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, BOB, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X7",
+    system: System::Antigone,
     section: "own",
     who: Who::Member,
     class: Class::Exploitable,

@@ -1,13 +1,14 @@
 //! X12: the parts of a rekey for one member are dropped.
 
 use crate::craft::field;
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::draft;
 use crate::scene::{ANN, BOB, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X12",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,

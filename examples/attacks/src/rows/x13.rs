@@ -8,12 +8,13 @@ use sodality::wire::published::{GroupId, IntegrityData};
 use sodality::wire::{Field as _, Message as _};
 
 use crate::craft::published::{GroupKey, Kit};
-use crate::row::{Class, Outcome, Ran, Row, Setup, Suite, Who};
+use crate::row::{Class, Outcome, Ran, Row, Setup, Suite, System, Who};
 use crate::scene::{BOB, NAMES};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X13",
+    system: System::Antigone,
     section: "own",
     who: Who::Member,
     class: Class::Exploitable,

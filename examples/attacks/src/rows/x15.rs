@@ -4,13 +4,14 @@ use sodality::event::Event;
 use sodality::group::Check;
 
 use crate::craft::published::Kit;
-use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::wire::{code, draft};
 use crate::scene::{ANN, NAMES, Plan, SECOND, SOON, Scene};
 
 /// The row.
 pub static ROW: Row = Row {
     id: "X15",
+    system: System::Antigone,
     section: "own",
     who: Who::Outsider,
     class: Class::Exploitable,
@@ -27,7 +28,7 @@ pub static ROW: Row = Row {
     repaired,
 };
 
-fn kept_out(scene: &Scene) -> bool {
+pub(super) fn kept_out(scene: &Scene) -> bool {
     scene.told(&Default::default(), scene.node(ANN), |event| matches!(event, Event::JoinRefused(_)))
 }
 
@@ -48,9 +49,14 @@ fn published(setup: &Setup) -> Ran {
 }
 
 fn repaired(setup: &Setup) -> Ran<Outcome> {
+    refused(setup, "RA-J2")
+}
+
+/// A refusal in clear takes the place of what the leader says.
+pub(super) fn refused(setup: &Setup, answer: &'static str) -> Ran<Outcome> {
     let mut scene = Scene::open(setup, &Plan::of(1))?;
     let ann = scene.node(ANN);
-    scene.hold(move |frame, id| frame.to == ann && id == "RA-J2");
+    scene.hold(move |frame, id| frame.to == ann && id == answer);
     scene.join(ANN)?;
     scene.run(SOON)?;
     let held = scene.release().into_iter().next().ok_or_else(|| Failed::steps("no answer"))?;

@@ -1,6 +1,6 @@
 //! What the victims told their own applications, and what went over the wire: all that success is judged by.
 
-use sodality::event::{Cause, Event, Sender};
+use sodality::event::{Cause, Ending, Event, Sender};
 use sodality::identity::{Epoch, MemberId};
 use sodality::sim::NodeId;
 use sodality::sim::star::LEADER;
@@ -35,6 +35,12 @@ impl Scene {
     /// How often a member's application was given `text`.
     pub fn heard(&self, node: NodeId, text: &[u8]) -> usize {
         let is = |event: &&Event| matches!(event, Event::Data(message) if message.payload == text);
+        self.world.events(node).iter().filter(is).count()
+    }
+
+    /// How often a member's application was given `text` in private.
+    pub fn heard_in_private(&self, node: NodeId, text: &[u8]) -> usize {
+        let is = |event: &&Event| matches!(event, Event::Gossip(message) if message.payload == text);
         self.world.events(node).iter().filter(is).count()
     }
 
@@ -84,6 +90,19 @@ impl Scene {
     pub fn removed(&self, mark: &Mark, node: NodeId, who: &str) -> Option<Cause> {
         self.since(mark, node).iter().find_map(|event| match event {
             Event::MemberRemoved { name, cause, .. } if name.as_str() == who => Some(*cause),
+            _ => None,
+        })
+    }
+
+    /// Whether a node has told, since then, that somebody of that name is there.
+    pub fn added(&self, mark: &Mark, node: NodeId, who: &str) -> bool {
+        self.told(mark, node, |event| matches!(event, Event::MemberAdded { name, .. } if name.as_str() == who))
+    }
+
+    /// Whether a node has told, since then, that its own session is over, and how.
+    pub fn ended(&self, mark: &Mark, node: NodeId) -> Option<Ending> {
+        self.since(mark, node).iter().find_map(|event| match event {
+            Event::Ended(ending) => Some(*ending),
             _ => None,
         })
     }

@@ -6,12 +6,14 @@
 //! | [`wire`] | what the attacker does: record, withhold, alter, replay, inject |
 //! | [`judge`] | what the victims told their applications |
 //!
-//! Rows are written over these three, so that most steps are the same for both editions.
+//! Rows are written over these three, so that most steps are the same for both editions, and for both systems.
 
+pub(crate) mod enclaves;
 pub mod judge;
 pub mod people;
 pub(crate) mod published;
 pub(crate) mod repaired;
+pub(crate) mod version_two;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use sodality::crypto::Key;
 use sodality::crypto::keys::role;
+use sodality::enclaves::version_2::GroupKey;
 use sodality::endpoint::{Instant, Link};
 use sodality::event::{Cause, Causes};
 use sodality::group::View;
@@ -29,7 +32,7 @@ use sodality::policy::{Policy, Views};
 use sodality::sim::wild::{Loot, Stolen};
 use sodality::sim::{NodeId, SimRng, WireId, World};
 
-use crate::row::{Edition, Failed, Ran, Setup};
+use crate::row::{Edition, Failed, Ran, Setup, System};
 use people::People;
 use wire::Tap;
 
@@ -68,6 +71,12 @@ pub struct Plan {
     pub per_heartbeat: bool,
     /// Published edition: numbers of any length are taken, whatever the run says (D14).
     pub any_numbers: bool,
+    /// Enclaves 2.0: the key changes when somebody comes or goes, which the report calls prudent.
+    pub prudent: bool,
+    /// Enclaves: the password that ann's key follows from; elsewhere keys are drawn.
+    pub password: Option<&'static str>,
+    /// What the members are called, if not by [`NAMES`].
+    pub called: Vec<String>,
 }
 
 impl Plan {
@@ -81,7 +90,35 @@ impl Plan {
             strong_reply: false,
             per_heartbeat: true,
             any_numbers: false,
+            prudent: false,
+            password: None,
+            called: Vec::new(),
         }
+    }
+
+    /// The names of the members: the last of many have numbers.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let usual = NAMES.iter().map(|name| (*name).to_owned()).skip(self.called.len());
+        let more = (NAMES.len() + 1..).map(|n| format!("m{n}"));
+        self.called.iter().cloned().chain(usual).chain(more).take(self.members).collect()
+    }
+
+    /// With another key whenever somebody comes or goes.
+    #[must_use]
+    pub fn prudent(self) -> Self {
+        Self { prudent: true, ..self }
+    }
+
+    /// With a key of ann's that follows from this password.
+    #[must_use]
+    pub fn password(self, password: &'static str) -> Self {
+        Self { password: Some(password), ..self }
+    }
+
+    /// With members that are called so.
+    #[must_use]
+    pub fn called(self, names: &[&str]) -> Self {
+        Self { called: names.iter().map(|name| (*name).to_owned()).collect(), ..self }
     }
 
     /// With a shared link.
@@ -154,9 +191,11 @@ impl Scene {
     /// # Errors
     /// [`Failed`].
     pub fn open(setup: &Setup, plan: &Plan) -> Ran<Self> {
-        match setup.cell.edition {
-            Edition::AsPublished => published::open(setup, plan),
-            Edition::Repaired => repaired::open(setup, plan),
+        match (setup.cell.system, setup.cell.edition) {
+            (System::Antigone, Edition::AsPublished) => published::open(setup, plan),
+            (System::Antigone, Edition::Repaired) => repaired::open(setup, plan),
+            (System::Enclaves, Edition::AsPublished) => version_two::open(setup, plan),
+            (System::Enclaves, Edition::Repaired) => enclaves::open(setup, plan),
         }
     }
 
@@ -190,7 +229,7 @@ impl Scene {
         self.world.now()
     }
 
-    /// The third party.
+    /// The third party; nobody in Enclaves.
     pub fn third_party(&self) -> NodeId {
         self.people.third_party()
     }
@@ -235,6 +274,14 @@ impl Scene {
     /// [`Failed`] if it has none.
     pub fn own_secret(&self, member: usize) -> Ran<(Epoch, Key<role::DataBase>)> {
         self.people.own_secret(&self.world, member).ok_or_else(|| Failed::steps("that member holds no key"))
+    }
+
+    /// K_g of Enclaves 2.0, as a member's machine holds it: a corrupt member, or one that has left, takes it along.
+    ///
+    /// # Errors
+    /// [`Failed`] if it has none.
+    pub fn group_key(&self, member: usize) -> Ran<GroupKey> {
+        self.people.group_key(&self.world, member).ok_or_else(|| Failed::steps("that member holds no key"))
     }
 
     /// What a corrupt member is shown of the group.

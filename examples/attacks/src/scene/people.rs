@@ -2,37 +2,57 @@
 
 use sodality::crypto::Key;
 use sodality::crypto::keys::role;
+use sodality::enclaves::version_2::GroupKey;
 use sodality::error::CommandError;
 use sodality::group::View;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::sim::{NodeId, WireId, World};
 
 use super::Scene;
-use crate::row::Ran;
+use crate::row::{Failed, Ran};
 
 /// The machines of a scene, of whatever edition. `member` is the number of a member; the leader has none.
 pub(crate) trait People {
-    fn third_party(&self) -> NodeId;
+    /// Nobody, where there is none.
+    fn third_party(&self) -> NodeId {
+        NodeId(u32::MAX)
+    }
     fn leader(&self) -> NodeId;
     fn members(&self) -> &[NodeId];
-    fn channel(&self) -> Option<WireId>;
+    fn channel(&self) -> Option<WireId> {
+        None
+    }
     fn add(&mut self, world: &mut World, name: &str) -> Ran<()>;
     fn join(&self, world: &mut World, member: usize) -> Ran<()>;
     fn leave(&self, world: &mut World, member: usize) -> Ran<()>;
     fn say(&self, world: &mut World, member: Option<usize>, text: &[u8]) -> Ran<Result<(), CommandError>>;
+    /// A member says something to some (Enclaves).
+    fn gossip(&self, _: &mut World, _member: usize, _to: &[Name], _text: &[u8]) -> Ran<()> {
+        Err(Failed::Absent("there are no private messages"))
+    }
     fn rekey(&self, world: &mut World) -> Ran<()>;
     /// The leader ejects whoever has that name.
     fn eject(&self, world: &mut World, name: &str) -> Ran<()>;
     /// A member asks that whoever has that name be ejected.
-    fn ask_to_eject(&self, world: &mut World, member: usize, name: &str) -> Ran<()>;
+    fn ask_to_eject(&self, _: &mut World, _member: usize, _name: &str) -> Ran<()> {
+        Err(Failed::Absent("members cannot ask for that"))
+    }
     /// A crashed leader comes back, with nothing but its configuration.
     fn reopen(&self, world: &mut World) -> Ran<()>;
-    /// What a member reads in its own machine (repaired edition).
-    fn own_secret(&self, world: &World, member: usize) -> Option<(Epoch, Key<role::DataBase>)>;
+    /// What a member reads in its own machine (repaired editions).
+    fn own_secret(&self, _: &World, _member: usize) -> Option<(Epoch, Key<role::DataBase>)> {
+        None
+    }
+    /// The same in Enclaves 2.0: K_g.
+    fn group_key(&self, _: &World, _member: usize) -> Option<GroupKey> {
+        None
+    }
     /// Whose number this is, as a member's machine tells its application.
     fn name_of(&self, world: &World, member: usize, cid: MemberId) -> Option<Name>;
     /// What a member is shown of the group.
-    fn own_view(&self, world: &World, member: usize) -> Option<View>;
+    fn own_view(&self, _: &World, _member: usize) -> Option<View> {
+        None
+    }
 }
 
 impl Scene {
@@ -75,6 +95,15 @@ impl Scene {
     /// As [`Self::add`].
     pub fn tries_to_say(&mut self, member: usize, text: &[u8]) -> Ran<bool> {
         Ok(self.people.say(&mut self.world, Some(member), text)?.is_ok())
+    }
+
+    /// It says something to some, by way of the leader.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn gossip(&mut self, member: usize, to: &[&str], text: &[u8]) -> Ran<()> {
+        let to = to.iter().map(|name| super::name(name)).collect::<Ran<Vec<_>>>()?;
+        self.people.gossip(&mut self.world, member, &to, text)
     }
 
     /// The leader says something.

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use sodality::antigone::mixed::{Faults, Leader, Member};
-use sodality::crypto::keys::role;
+use sodality::crypto::aes_128_gcm;
 use sodality::crypto::published::faulty::{Ivs, des_md5_rsa_with_bad_ivs};
 use sodality::crypto::published::{Modern, PublishedSuite, des_md5_rsa};
-use sodality::crypto::{Key, aes_128_gcm};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
 use sodality::event::{Event, Port};
-use sodality::group::View;
-use sodality::identity::{Epoch, MemberId, Name};
+use sodality::identity::{MemberId, Name};
 use sodality::policy::{Editions, Mix, Policy, Views};
 use sodality::sim::mixed::{MixedConfig, MixedStar, leader_machine};
 use sodality::sim::star::{long_term_key, records};
@@ -22,7 +20,7 @@ use sodality::ttp::{LeaderRecord, Records, ThirdParty};
 use super::people::People;
 use super::repaired;
 use super::wire::Tap;
-use super::{NAMES, Plan, Scene};
+use super::{Plan, Scene};
 use crate::row::{Failed, Fault, Ran, Setup, Suite};
 
 /// A group whose parts are all as published, under the suite of the cell, with the fault that the run has.
@@ -54,8 +52,7 @@ pub(super) fn open(setup: &Setup, plan: &Plan) -> Ran<Scene> {
         multicast: plan.shared.then_some(link),
         ..MixedConfig::new(repaired::suite(), published, mix)
     };
-    let names: Vec<String> = NAMES.iter().take(plan.members).map(|name| (*name).to_owned()).collect();
-    let star = MixedStar::with_names(&mut world, config, &names)?;
+    let star = MixedStar::with_names(&mut world, config, &plan.names())?;
     if plan.everybody_leads {
         let suite = star.config.suite.clone();
         world.set_app(star.third_party, move |machine: &mut ThirdParty, cx, moment| {
@@ -156,18 +153,8 @@ impl People for Published {
         Ok(world.restart_with(self.star.leader, leader)?)
     }
 
-    /// There is no such secret: data keys do not follow from anything that is shown.
-    fn own_secret(&self, _: &World, _: usize) -> Option<(Epoch, Key<role::DataBase>)> {
-        None
-    }
-
     fn name_of(&self, world: &World, member: usize, cid: MemberId) -> Option<Name> {
         let member = self.member(member).ok()?;
         world.get(member)?.name_of(cid).cloned()
-    }
-
-    /// Members learn names, and have no view.
-    fn own_view(&self, _: &World, _: usize) -> Option<View> {
-        None
     }
 }

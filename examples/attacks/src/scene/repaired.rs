@@ -16,7 +16,7 @@ use sodality::sim::{LinkConfig, Node, NodeId, SimRng, WireId, World, shared};
 
 use super::people::People;
 use super::wire::Tap;
-use super::{NAMES, Plan, Scene};
+use super::{Plan, Scene};
 use crate::row::{Failed, Ran, Setup};
 
 /// The modern suite.
@@ -38,8 +38,7 @@ pub(super) fn open(setup: &Setup, plan: &Plan) -> Ran<Scene> {
         multicast: plan.shared.then_some(link),
         ..StarConfig::new(suite())
     };
-    let names: Vec<String> = NAMES.iter().take(plan.members).map(|name| (*name).to_owned()).collect();
-    let star = Star::with_names(&mut world, config, &names)?;
+    let star = Star::with_names(&mut world, config, &plan.names())?;
     let members = star.members.iter().map(|member| NodeId::from(*member)).collect();
     let rng = SimRng::new(setup.seed).fork(0xa77ac);
     Ok(Scene { world, tap, people: Box::new(Repaired { star, members }), loot, rng })

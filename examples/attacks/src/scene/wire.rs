@@ -115,6 +115,16 @@ impl Scene {
         self.frames_from(id, from).pop().ok_or_else(|| Failed::steps(format_args!("no {id} was sent from there")))
     }
 
+    /// The end at `to` of the link over which something was last sent to it by `from`.
+    ///
+    /// # Errors
+    /// [`Failed`] if nothing was.
+    pub fn line(&self, from: NodeId, to: NodeId) -> Ran<Link> {
+        let tap = self.tap.borrow();
+        let last = tap.frames.iter().rev().find(|frame| (frame.from, frame.to) == (from, to));
+        last.map(|frame| frame.to_link).ok_or_else(|| Failed::steps("nothing went between these two"))
+    }
+
     /// From now on each frame meets what this says.
     pub fn intercept(&mut self, rule: impl FnMut(&InTransit, &str) -> Fate + 'static) {
         self.tap.borrow_mut().rule = Some(Box::new(rule));

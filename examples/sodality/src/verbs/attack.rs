@@ -1,13 +1,13 @@
-//! `sodality attack`: the attacks on Antigone, run in the simulator.
+//! `sodality attack`: the attacks on Antigone and Enclaves, run in the simulator.
 
-use attacks::{Cell, Edition, Outcome, ROWS, Report, Row, SEED, Suite, matrix};
+use attacks::{Cell, Edition, Outcome, ROWS, Report, Row, SEED, Suite, System, matrix};
 use clap::{Subcommand, ValueEnum};
 
 use super::style;
 use crate::exit::Failed;
 use crate::timeline::{Fields, Printer};
 
-/// Runs attacks on Antigone, as published in 1999 and as repaired, and says what comes of them.
+/// Runs attacks on Antigone and Enclaves, as published and as repaired, and says what comes of them.
 ///
 /// All of it happens in a simulated world in this process: nothing goes over a network, and no group of yours is touched. Each
 /// attack has a control run, which is the same steps with the attacker's key or message withheld. What stops it is switched
@@ -22,6 +22,9 @@ pub(crate) struct AttackArgs {
 enum What {
     /// Lists the attacks: who does what, and what it reaches
     List {
+        /// On this system only
+        #[arg(long)]
+        system: Option<SystemArg>,
         /// Print JSON, a line for each attack
         #[arg(long)]
         json: bool,
@@ -30,6 +33,9 @@ enum What {
     Run {
         /// Which, such as A11
         id: String,
+        /// On this system only, where both show it
+        #[arg(long)]
+        system: Option<SystemArg>,
         /// Against this edition only
         #[arg(long)]
         edition: Option<EditionArg>,
@@ -58,6 +64,21 @@ enum What {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum SystemArg {
+    Antigone,
+    Enclaves,
+}
+
+impl SystemArg {
+    const fn system(self) -> System {
+        match self {
+            Self::Antigone => System::Antigone,
+            Self::Enclaves => System::Enclaves,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum EditionArg {
     AsPublished,
     Repaired,
@@ -76,23 +97,33 @@ enum SuiteArg {
 /// named is not what stops it, or the control run reaches the goal too.
 pub(crate) fn main(args: AttackArgs) -> Result<(), Failed> {
     match args.what {
-        What::List { json } => {
+        What::List { system, json } => {
             let mut printer = Printer::new(style(json));
-            ROWS.iter().for_each(|row| describe(&mut printer, row, false));
+            ROWS.iter().filter(|row| of(row, system)).for_each(|row| describe(&mut printer, row, false));
             Ok(())
         }
-        What::Run { id, edition, suite, seed, json } => {
-            let row = attacks::find(&id).ok_or_else(|| {
-                Failed::Usage(format!("there is no attack {id:?}; `sodality attack list` shows them, from G1 to X15"))
-            })?;
-            let cells: Vec<Cell> = Cell::ALL.into_iter().filter(|cell| fits(*cell, edition, suite)).collect();
-            if cells.is_empty() {
-                return Err(Failed::Usage("the repaired edition has no suite of 1999; choose --suite modern".into()));
+        What::Run { id, system, edition, suite, seed, json } => {
+            let rows: Vec<&'static Row> = attacks::find(&id).into_iter().filter(|row| of(row, system)).collect();
+            if rows.is_empty() {
+                let of = system.map_or_else(String::new, |system| format!(" on {}", system.system().name()));
+                return Err(Failed::Usage(format!("there is no attack {id:?}{of}; `sodality attack list` shows them")));
+            }
+            let fits = |cell: &Cell| fits(*cell, edition, suite);
+            if !rows.iter().any(|row| row.cells().iter().any(fits)) {
+                return Err(Failed::Usage(
+                    "no repaired edition has the suite of the nineties; choose --suite modern".into(),
+                ));
             }
             let mut printer = Printer::new(style(json));
-            describe(&mut printer, row, true);
-            let reports: Vec<Report> = cells.into_iter().map(|cell| attacks::run(row, cell, seed)).collect();
-            reports.iter().for_each(|report| outcome(&mut printer, report));
+            let mut reports: Vec<Report> = Vec::new();
+            for row in rows {
+                describe(&mut printer, row, true);
+                for cell in row.cells().into_iter().filter(fits) {
+                    let report = attacks::run(row, cell, seed);
+                    outcome(&mut printer, &report);
+                    reports.push(report);
+                }
+            }
             rules(reports.iter())
         }
         What::Matrix { markdown, seed, json } => {
@@ -106,6 +137,10 @@ pub(crate) fn main(args: AttackArgs) -> Result<(), Failed> {
             rules(all.iter().flatten())
         }
     }
+}
+
+fn of(row: &Row, system: Option<SystemArg>) -> bool {
+    system.is_none_or(|system| row.system == system.system())
 }
 
 /// A line for people.
@@ -128,6 +163,7 @@ fn fits(cell: Cell, edition: Option<EditionArg>, suite: Option<SuiteArg>) -> boo
 fn describe(printer: &mut Printer, row: &Row, whole: bool) {
     let fields: Fields = vec![
         ("id", row.id.into()),
+        ("system", row.system.word().into()),
         ("section", row.section.into()),
         ("attacker", row.who.word().into()),
         ("class", row.class.letter().into()),
@@ -137,12 +173,13 @@ fn describe(printer: &mut Printer, row: &Row, whole: bool) {
         ("reaches", row.reaches.into()),
         ("defence", row.defence.into()),
     ];
-    let line = format!("{:<4} {:<14} {}", row.id, row.who.word(), row.title);
+    let line = format!("{:<4} {:<9} {:<14} {}", row.id, row.system.word(), row.who.word(), row.title);
     printer.plain("attack", "attack", &line, &fields);
     if !whole || printer.is_json() {
         return;
     }
     for (word, text) in [
+        ("on", format!("{}: {}, and repaired", row.system.name(), row.system.as_published())),
         ("from", row.place()),
         ("holds", row.holds.to_owned()),
         ("does", row.steps.join("; ")),
@@ -160,6 +197,7 @@ fn outcome(printer: &mut Printer, report: &Report) {
     let guard = report.guard().map(|guard| guard.to_string());
     let mut fields: Fields = vec![
         ("id", row.id.into()),
+        ("system", cell.system.word().into()),
         ("edition", cell.edition.word().into()),
         ("suite", cell.suite.word().into()),
         ("seed", (*seed).into()),
@@ -189,7 +227,10 @@ fn outcome(printer: &mut Printer, report: &Report) {
 
 fn rules<'r>(mut reports: impl Iterator<Item = &'r Report>) -> Result<(), Failed> {
     match reports.find_map(|report| report.objections.first().map(|why| (report, why))) {
-        Some((report, why)) => Err(Failed::Group(format!("{} ({}): {why}", report.row.id, report.cell))),
+        Some((report, why)) => {
+            let (row, cell) = (report.row, report.cell);
+            Err(Failed::Group(format!("{} ({}, {cell}): {why}", row.id, row.system.name())))
+        }
         None => Ok(()),
     }
 }
