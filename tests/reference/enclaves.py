@@ -125,7 +125,7 @@ def r1(suite, app, leader, member, n1, request):
     return layout.covered("EN-R1", suite, fields)
 
 
-def boxed(suite, name, session, text, **clear):
+def boxed(suite, name, session, text, /, **clear):
     """EN-R2 to EN-R8. `text` is the value inside, `clear` the clear fields."""
     key, encoded = sealing_key(suite, name, session), layout.BY_ID[name].body.put(text)
     return ra.boxed(suite, name, key, number(name, clear), encoded, **clear)

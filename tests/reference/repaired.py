@@ -127,7 +127,7 @@ def tagged(suite, name, key, **fields):
     return covered + layout.TAG.put(mac(key, covered))
 
 
-def boxed(suite, name, key, number, text, **fields):
+def boxed(suite, name, key, number, text, /, **fields):
     covered = layout.covered(name, suite, fields)
     sealed, tag = Aead(suite, key).seal(number, covered, text)
     return covered + layout.TEXT.put(sealed) + layout.TAG.put(tag)
