@@ -46,8 +46,9 @@ def version_2(vectors, suite_id):
     text = layout.AUTH_CONFIRM_TEXT.put({"n2": n2})
     book.add("EN-A3", ep.a3(suite, MEMBER, session, n2), under_session | {"member": MEMBER, "n2": n2}, {"text": text})
     for name in ("EN-M+", "EN-M-"):
+        text = layout.MEMBER_TEXT_2.put({"name": OTHER})
         inputs = under_group | {"leader": LEADER, "who": OTHER}
-        book.add(name, ep.notice(suite, name, LEADER, group, OTHER), inputs, {"text": layout.MEMBER_TEXT_2.put({"name": OTHER})})
+        book.add(name, ep.notice(suite, name, LEADER, group, OTHER), inputs, {"text": text})
     text = layout.NEW_KEY_TEXT.put({"group": newer.key, "iv": newer.iv})
     inputs = under_session | {"leader": LEADER, "group": newer.key, "group_iv": newer.iv}
     book.add("EN-NK", ep.nk(suite, LEADER, session, newer), inputs, {"text": text})
@@ -84,8 +85,9 @@ class Join:
         self.n1, self.n2 = filler("N1", 16), filler("N2", 16)
         self.parties = {"app": APP, "leader": LEADER, "member": MEMBER}
 
-    def run(self, own, peer, request, answer, agreed, steps):
-        """`own` and `peer` are what the user's and the leader's way needs; `steps` what is derived on the way."""
+    def run(self, own, peer, request, answer, agreed, steps, trusted=None):
+        """`own` and `peer` are what the user's and the leader's way needs; `steps` what is derived on the way, `trusted` the
+        key that the user wants to see a signature of."""
         asked = self.parties | {"n1": self.n1} | own
         frame = en.r1(self.suite, APP, LEADER, MEMBER, self.n1, request)
         self.book.add("EN-R1", frame, asked, {"scene": self.where} | steps[0])
@@ -97,11 +99,12 @@ class Join:
             "group": INSTANCE, "cid": 3, "leader_key": suites.ed25519_public(filler("signing key", 32)),
             "policy_version": 1, "policy": POLICY,
         }
+        opening = {"asked": asked, "K_a": session} | ({"trusted": trusted} if trusted else {})
         for offer in (("Accept", accept), ("Refuse", "Denied"), ("Refuse", "Busy")):
             clear = {"n1": self.n1, "n2": self.n2, "answer": answer}
             reply = en.boxed(self.suite, "EN-R2", session, offer, **clear)
             inputs = {"request": frame, "n2": self.n2, "offer": offer} | peer
-            self.book.add("EN-R2", reply, inputs, derived, {"asked": asked, "K_a": session})
+            self.book.add("EN-R2", reply, inputs, derived, opening)
         return session
 
 
@@ -139,13 +142,14 @@ def public_keys(book, suite):
         encoded = {name: layout.CERTIFICATE.put(own) if certified else b"" for name, own in certificates.items()}
         request = way.request(member, join.n1, x_a, evidence[MEMBER])
         answer = way.answer(leader, join.n1, join.n2, request, x_l, evidence[LEADER])
-        trusted = {name: suites.ed25519_public(issuer if certified else key) for name, key in ((MEMBER, member), (LEADER, leader))}
+        trusted = {MEMBER: member, LEADER: leader}
+        trusted = {name: suites.ed25519_public(issuer if certified else key) for name, key in trusted.items()}
         own = {"signing": member, "x": x_a, "certificate": encoded[MEMBER]}
         # The leader trusts the user's key, or the issuer of its certificate, as long as the wall clock says so.
         peer = {"signing": leader, "x": x_l, "certificate": encoded[LEADER], "trusted": trusted[MEMBER]}
         agreed = suites.x25519(x_l, en.share_of(x_a))
         steps = ({"share": en.share_of(x_a)}, {"share": en.share_of(x_l)})
-        join.run(own, peer, request, answer, agreed, steps)
+        join.run(own, peer, request, answer, agreed, steps, trusted[LEADER])
 
 
 def facts_of(delta):
