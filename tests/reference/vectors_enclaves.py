@@ -18,14 +18,14 @@ def version_2(vectors, suite_id):
     suite, book = published_suite(suite_id), Book(vectors, "enclaves 2.0", suite_id)
     iv = lambda label: filler("iv " + label, suite.iv_length)
     key = lambda label: filler(label, suite.key_length)
+    vector = lambda label: ep.Vector(key(label), filler("vector of " + label, suite.vector_length))
     number = lambda label: filler("number " + label, suite.nonce_length)
     user, n1, n2 = key("P_a"), number("N1"), number("N2")
     if suite_id == DES_MD5_RSA:
         user = book.add("P_a", ep.des_key_of_password(b"correct horse"), {"password": b"correct horse"})
-    group = ep.Vector(key("K_g"), iv("of K_g"))
+    group, newer = vector("K_g"), vector("K_g'")
     # K_a has the vector of the first K_g (D5).
     session, other = ep.Vector(key("K_a"), group.iv), ep.Vector(key("K_b"), group.iv)
-    newer = ep.Vector(key("K_g'"), iv("of K_g'"))
     under_group = {"key": group.key, "key_iv": group.iv}
     under_session = {"key": session.key, "key_iv": session.iv}
     book.add("number", U64.put(ep.key_number(suite, group.key)), {"key": group.key})

@@ -12,7 +12,6 @@ use sodality::group::channel::Standing;
 use sodality::group::{Backoff, Checks, Jitter, Pool, Retry};
 use sodality::identity::{Epoch, Instance};
 use sodality::wire::antigone::{EjectRequest, PolicyChange, RequestAnswer};
-use sodality::wire::enclaves::auth::KeyBytes;
 use sodality::wire::enclaves::repaired::*;
 use sodality::wire::field::{Nested, Nonce, VerifyingKey, to_vec};
 use sodality::wire::frame::split_frame;
