@@ -1,6 +1,7 @@
 //! One vocabulary of events and counters for both systems, so that charts, traces, checkers and programs need one.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
@@ -173,8 +174,22 @@ pub enum Event {
 
     /// A message to the group.
     Data(Message),
-    /// (Enclaves as published) A private message to some members, this one among them (gossip).
+    /// (Enclaves) A private message to some members, this one among them (gossip).
     Gossip(Message),
+    /// (Enclaves) The own private message is on its way.
+    GossipSent {
+        /// Its number, as the command gave it.
+        number: u64,
+        /// Those named who were not reached: they are no members, or there was no room for them (D29).
+        missed: Vec<MemberId>,
+    },
+    /// (Enclaves) The key of a private message came, and the message did not, in time.
+    GossipMissed {
+        /// Who sent it.
+        from: MemberId,
+        /// Its number.
+        number: u64,
+    },
     /// (Leader, Enclaves as published) A private message named somebody who is no member: nothing was sent there (D29).
     GossipDropped {
         /// Who sent it.
@@ -246,13 +261,15 @@ pub enum Sender {
     AnyMember(MemberId),
     /// This member signed it.
     Signed(MemberId),
+    /// The leader says that it came from this member: a private message.
+    Vouched(MemberId),
 }
 
 impl Sender {
     /// The claimed member number. What the claim is worth is said by the variant.
     pub fn claimed(self) -> MemberId {
         match self {
-            Self::Unauthenticated(cid) | Self::AnyMember(cid) | Self::Signed(cid) => cid,
+            Self::Unauthenticated(cid) | Self::AnyMember(cid) | Self::Signed(cid) | Self::Vouched(cid) => cid,
         }
     }
 }

@@ -142,6 +142,8 @@ pub mod role {
         User;
         /// `K_a` of repaired Enclaves: a member and the leader, for one session.
         Enclave;
+        /// `K'` of repaired Enclaves: one private message.
+        Gossip;
         /// `P_a` of Enclaves as published: a user and the leader, for good.
         PublishedUser;
         /// `K_a` of Enclaves as published: a member and the leader, for one session.

@@ -295,11 +295,12 @@ impl LeaderChain {
         self.place.mine(group, cid)?;
         let sealed = BoxNumber { domain: REQUESTS, counter: number };
         let text = self.place.open(&*self.place.keys.member, sealed, frame, parsed)?;
-        match number {
-            // A number that failed to be sealed is left out.
-            number if number > self.requests => Ok(Asked::New(number, text)),
-            number if number == self.requests => Ok(Asked::Repeat),
-            _ => Err(Reason::Replayed),
+        match number.checked_sub(self.requests) {
+            Some(1) => Ok(Asked::New(number, text)),
+            Some(0) => Ok(Asked::Repeat),
+            // One at a time: a member does not go on before the last was taken.
+            Some(_) => Err(Reason::Violation),
+            None => Err(Reason::Replayed),
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod chain;
+pub mod gossip;
 pub mod leader;
 pub mod member;
 mod roles;

@@ -49,6 +49,10 @@ pub struct Limits {
     pub records: usize,
     /// (Enclaves) Without failure detection, how long a member may leave unacknowledged what it is told (D33).
     pub silence: Duration,
+    /// (Enclaves) Private messages under way: of one member at the leader, and at a member those sent and those awaited.
+    pub gossip: usize,
+    /// (Enclaves) How long one of them may be under way.
+    pub gossip_time: Duration,
     /// Requests to eject that wait for the application's decision.
     pub ejection_questions: usize,
     /// How long the application may take to decide about one: silence denies.
@@ -107,6 +111,8 @@ impl Default for Limits {
             heartbeat_signatures: 10,
             records: 16,
             silence: Duration::from_secs(60),
+            gossip: 16,
+            gossip_time: Duration::from_secs(10),
             ejection_questions: 64,
             decision_time: Duration::from_secs(60),
             answers_per_second: 20,

@@ -305,6 +305,7 @@ pub(super) fn from_number(message: Message, cid: crate::identity::MemberId) -> M
         Sender::Unauthenticated(_) => Sender::Unauthenticated(cid),
         Sender::AnyMember(_) => Sender::AnyMember(cid),
         Sender::Signed(_) => Sender::Signed(cid),
+        Sender::Vouched(_) => Sender::Vouched(cid),
     };
     Message { from, ..message }
 }

@@ -139,12 +139,13 @@ impl Leader {
         for id in self.pendings.ids() {
             self.drop_pending(id);
         }
-        for timer in [Timer::Rekey, Timer::Ring, Timer::KeyAge, Timer::Condemned, Timer::Ejection] {
+        for timer in [Timer::Rekey, Timer::Ring, Timer::KeyAge, Timer::Condemned, Timer::Ejection, Timer::Gossip] {
             self.timers.set(timer, None);
         }
         self.verdicts.clear();
         self.condemned.clear();
         self.questions.clear();
+        self.relays.clear();
         self.next_policy = None;
         self.station.erase(&self.me.limits);
         self.issue.erase();

@@ -16,7 +16,7 @@ use crate::group::turn::Removal;
 use crate::group::{Allowance, Check};
 use crate::identity::{Epoch, Instance, MemberId, Version};
 use crate::wire::antigone::Data;
-use crate::wire::enclaves::repaired::{Ack, AuthAckKey, AuthInitReq, Confirm, ReqClose, Request, RequestText};
+use crate::wire::enclaves::repaired::{Ack, AuthAckKey, AuthInitReq, Confirm, Gossip, ReqClose, Request, RequestText};
 use crate::wire::frame::split_frame;
 use crate::wire::{Field, Message as _};
 
@@ -42,6 +42,7 @@ impl Leader {
         match code {
             code if code == Ack::INFO.code => self.on_ack(now, link, frame),
             code if code == Data::INFO.code => self.on_data(now, link, frame),
+            code if code == Gossip::INFO.code => self.on_gossip(frame),
             code if code == Request::INFO.code => self.on_member_request(cx, now, link, frame),
             code if code == AuthInitReq::INFO.code => self.on_request(cx, now, link, &frame),
             code if code == AuthAckKey::INFO.code => self.on_confirm(cx, now, link, frame),
@@ -88,6 +89,7 @@ impl Leader {
             suspected: false,
             pages: None,
             answers: VecDeque::new(),
+            whispers: VecDeque::new(),
             ping: false,
             again: false,
             clear: Allowance::new(self.me.limits.clear_per_second, now),

@@ -2,12 +2,13 @@
 //! member too, number 0.
 //!
 //! `joins.rs` holds what happens before EN-R3, `frames.rs` what an input frame does, `turn.rs` how members come and go and
-//! keys change, `output.rs` what each member is told next, `data.rs` what data do, `requests.rs` what members ask for,
+//! keys change, `output.rs` what each member is told next, `data.rs` what data do, `gossip.rs` what is said to some, `requests.rs` what members ask for,
 //! `silence.rs` who is taken for dead, `policy.rs` and `closing.rs` what their names say, `time.rs` what a deadline does.
 
 mod closing;
 mod data;
 mod frames;
+mod gossip;
 mod joins;
 mod output;
 mod peer;
@@ -42,11 +43,12 @@ use crate::policy::Policy;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
 use closing::{Closing, Lingering};
+use gossip::Relays;
 use joins::{PendingId, Pendings};
 use peer::Peer;
 
-/// The most frames that one input queues: a relayed message, an answer.
-const FRAMES: usize = 2;
+/// The most frames that one input queues: a relayed message, an answer, a private message.
+const FRAMES: usize = 3;
 /// The most events that one input queues, apart from the changes of a view.
 const EVENTS: usize = 8;
 
@@ -102,6 +104,9 @@ pub struct Leader {
     /// Members taken for dead, to be removed together.
     condemned: BTreeMap<MemberId, Suspicion>,
     questions: Questions,
+    /// Private messages under way, and how many of them were the leader's own.
+    relays: Relays,
+    gossips: u64,
     closing: Option<Closing>,
     timers: Timers<Timer>,
     /// Members to whom something may be owed: the cursor of [`Endpoint::poll_transmit`].
@@ -114,7 +119,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey, key_use, next_policy,
-    condemned, questions, closing, timers, work, out,
+    condemned, questions, relays, gossips, closing, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, present });
 
 /// What never changes, but for the accounts.
@@ -159,6 +164,8 @@ enum Timer {
     Closing,
     /// Members that are taken for dead go.
     Condemned,
+    /// A private message is under way for too long.
+    Gossip,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -176,6 +183,7 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Ejection => (8, 0),
             Self::Closing => (9, 0),
             Self::Condemned => (10, 0),
+            Self::Gossip => (11, 0),
         };
         (kind, number).fingerprint(now, sink);
     }
@@ -246,6 +254,8 @@ impl Leader {
             next_policy: None,
             condemned: BTreeMap::new(),
             questions: Questions::new(limits.ejection_questions),
+            relays: Relays::new(),
+            gossips: 0,
             closing: None,
             timers,
             work: BTreeSet::new(),

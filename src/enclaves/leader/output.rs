@@ -3,6 +3,7 @@
 
 use core::ops::Bound;
 
+use super::gossip::{Relay, Whisper};
 use super::peer::{Peer, Telling};
 use super::{Leader, Timer, control};
 use crate::endpoint::{Cx, Instant, Link, Transmit};
@@ -13,8 +14,8 @@ use crate::group::channel::Standing;
 use crate::identity::{Epoch, MemberId, Version};
 use crate::policy::Views;
 use crate::wire::antigone::{Common, Delta, PolicyChange, RequestAnswer};
-use crate::wire::enclaves::repaired::{AdminPayload, KeyBytes, NewKey};
-use crate::wire::field::{Blob, Field, Nested};
+use crate::wire::enclaves::repaired::{AdminPayload, GossipGrant, GossipKey, Gossiped, KeyBytes, NewKey};
+use crate::wire::field::{Blob, Field, List, Nested};
 
 impl Leader {
     /// The next frame that somebody is owed. Goes round, so that nobody waits for ever.
@@ -116,6 +117,32 @@ impl Leader {
             let frame = say(peer, AdminPayload::Ejection(RequestAnswer { rseq, verdict }))?;
             peer.answers.pop_front();
             (frame, Telling::Ejection)
+        } else if let Some(whisper) = peer.whispers.front().copied() {
+            let of = match whisper {
+                Whisper::Key(from, number) => (from, number),
+                Whisper::Grant(number) | Whisper::Answer(number) => (cid, number),
+            };
+            let relay = self.relays.get(&of);
+            let told = match (whisper, relay) {
+                (Whisper::Key(from, number), Some(relay)) => {
+                    let key = KeyBytes(relay.key.secret().expose());
+                    let frame = say(peer, AdminPayload::GossipKey(GossipKey { from, number, key }))?;
+                    (frame, Telling::GossipKey(from, number))
+                }
+                (Whisper::Grant(number), Some(relay)) => {
+                    let key = KeyBytes(relay.key.secret().expose());
+                    (say(peer, AdminPayload::GossipGrant(GossipGrant { number, key }))?, Telling::Whisper)
+                }
+                (Whisper::Answer(number), relay) => {
+                    let missed = relay.map(Relay::missed).unwrap_or_default();
+                    let answer = Gossiped { number, missed: List::of(&missed) };
+                    (say(peer, AdminPayload::Gossiped(answer))?, Telling::Whisper)
+                }
+                // Its time is over: something is said all the same, and the next one follows.
+                (Whisper::Key(..) | Whisper::Grant(_), None) => (say(peer, AdminPayload::Ping)?, Telling::Nothing),
+            };
+            peer.whispers.pop_front();
+            told
         } else if peer.ping {
             (say(peer, AdminPayload::Ping)?, Telling::Nothing)
         } else {
@@ -138,7 +165,8 @@ impl Leader {
             }
             Some(Telling::View(Some(version))) => peer.shown.view = version,
             Some(Telling::Policy(version)) => peer.shown.policy = version,
-            Some(Telling::View(None) | Telling::Nothing | Telling::Ejection) | None => {}
+            Some(Telling::GossipKey(from, number)) => self.keyed(cid, from, number),
+            Some(Telling::View(None) | Telling::Nothing | Telling::Ejection | Telling::Whisper) | None => {}
         }
         self.timers.set(Timer::Repeat(cid), None);
         self.work.insert(cid);

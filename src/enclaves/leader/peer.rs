@@ -2,13 +2,14 @@
 
 use alloc::collections::VecDeque;
 
+use super::gossip::Whisper;
 use crate::enclaves::chain::LeaderChain;
 use crate::endpoint::{Instant, Link};
 use crate::event::EjectVerdict;
 use crate::group::Allowance;
 use crate::group::channel::Standing;
 use crate::group::pages::Pages;
-use crate::identity::{Epoch, Name, Version};
+use crate::identity::{Epoch, MemberId, Name, Version};
 use crate::wire::field::VerifyingKey;
 
 /// A live member.
@@ -32,6 +33,8 @@ pub(super) struct Peer {
     pub(super) pages: Option<Pages>,
     /// What became of its requests to eject.
     pub(super) answers: VecDeque<(u64, EjectVerdict)>,
+    /// What it is to be told of private messages.
+    pub(super) whispers: VecDeque<Whisper>,
     /// It is to be told something, be it only that the leader lives.
     pub(super) ping: bool,
     /// The outstanding AdminMsg is to be said again.
@@ -52,6 +55,7 @@ fingerprint!(Peer {
     suspected,
     pages,
     answers,
+    whispers,
     ping,
     again,
     clear,
@@ -67,6 +71,9 @@ pub(super) enum Telling {
     View(Option<Version>),
     Policy(Version),
     Ejection,
+    /// The key of a private message.
+    GossipKey(MemberId, u64),
+    Whisper,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -78,6 +85,8 @@ impl crate::fingerprint::Fingerprint for Telling {
             Self::View(view) => (2u8, *view).fingerprint(now, sink),
             Self::Policy(version) => (3u8, *version).fingerprint(now, sink),
             Self::Ejection => 4u8.fingerprint(now, sink),
+            Self::GossipKey(from, number) => (5u8, (from.0, *number)).fingerprint(now, sink),
+            Self::Whisper => 6u8.fingerprint(now, sink),
         }
     }
 }

@@ -55,6 +55,9 @@ impl Leader {
     ) -> Result<(), Reason> {
         let verdict = match text {
             RequestText::Here => return Ok(()),
+            RequestText::Gossip(_) | RequestText::GossipKey(_) | RequestText::GossipWrap(_) => {
+                return self.on_gossip_request(cx, now, asker, number, text);
+            }
             RequestText::Eject(request) => {
                 self.on_ejection(cx, now, asker, number, request.cid, &request.name.to_name())?
             }

@@ -24,7 +24,7 @@ impl Leader {
             Timer::Linger(_) | Timer::Closing => Due::Farewell,
             Timer::Rekey | Timer::KeyAge => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
-            Timer::Ejection => Due::Answer,
+            Timer::Ejection | Timer::Gossip => Due::Answer,
         };
         Wake::At(at, due)
     }
@@ -49,6 +49,7 @@ impl Leader {
                 Timer::Linger(cid) => self.linger(now, cid),
                 Timer::Closing => self.end_closing(),
                 Timer::Ejection => self.deny_by_silence(now),
+                Timer::Gossip => self.gossip_time(now),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Rekey => {
                     if let Err(failure) = self.rekey_now(cx, now) {

@@ -136,6 +136,7 @@ impl Leader {
             self.timers.set(timer, None);
         }
         self.condemned.remove(&cid);
+        self.forget_gossip(cid);
         let peer = self.peers.remove(&cid)?;
         self.names.remove(&peer.name);
         Some(peer)

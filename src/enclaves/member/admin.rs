@@ -1,11 +1,13 @@
 //! What the leader tells a member (EN-R4): computed whole, answered, and then made whole.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
 use super::session::Session;
 use super::{Me, Member, Phase, control};
+use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret};
 use crate::enclaves::chain::Heard;
 use crate::endpoint::{Cx, Instant, Link};
@@ -32,6 +34,21 @@ enum Effect {
         number: u64,
         target: MemberId,
         verdict: EjectVerdict,
+    },
+    /// The key of a private message that is to come.
+    GossipKey {
+        from: MemberId,
+        number: u64,
+        key: Key<role::Gossip>,
+    },
+    /// An own private message, sealed with the key that was asked for.
+    GossipGrant {
+        number: u64,
+        frame: Bytes,
+    },
+    Gossiped {
+        number: u64,
+        missed: Vec<MemberId>,
     },
 }
 
@@ -91,6 +108,7 @@ impl Member {
         self.out.send(control(link, reply.ack));
         self.make(now, effect);
         self.settle_evidence(now);
+        self.follow_up(now, taken);
         // What it answers may let the next request go; one that fails goes with a timeout.
         let _ = self.ask_next(now);
         Ok(())
@@ -119,6 +137,12 @@ impl Member {
             Effect::Ejection { number, target, verdict } => {
                 session.requests.answered(number);
                 self.out.event(Event::EjectionAnswered { target, verdict });
+            }
+            Effect::GossipKey { from, number, key } => self.await_gossip(now, from, number, key),
+            Effect::GossipGrant { number, frame } => self.grant_gossip(now, number, frame),
+            Effect::Gossiped { number, missed } => {
+                session.gossips.answered(number);
+                self.out.event(Event::GossipSent { number, missed });
             }
         }
     }
@@ -239,6 +263,19 @@ fn effect(
         AdminPayload::Ejection(answer) => {
             let target = session.requests.asked(answer.rseq).ok_or(Reason::Violation)?;
             Effect::Ejection { number: answer.rseq, target, verdict: answer.verdict }
+        }
+        AdminPayload::GossipKey(gossip) if gossip.from != station.cid => {
+            let key = Key::new(Secret::new(gossip.key.0));
+            Effect::GossipKey { from: gossip.from, number: gossip.number, key }
+        }
+        AdminPayload::GossipKey(_) => return Err(Reason::Violation),
+        AdminPayload::GossipGrant(grant) => {
+            let frame = session.seal_granted(grant.number, &Key::new(Secret::new(grant.key.0)))?;
+            Effect::GossipGrant { number: grant.number, frame }
+        }
+        AdminPayload::Gossiped(answer) => {
+            // One whose time was over may still be answered.
+            Effect::Gossiped { number: answer.number, missed: answer.missed.iter().collect() }
         }
     })
 }

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use bytes::{Bytes, BytesMut};
 
+use super::gossip::Gossips;
 use super::requests::Requests;
 use super::session::{Confirm, Session};
 use super::{Asking, Member, Phase, control, reason_of};
@@ -21,7 +22,7 @@ use crate::group::{Backoff, Check};
 use crate::policy::{MIN_FRAME, Policy};
 use crate::wire::antigone::{Data, RefuseCode};
 use crate::wire::enclaves::repaired::{
-    Accept, AdminMsg, AuthAckKey, AuthKeyDist, Closed, Confirm as ConfirmText, Offer,
+    Accept, AdminMsg, AuthAckKey, AuthKeyDist, Closed, Confirm as ConfirmText, Gossip, Offer,
 };
 use crate::wire::field::{Blob, Field, VerifyingKey};
 use crate::wire::frame::split_frame;
@@ -76,6 +77,7 @@ impl Member {
             code if code == AdminMsg::INFO.code => self.on_admin(cx, now, link, frame),
             code if code == Closed::INFO.code => self.on_end(link, frame),
             code if code == Data::INFO.code => self.on_data(now, link, frame, true),
+            code if code == Gossip::INFO.code => self.on_gossip(frame),
             _ => Err(Reason::Misdirected),
         }
     }
@@ -172,6 +174,7 @@ impl Member {
             stale: false,
             early: false,
             requests: Requests::new(),
+            gossips: Gossips::new(),
             told: None,
         };
         Ok((session, frame))

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! `frames.rs` holds what an input frame does, `admin.rs` what the leader tells, `data.rs` what the member says and hears,
-//! `requests.rs` what it asks for, `session.rs` what it knows in a group, `time.rs` what a deadline does.
+//! `gossip.rs` what it says to some, `requests.rs` what it asks for, `session.rs` what it knows in a group, `time.rs` what a deadline does.
 
 mod admin;
 mod data;
 mod frames;
+mod gossip;
 mod requests;
 mod session;
 mod time;
@@ -40,8 +41,8 @@ use crate::wire::field::{Blob, Nonce};
 use crate::wire::{Edition, Header, Message as _, System};
 use session::Session;
 
-/// The most frames that one input queues: an Ack and a request.
-const FRAMES: usize = 2;
+/// The most frames that one input queues: an Ack, a request, a private message.
+const FRAMES: usize = 3;
 /// The most events that one input queues, apart from the changes of a view.
 const EVENTS: usize = 12;
 

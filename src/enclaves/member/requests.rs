@@ -2,35 +2,38 @@
 //! taken it. Being numbered it is fresh, so it also shows the leader on which link the member is now.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::{Member, Phase};
+use crate::crypto::Key;
+use crate::crypto::keys::role;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse};
 use crate::group::{Backoff, Jitter, Retry};
 use crate::identity::{MemberId, Name};
 use crate::policy::Views;
 use crate::wire::antigone::EjectRequest;
-use crate::wire::enclaves::repaired::RequestText;
+use crate::wire::enclaves::repaired::{GossipText, GossipTo, GossipWhole, GossipWrap, KeyBytes, RequestText};
+use crate::wire::field::{List, Rest};
 
 /// The requests of a session.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 pub(super) struct Requests {
-    /// The number of the last one made.
-    made: u64,
+    /// The number of the last one. It is given when the request is made up, and its text is fixed by then: sealing it again
+    /// after a failure seals the same.
+    last: u64,
     under_way: Option<UnderWay>,
-    waiting: VecDeque<Wanted>,
+    waiting: VecDeque<(u64, Wanted)>,
     /// Those about an ejection that the leader has not answered, with their numbers.
     ejections: VecDeque<(u64, MemberId)>,
-    /// The leader is to see on which link the member is.
-    shows: bool,
-    /// Nothing new is made before: the suite has failed.
+    /// Nothing new is sealed before: the suite has failed.
     not_before: Instant,
 }
 
-fingerprint!(Requests { made, under_way, waiting, ejections, shows, not_before });
+fingerprint!(Requests { last, under_way, waiting, ejections, not_before });
 
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
@@ -45,14 +48,40 @@ fingerprint!(UnderWay { number, frame, backoff });
 /// What is to be asked for.
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
+    /// Nothing: the leader is to see on which link the member is.
+    Here,
+    /// Another member should go.
     Eject(MemberId, Name),
+    /// A private message that the leader seals.
+    Gossip(Vec<MemberId>, u8, Bytes),
+    /// A key for a private message.
+    GossipKey(Vec<MemberId>),
+    /// The key of a private message is to be handed out.
+    GossipWrap(Vec<MemberId>, Key<role::Gossip>),
 }
 
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for Wanted {
     fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        self.text(|text| crate::wire::field::to_vec(text).fingerprint(now, sink));
+    }
+}
+
+impl Wanted {
+    /// The text of the request.
+    fn text<R>(&self, put: impl FnOnce(&RequestText<'_>) -> R) -> R {
         match self {
-            Self::Eject(target, name) => (target.0, name).fingerprint(now, sink),
+            Self::Here => put(&RequestText::Here),
+            Self::Eject(target, name) => put(&RequestText::Eject(EjectRequest { cid: *target, name: name.by_ref() })),
+            Self::Gossip(to, port, payload) => put(&RequestText::Gossip(GossipWhole {
+                to: List::of(to),
+                text: GossipText { port: *port, payload: Rest(payload) },
+            })),
+            Self::GossipKey(to) => put(&RequestText::GossipKey(GossipTo { to: List::of(to) })),
+            Self::GossipWrap(to, key) => {
+                let key = KeyBytes(key.secret().expose());
+                put(&RequestText::GossipWrap(GossipWrap { to: List::of(to), key }))
+            }
         }
     }
 }
@@ -61,25 +90,37 @@ impl Requests {
     /// None yet.
     pub(super) const fn new() -> Self {
         Self {
-            made: 0,
+            last: 0,
             under_way: None,
             waiting: VecDeque::new(),
             ejections: VecDeque::new(),
-            shows: false,
             not_before: Instant::ORIGIN,
         }
     }
 
     /// How many the leader has not taken or answered.
-    fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.waiting.len() + self.ejections.len()
+    }
+
+    /// The number that the next one will have.
+    pub(super) fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// Makes up a request, to be sent when those before it have been taken. Gives its number.
+    pub(super) fn want(&mut self, wanted: Wanted) -> u64 {
+        self.last += 1;
+        self.waiting.push_back((self.last, wanted));
+        self.last
     }
 
     /// The leader is to see on which link the member is: by what is under way, or by a request of its own.
     pub(super) fn show_up(&mut self, now: Instant) {
         match &mut self.under_way {
             Some(under_way) => under_way.backoff.hurry(now),
-            None => self.shows = true,
+            None if self.waiting.is_empty() => drop(self.want(Wanted::Here)),
+            None => {}
         }
     }
 
@@ -87,13 +128,8 @@ impl Requests {
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.under_way {
             Some(under_way) => Some(under_way.backoff.due()),
-            None => (self.shows || !self.waiting.is_empty()).then_some(self.not_before),
+            None => (!self.waiting.is_empty()).then_some(self.not_before),
         }
-    }
-
-    /// Whether something is to be made now.
-    fn ready(&self, now: Instant) -> bool {
-        self.under_way.is_none() && self.due().is_some_and(|at| at <= now)
     }
 
     /// The leader says that it has taken those up to this number.
@@ -120,13 +156,18 @@ impl Requests {
         Some(under_way.frame.clone())
     }
 
+    /// What is to be sealed now.
+    fn ready(&self, now: Instant) -> Option<&(u64, Wanted)> {
+        self.waiting.front().filter(|_| self.under_way.is_none() && self.not_before <= now)
+    }
+
     fn begin(&mut self, frame: Bytes, retry: Retry, now: Instant, jitter: &mut Jitter) {
-        if let Some(Wanted::Eject(target, _)) = self.waiting.pop_front() {
-            self.ejections.push_back((self.made, target));
+        let Some((number, wanted)) = self.waiting.pop_front() else { return };
+        if let Wanted::Eject(target, _) = wanted {
+            self.ejections.push_back((number, target));
         }
-        self.shows = false;
         let backoff = Backoff::start(retry, now, jitter);
-        self.under_way = Some(UnderWay { number: self.made, frame, backoff });
+        self.under_way = Some(UnderWay { number, frame, backoff });
     }
 }
 
@@ -164,7 +205,7 @@ impl Member {
         if session.requests.open() >= most {
             return Err(Misuse::Unanswered.into());
         }
-        session.requests.waiting.push_back(Wanted::Eject(target, name.clone()));
+        session.requests.want(Wanted::Eject(target, name.clone()));
         // What cannot be sent now goes out with a timeout.
         let _ = self.ask_next(now);
         Ok(())
@@ -173,22 +214,19 @@ impl Member {
     /// Sends the next request, if none is under way and there is a link.
     pub(super) fn ask_next(&mut self, now: Instant) -> Result<(), Failure> {
         let Phase::In(session) = &mut self.phase else { return Ok(()) };
-        let Some(link) = session.link.filter(|_| session.requests.ready(now) && session.confirm.is_none()) else {
-            return Ok(());
-        };
-        let text = match session.requests.waiting.front() {
-            Some(Wanted::Eject(target, name)) => RequestText::Eject(EjectRequest { cid: *target, name: name.by_ref() }),
-            None => RequestText::Here,
-        };
-        // Its number is used up even if this fails (R16).
-        let number = session.requests.made + 1;
-        let sealed = session.chain.request(&mut self.out.pool, number, &text);
-        session.requests.made = number;
-        session.requests.not_before = now + self.me.limits.retry.first;
-        let frame = sealed?;
-        session.requests.not_before = now;
-        session.requests.begin(frame.clone(), self.me.limits.retry, now, &mut self.jitter);
-        self.out.send(super::control(link, frame));
-        Ok(())
+        let Some(link) = session.link.filter(|_| session.confirm.is_none()) else { return Ok(()) };
+        let Some((number, wanted)) = session.requests.ready(now) else { return Ok(()) };
+        let sealed = wanted.text(|text| session.chain.request(&mut self.out.pool, *number, text));
+        match sealed {
+            Ok(frame) => {
+                session.requests.begin(frame.clone(), self.me.limits.retry, now, &mut self.jitter);
+                self.out.send(super::control(link, frame));
+                Ok(())
+            }
+            Err(failure) => {
+                session.requests.not_before = now + self.me.limits.retry.first;
+                Err(failure)
+            }
+        }
     }
 }

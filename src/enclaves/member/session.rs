@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::gossip::Gossips;
 use super::requests::Requests;
 use crate::enclaves::chain::MemberChain;
 use crate::endpoint::{Instant, Link};
@@ -42,13 +43,14 @@ pub(super) struct Session {
     /// Frames that came before their key may open now.
     pub(super) early: bool,
     pub(super) requests: Requests,
+    pub(super) gossips: Gossips,
     /// What was last told to be lacking, while behind.
     pub(super) told: Option<Lacking>,
 }
 
 fingerprint!(Session {
     station, chain, link, leader_key, confirm, joined, until, pages, next_policy, evidence, watched_since, behind, stale, early,
-    requests,
+    requests, gossips,
 } skip { told });
 
 /// EN-R3 on its way.

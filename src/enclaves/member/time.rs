@@ -34,6 +34,7 @@ impl Member {
                 let confirm = session.confirm.as_ref().map(|confirm| confirm.backoff.due());
                 let asks = session.requests.due().filter(|_| confirm.is_none());
                 let mut wake = Wake::at(linked(confirm), Due::Join).earlier(Wake::at(linked(asks), Due::Record));
+                wake = wake.earlier(Wake::at(session.gossips.due(), Due::Record));
                 if !session.joined {
                     wake = wake.earlier(Wake::At(session.join_until(self.me.limits.join_time), Due::JoinExpiry));
                 }
@@ -116,6 +117,7 @@ impl Member {
                 self.out.event(Event::Hindered(failure));
             }
         }
+        self.gossip_time(now);
         self.open_early(now);
     }
 

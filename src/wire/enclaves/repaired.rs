@@ -3,20 +3,19 @@
 //! What both systems say alike (facts of an epoch, pages of a view, data) has one declaration, in `wire::antigone`, and is
 //! named here. Codes 0x0A to 0x0F are kept for private words, 0x10 and above for shared objects.
 
-use core::fmt;
-
-use bytes::BytesMut;
-
-use crate::error::DecodeError;
 use crate::event::EndReason;
 use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use crate::wire::antigone::{
     Common, Content, EjectRequest, MAX_COMMON, MAX_POLICY, PolicyChange, RefuseCode, RequestAnswer, ViewPage,
 };
-use crate::wire::field::{Blob, Field, MaybeName, Nested, Nonce, Reader, VerifyingKey};
-use crate::wire::shape::Shape;
+use crate::wire::field::{Blob, List, MaybeName, Nested, Nonce, Rest, VerifyingKey};
+use crate::wire::frame::MAX_TEXT;
 use crate::wire::shared::Kind;
 
+pub use crate::wire::enclaves::auth::KeyBytes;
+
+/// Most recipients of one private message.
+pub const MAX_RECIPIENTS: usize = 64;
 /// Longest part that a way of authentication puts into one message, in bytes.
 pub const MAX_AUTH: usize = 1_024;
 
@@ -126,6 +125,17 @@ messages! {
         /// The sender's name where members see no view; else empty.
         label: MaybeName<'a>,
     }
+
+    /// A private message to some members, sealed under a key of its own (D29). The leader passes it on to its recipients.
+    0x0A "EN-R10" Any => Members, Boxed(GossipText<'a>)
+    struct Gossip {
+        /// The group instance.
+        group: Instance,
+        /// The sender.
+        cid: MemberId,
+        /// Its number: that of the request it belongs to, or a number of the leader's own.
+        number: u64,
+    }
 }
 
 const _: () = assert!(
@@ -214,6 +224,44 @@ choice! {
         3 = Policy(PolicyChange<'a>),
         /// What became of a request to eject.
         4 = Ejection(RequestAnswer),
+        /// The key of a private message that this member is to have.
+        5 = GossipKey(GossipKey<'a>),
+        /// The key that this member has asked for, to seal a private message with.
+        6 = GossipGrant(GossipGrant<'a>),
+        /// What became of a private message of this member.
+        7 = Gossiped(Gossiped<'a>),
+    }
+}
+
+structure! {
+    /// The key of a private message, for one of its recipients.
+    pub struct GossipKey<'a> {
+        /// Who sent it: the leader vouches for that.
+        from: MemberId,
+        /// The number of the message.
+        number: u64,
+        /// K', used once.
+        key: KeyBytes<'a>,
+    }
+}
+
+structure! {
+    /// A key for a private message that is still to be sealed.
+    pub struct GossipGrant<'a> {
+        /// The number of the request.
+        number: u64,
+        /// K', used once.
+        key: KeyBytes<'a>,
+    }
+}
+
+structure! {
+    /// What became of a private message.
+    pub struct Gossiped<'a> {
+        /// The number of the request.
+        number: u64,
+        /// Those named who were not reached: they are no members, or there was no room for them.
+        missed: List<'a, MemberId, MAX_RECIPIENTS, true>,
     }
 }
 
@@ -254,32 +302,49 @@ choice! {
         0 = Here,
         /// Another member should go.
         1 = Eject(EjectRequest<'a>),
+        /// A private message in the documented form: the leader seals it anew.
+        2 = Gossip(GossipWhole<'a>),
+        /// A key for a private message, which the member will seal itself.
+        3 = GossipKey(GossipTo<'a>),
+        /// A private message that the member has sealed: the leader is to hand out its key.
+        4 = GossipWrap(GossipWrap<'a>),
     }
 }
 
-/// A key inside a box. Its length comes from the suite; it is not printed (R33).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyBytes<'a>(pub &'a [u8]);
-
-impl KeyBytes<'_> {
-    /// Shortest and longest, in bytes.
-    pub const LENGTHS: (usize, usize) = (8, 64);
-}
-
-impl fmt::Debug for KeyBytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyBytes(..)")
+structure! {
+    /// For whom a private message is.
+    pub struct GossipTo<'a> {
+        /// The recipients, by rising number.
+        to: List<'a, MemberId, MAX_RECIPIENTS, true>,
     }
 }
 
-impl<'a> Field<'a> for KeyBytes<'a> {
-    const SHAPE: Shape = Shape::Opaque { min: Self::LENGTHS.0, max: Self::LENGTHS.1 };
-
-    fn put(&self, out: &mut BytesMut) {
-        crate::wire::field::put_opaque(self.0, out);
+structure! {
+    /// A private message for the leader to seal.
+    pub struct GossipWhole<'a> {
+        /// The recipients, by rising number.
+        to: List<'a, MemberId, MAX_RECIPIENTS, true>,
+        /// What is said.
+        text: GossipText<'a>,
     }
+}
 
-    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.opaque(Self::LENGTHS.0, Self::LENGTHS.1).map(Self)
+structure! {
+    /// The key of a private message that follows.
+    pub struct GossipWrap<'a> {
+        /// The recipients, by rising number.
+        to: List<'a, MemberId, MAX_RECIPIENTS, true>,
+        /// K', used once.
+        key: KeyBytes<'a>,
+    }
+}
+
+structure! {
+    /// The text of EN-R10.
+    pub struct GossipText<'a> {
+        /// For whom inside the application: 0 the application, 1 objects.
+        port: u8,
+        /// What is said.
+        payload: Rest<'a, MAX_TEXT>,
     }
 }
