@@ -2,7 +2,7 @@
 
 import layout
 import repaired as ra
-from codec import NAME
+from codec import NAME, U64
 from layout import ENCLAVES, REPAIRED
 from suites import Aead, aead_key_length, ed25519_public, ed25519_sign, ed25519_verify, expand, extract, sha256
 from suites import x25519, x25519_public
@@ -135,6 +135,25 @@ def open_boxed(suite, session, taken):
     """The text of a frame of EN-R2 to EN-R8, encoded."""
     key = sealing_key(suite, taken.id, session)
     return Aead(suite, key).open(number(taken.id, taken.fields), taken.clear, taken.sealed, taken.tag)
+
+
+def gossip_key(suite, key, group, cid, count):
+    """The key of the one box under K'."""
+    info = LABEL + b"gossip" + group + U64.put(cid) + U64.put(count)
+    return expand(extract(LABEL, key), info, aead_key_length(suite))
+
+
+def r10(suite, key, port, payload, **clear):
+    """`clear`: group, cid, number."""
+    sealing = gossip_key(suite, key, clear["group"], clear["cid"], clear["number"])
+    text = layout.PRIVATE.put({"port": port, "payload": payload})
+    return ra.boxed(suite, "EN-R10", sealing, ra.nonce(0, 0), text, **clear)
+
+
+def open_r10(suite, key, taken):
+    fields = taken.fields
+    opening = gossip_key(suite, key, fields["group"], fields["cid"], fields["number"])
+    return Aead(suite, opening).open(ra.nonce(0, 0), taken.clear, taken.sealed, taken.tag)
 
 
 def r9(suite, key, origin_secret, port, payload, **clear):

@@ -101,17 +101,28 @@ SIGNED = Struct(share=SHARE, evidence=EVIDENCE, signature=SIGNATURE)
 ENCLAVE_OFFER = Choice({0: ("Accept", ACCEPT), 1: ("Refuse", REFUSAL)})
 CONFIRM = Struct(n3=NONCE, proof=PART, origin_key=VERIFYING_KEY)
 POLICY_CHANGE = LEADER_RECORD.by_name["Policy"][1]
+RECIPIENTS = List(U64, 64, rising=True)
 ADMIN_PAYLOAD = Choice({
     0: "Ping",
     1: ("Key", Struct(common=Nested(COMMON, 512), key=KEY)),
     2: ("View", VIEW_PAGE),
     3: ("Policy", POLICY_CHANGE),
     4: ("Ejection", LEADER_RECORD.by_name["Answer"][1]),
+    5: ("GossipKey", Struct(**{"from": U64, "number": U64, "key": KEY})),
+    6: ("GossipGrant", Struct(number=U64, key=KEY)),
+    7: ("Gossiped", Struct(number=U64, missed=RECIPIENTS)),
 })
 ADMIN = Struct(last=NONCE, next=NONCE, epoch=U64, view=U64, policy=U64, taken=U64, payload=ADMIN_PAYLOAD)
 ACK = Struct(last=NONCE, next=NONCE)
 CLOSE = Struct(member=NAME, leader=NAME)
-REQUEST = Choice({0: "Here", 1: ("Eject", MEMBER_RECORD.by_name["Eject"][1])})
+PRIVATE = Struct(port=U8, payload=Rest(MAX_TEXT))
+REQUEST = Choice({
+    0: "Here",
+    1: ("Eject", MEMBER_RECORD.by_name["Eject"][1]),
+    2: ("Gossip", Struct(to=RECIPIENTS, text=PRIVATE)),
+    3: ("GossipKey", Struct(to=RECIPIENTS)),
+    4: ("GossipWrap", Struct(to=RECIPIENTS, key=KEY)),
+})
 
 POLICY_FORM = Struct(
     form=U8, ephemeral=YES_NO, rekey_on=Set16(*CAUSES), grace=U32, settle=U32, key_lifetime=U32, key_messages=U64,
@@ -205,6 +216,7 @@ MESSAGES = {(message.system, message.edition, message.code): message for message
     enclave(0x08, "EN-R8", "Boxed", REQUEST, group=INSTANCE, cid=U64, number=U64),
     enclave(
         0x09, "EN-R9", "Boxed", CONTENT, group=INSTANCE, epoch=U64, cid=U64, counter=U64, kind=KIND, label=NAME_OR_NONE),
+    enclave(0x0A, "EN-R10", "Boxed", PRIVATE, group=INSTANCE, cid=U64, number=U64),
 )}
 BY_ID = {message.id: message for message in MESSAGES.values()}
 

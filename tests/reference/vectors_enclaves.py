@@ -170,6 +170,19 @@ def payloads():
     yield "View", page | {"changes": [add, remove]}
     yield "Policy", {"version": 2, "policy": POLICY}
     yield "Ejection", {"rseq": 2, "verdict": "NotAllowed"}
+    yield "GossipKey", {"from": 2, "number": 4, "key": filler("K'", 32)}
+    yield "GossipGrant", {"number": 4, "key": filler("K'", 32)}
+    yield "Gossiped", {"number": 4, "missed": [2, 9]}
+
+
+def wishes():
+    """What a member can ask for."""
+    yield "Here"
+    yield "Eject", {"cid": 2, "name": OTHER}
+    for port, payload in PAYLOADS:
+        yield "Gossip", {"to": [0, 2], "text": {"port": port, "payload": payload}}
+    yield "GossipKey", {"to": [0, 2]}
+    yield "GossipWrap", {"to": [2], "key": filler("K'", 32)}
 
 
 def chain(book, suite, session):
@@ -198,9 +211,18 @@ def chain(book, suite, session):
     for reason, by in (("Left", 3), ("Ejected", 2), ("Closing", 0)):
         text = {"reason": reason, "by": by}
         book.add("EN-R7", en.boxed(suite, "EN-R7", session, text, **place), keyed | text, {"text": layout.END.put(text)})
-    for count, wish in ((1, "Here"), (2, ("Eject", {"cid": 2, "name": OTHER}))):
+    for count, wish in enumerate(wishes(), 1):
         frame = en.boxed(suite, "EN-R8", session, wish, **place, number=count)
         book.add("EN-R8", frame, keyed | {"number": count, "wish": wish}, {"text": layout.REQUEST.put(wish)})
+
+
+def private(book, suite):
+    """EN-R10 under its K'."""
+    for port, payload in PAYLOADS:
+        clear = {"group": INSTANCE, "cid": 3, "number": 4}
+        said = {"key": filler("K'", 32), "port": port, "payload": payload}
+        derived = {"box_key": en.gossip_key(suite, said["key"], INSTANCE, 3, 4)}
+        book.add("EN-R10", en.r10(suite, **said, **clear), clear | said, derived)
 
 
 def repaired(vectors, suite):
@@ -208,6 +230,7 @@ def repaired(vectors, suite):
     session = shared_key(book, suite)
     public_keys(book, suite)
     chain(book, suite, session)
+    private(book, suite)
     for kind in KINDS:
         data_of_kind(book, suite, "EN-R9", kind, facts_of("Hidden"), filler("group key", 32))
 

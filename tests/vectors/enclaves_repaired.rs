@@ -6,20 +6,21 @@ use bytes::{Bytes, BytesMut};
 use sodality::crypto::{Aead, Suite, SuiteId};
 use sodality::enclaves::auth::public_key::issue;
 use sodality::enclaves::auth::{Account, Asked, Credential, Identity, PublicKey, Scene, SharedKey, Trust};
-use sodality::enclaves::chain::{self, Heard, JOIN, LeaderChain, MemberChain, Place, SessionKeys};
+use sodality::enclaves::chain::{Heard, JOIN, LeaderChain, MemberChain, Place, SessionKeys};
+use sodality::enclaves::{chain, gossip};
 use sodality::endpoint::WallClock;
 use sodality::group::channel::Standing;
 use sodality::group::{Backoff, Checks, Jitter, Pool, Retry};
-use sodality::identity::{Epoch, Instance};
+use sodality::identity::{Epoch, Instance, MemberId};
 use sodality::wire::antigone::{EjectRequest, PolicyChange, RequestAnswer};
 use sodality::wire::enclaves::repaired::*;
 use sodality::wire::field::{Nested, Nonce, VerifyingKey, to_vec};
 use sodality::wire::frame::split_frame;
-use sodality::wire::{Blob, Edition, Field, Header, Message, System};
+use sodality::wire::{Blob, Edition, Field, Header, List, Message, Rest, System};
 
 use super::json::{Fields, Made, Script, no, same};
 use super::modern;
-use super::shared::{NOW, coded, data, issue_of, open_data, with_page};
+use super::shared::{self, NOW, coded, data, issue_of, open_data, with_page};
 
 const RETRY: Retry = Retry { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
 
@@ -181,8 +182,28 @@ fn with_payload<T>(
             let (rseq, verdict) = (inner.number("rseq")?, coded(inner.text("verdict")?)?);
             with(AdminPayload::Ejection(RequestAnswer { rseq, verdict }))
         }
+        "GossipKey" => {
+            let (from, number, key) = (inner.cid("from")?, inner.number("number")?, inner.bytes("key")?);
+            with(AdminPayload::GossipKey(GossipKey { from, number, key: KeyBytes(&key) }))
+        }
+        "GossipGrant" => {
+            let (number, key) = (inner.number("number")?, inner.bytes("key")?);
+            with(AdminPayload::GossipGrant(GossipGrant { number, key: KeyBytes(&key) }))
+        }
+        "Gossiped" => {
+            let (number, missed) = (inner.number("number")?, members(inner, "missed")?);
+            with(AdminPayload::Gossiped(Gossiped { number, missed: List::of(&missed) }))
+        }
         other => Err(format!("payload {other}")),
     }
+}
+
+fn members(fields: Fields<'_>, list: &str) -> Result<Vec<MemberId>, String> {
+    fields.list(list)?.map(|number| number.0.as_u64().map(MemberId).ok_or_else(|| "no number".into())).collect()
+}
+
+fn port_code(fields: Fields<'_>) -> Result<u8, String> {
+    u8::try_from(fields.number("port")?).map_err(no)
 }
 
 /// Does `with` with what a member asks for.
@@ -191,6 +212,20 @@ fn with_wish<T>(inputs: Fields<'_>, with: impl FnOnce(RequestText<'_>) -> T) -> 
     match which {
         "Here" => Ok(with(RequestText::Here)),
         "Eject" => Ok(with(RequestText::Eject(EjectRequest { cid: inner.cid("cid")?, name: inner.name("name")? }))),
+        "Gossip" | "GossipKey" | "GossipWrap" => {
+            let members = members(inner, "to")?;
+            let to = List::of(&members);
+            match which {
+                "Gossip" => {
+                    let said = inner.at("text")?;
+                    let payload = said.bytes("payload")?;
+                    let text = GossipText { port: port_code(said)?, payload: Rest(&payload) };
+                    Ok(with(RequestText::Gossip(GossipWhole { to, text })))
+                }
+                "GossipKey" => Ok(with(RequestText::GossipKey(GossipTo { to }))),
+                _ => Ok(with(RequestText::GossipWrap(GossipWrap { to, key: KeyBytes(&inner.bytes("key")?) }))),
+            }
+        }
         other => Err(format!("wish {other}")),
     }
 }
@@ -269,6 +304,12 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>) -> Made {
             request.map(|frame| frame.to_vec()).map_err(no)
         }
         "EN-R9" => data(header, inputs),
+        "EN-R10" => {
+            let (group, cid, count) = (inputs.instance("group")?, inputs.cid("cid")?, inputs.number("number")?);
+            let (key, port, payload) = (inputs.key("key")?, port_code(inputs)?, inputs.bytes("payload")?);
+            let frame = gossip::seal(suite, header, &key, group, cid, count, port, &payload);
+            frame.map(|frame| frame.to_vec()).map_err(no)
+        }
         _ => Err(format!("no vector {id} here")),
     }
 }
@@ -306,12 +347,18 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
         "EN-R6" => LeaderChain::new(place()?, any).hear_close(&mut opened).map_err(no),
         "EN-R7" => same(MemberChain::new(place()?, any, NOW).hear_end(&mut opened).map_err(no)? == end(inputs)?),
         "EN-R8" => {
-            let heard = LeaderChain::new(place()?, any).hear_request(&mut opened).map_err(no)?;
+            let mut chain = LeaderChain::new(place()?, any);
+            chain.commit_request(inputs.number("number")? - 1);
+            let heard = chain.hear_request(&mut opened).map_err(no)?;
             let chain::Asked::New(count, text) = heard else { return Err("a repeat".into()) };
             let said = opened.get(text).ok_or("range")?;
             same(count == inputs.number("number")? && with_wish(inputs, |wish| to_vec(&wish) == said)?)
         }
         "EN-R9" => open_data(header, inputs, opening, frame),
+        "EN-R10" => {
+            let (port, payload) = gossip::open(suite, &inputs.key("key")?, &mut opened).map_err(no)?;
+            same(port == shared::port(inputs)? && payload == inputs.bytes("payload")?)
+        }
         _ => Ok(()),
     }
 }
