@@ -28,6 +28,7 @@ use sodality::sim::star::LEADER;
 use sodality::sim::{EnclaveConfig, EnclaveStar, Recorder, SimRng, World, shared};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const WALL: WallClock = WallClock(1_000_000);
 const USERS: [&str; 3] = ["m1", "m2", "m3"];
 const SAID: [&str; 3] = ["to the group, from m1", "to the group, from the leader", "without m3 and m2"];
 const FORMS: [(Form, &str); 3] = [
@@ -43,6 +44,9 @@ fn record(config: EnclaveConfig, session: &mut Session) {
     let tape = shared(Recorder::default());
     world.set_adversary(tape.clone());
     let star = EnclaveStar::add(&mut world, config, USERS.len()).unwrap();
+    // For certificates.
+    world.set_wall(star.leader, Some(WALL)).unwrap();
+    star.members.iter().for_each(|member| world.set_wall(*member, Some(WALL)).unwrap());
     star.join_all(&mut world, MINUTE).unwrap();
     world.run_for(Duration::from_secs(5)).unwrap();
     star.say(&mut world, 0, SAID[0].as_bytes()).unwrap().unwrap();
@@ -164,8 +168,7 @@ fn public_keys_open_sessions_only_with_the_ephemeral_secrets() {
         let identity = |name: &str| {
             let (secret, public) = pair(name.bytes().map(u64::from).sum());
             let name = Name::new(name).unwrap();
-            let certificate =
-                issue(&*suite, &issuer, name.by_ref(), public, WallClock(0), WallClock(u64::MAX)).unwrap();
+            let certificate = issue(&*suite, &issuer, name.by_ref(), public, WALL, WallClock(u64::MAX)).unwrap();
             let secret = Key::new(secret);
             let own =
                 if certified { Identity::certified(secret, &certificate).unwrap() } else { Identity::known(secret) };
@@ -215,7 +218,7 @@ fn long_term_keys_open_everything_of_version_2() {
         let mut world = World::new(1996);
         let tape = shared(Recorder::default());
         world.set_adversary(tape.clone());
-        let policy = Policy { grace: Duration::ZERO, ..prudent_policy() };
+        let policy = Policy { grace: Duration::ZERO, settle: Duration::ZERO, ..prudent_policy() };
         let config = VersionTwoConfig { policy, ..VersionTwoConfig::new(suite.clone()) };
         let star = VersionTwoStar::add(&mut world, config, USERS.len()).unwrap();
         star.join_all(&mut world, MINUTE).unwrap();
@@ -251,5 +254,14 @@ fn long_term_keys_open_everything_of_version_2() {
         for info in sodality::wire::enclaves::version_2::MESSAGES {
             assert!(said.contains(&format!(" {}: ", info.id)), "{name}: no {}\n{said}", info.id);
         }
+        // A reader that takes everything would pass this too. The key of one member opens what that member could read.
+        let only = published_user_key(&*suite, "m2").secret().expose().to_vec();
+        let mut session = Session::new(suite.id(), "Enclaves 2.0", [("m2", only)].into_iter());
+        session.hear(&world, &tape.borrow());
+        let Some(output) = read(&format!("version-2-{name}-m2"), &session) else { continue };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(2) && said.contains(" EN-A1: shut: no P_a of m1"), "{name}: {said}");
+        assert!(said.contains(" EN-G1: shut: ") && said.contains(&format!(" EN-G2: m1, to m2 only, says '{private}'")));
+        assert!(said.contains(&format!("said: m1: '{}'", SAID[0])) && !said.contains(SAID[2]), "{name}: {said}");
     }
 }
