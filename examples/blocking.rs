@@ -49,15 +49,16 @@ const WAITING: usize = 64;
 /// How long a peer may take nothing, and how long to wait for one that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Time, which the core never asks for.
 #[expect(clippy::disallowed_types, reason = "a driver has a clock")]
-#[derive(Clone, Copy)]
-struct Clock(std::time::Instant);
+type Started = std::time::Instant;
 
-#[expect(clippy::disallowed_types, reason = "a driver has a clock")]
+/// Time, which the core never asks for.
+#[derive(Clone, Copy)]
+struct Clock(Started);
+
 impl Clock {
     fn start() -> Self {
-        Self(std::time::Instant::now())
+        Self(Started::now())
     }
 
     fn now(self) -> Instant {

@@ -213,6 +213,9 @@ pub enum Misuse {
     /// A policy with parts as published, which groups of the repaired edition do not take.
     #[error("this policy names parts as published: use `antigone::mixed`")]
     AsPublished,
+    /// A policy with shared objects, which groups of Antigone do not have.
+    #[error("this policy names shared objects: groups of Enclaves have them")]
+    SharedObjects,
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::endpoint::{Link, LinkTicket};
 use crate::error::{Failure, Reason};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
+use crate::policy::Right;
 
 /// What happened, for the application.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,6 +147,42 @@ pub enum Event {
         target: MemberId,
         /// What became of it.
         verdict: EjectVerdict,
+    },
+    /// A shared object has changed, here: `get` shows it. Versions of all objects are one order.
+    ObjectChanged {
+        /// The object.
+        object: Name,
+        /// The number of the change.
+        version: Version,
+        /// Who made it.
+        by: MemberId,
+    },
+    /// (Member) The leader has taken a change: the answer to `Member::put`.
+    ObjectTaken {
+        /// What `put` answered.
+        number: u64,
+        /// The object.
+        object: Name,
+        /// The number of the change.
+        version: Version,
+    },
+    /// (Member) The leader has refused a change: the answer to `Member::put`.
+    ObjectRefused {
+        /// What `put` answered.
+        number: u64,
+        /// The object.
+        object: Name,
+        /// Why.
+        why: ObjectRefusal,
+        /// The version of the object at the leader, where `why` is a conflict; else 0.
+        version: Version,
+    },
+    /// (Member) What may be done with a shared object here is something else now.
+    ObjectRight {
+        /// The object.
+        object: Name,
+        /// What may be done.
+        right: Right,
     },
     /// Another policy is in force, from the epoch just installed on.
     PolicyChanged {
@@ -494,6 +531,23 @@ pub enum EjectVerdict {
     /// The leader's application says no, or nothing.
     Denied = 3,
     /// The leader has no room for the question now.
+    Busy = 4,
+}
+
+/// Why a change of a shared object was refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum ObjectRefusal {
+    /// The member may not change it.
+    NotAllowed = 0,
+    /// The policy names no such object.
+    NoSuchObject = 1,
+    /// The contents are longer than the policy allows.
+    TooLong = 2,
+    /// The object is at another version than the change was made for.
+    Conflict = 3,
+    /// The leader has no room for the change now.
     Busy = 4,
 }
 

@@ -115,6 +115,7 @@
 //! | [`antigone`] | leader and member, and each micro-protocol on its own |
 //! | [`ttp`] | the third party and its exchange with a leader |
 //! | [`transfer`] | objects (files, states) over messages |
+//! | [`objects`] | shared objects with access rights |
 //! | [`group`] | what groups are made of: key ring, view, windows, sealer, channel, limits |
 //! | [`crypto`] | the contract of a suite, keys by role, and the suites |
 //! | [`wire`] | bytes ⇄ messages, each declared once |
@@ -147,6 +148,7 @@ pub mod event;
 pub mod explain;
 pub mod group;
 pub mod identity;
+pub mod objects;
 pub mod policy;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

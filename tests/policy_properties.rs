@@ -14,7 +14,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sodality::crypto::SuiteId;
 use sodality::event::{Cause, Causes, Event};
-use sodality::policy::{Communication, Detection, Editions, EjectRequests, Mix, OnSilence, Policy, Protection, Views};
+use sodality::policy::{
+    Communication, Detection, Editions, EjectRequests, Mix, Objects, OnSilence, Policy, Protection, Views,
+};
 use sodality::sim::star::StarConfig;
 use sodality::sim::{Faults, LinkConfig, Stop, World};
 use star::{SECOND, all_hear_all, config, everybody, explain, group, report, settled, traffic};
@@ -85,6 +87,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                     hint: link.1.into_bytes().into(),
                     communication: Communication::ALL[words.3],
                     mix,
+                    objects: Objects::none(),
                 }
             },
         )

@@ -1,4 +1,4 @@
-//! `docs/verification.md` names tests that exist, and a test for each requirement that binds what exists.
+//! `docs/verification.md` and `docs/transports.md` name tests that exist, and a test for each requirement that binds what exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +62,7 @@ fn rows<'t>(text: &'t str, heading: &str) -> BTreeMap<&'t str, &'t str> {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let text = read(PAGE);
+    let text = [PAGE, "docs/transports.md"].map(read).join("\n");
     let mut files: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut missing = Vec::new();
     let named = tests_of(&text);
@@ -72,7 +72,7 @@ fn every_test_that_is_named_exists() {
             missing.push(format!("{file}::{name}"));
         }
     }
-    assert_eq!(missing, [""; 0], "named in {PAGE}, and no such test");
+    assert_eq!(missing, [""; 0], "named in {PAGE} or docs/transports.md, and no such test");
     assert!(named.len() > 100, "{} tests are named", named.len());
 }
 

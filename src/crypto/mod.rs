@@ -31,6 +31,8 @@ pub mod keys;
 mod mix;
 #[cfg(feature = "insecure-null")]
 pub mod null;
+#[cfg(feature = "opaque")]
+pub mod opaque;
 #[cfg(feature = "argon2")]
 pub mod password;
 #[cfg(feature = "historic")]

@@ -81,15 +81,19 @@ pub fn user_key(
     member.put(&mut names);
     let salt = suite.hash(&[b"enclaves", &names])?;
     let length = suite.sizes().long_term;
+    let key = Secret::filled(length, |out| stretch(cost, password, salt.as_bytes(), out));
+    key.map(Key::new)
+}
+
+/// Argon2id of `password` under `salt`, into `out`.
+pub(super) fn stretch(cost: Cost, password: &[u8], salt: &[u8], out: &mut [u8]) -> Result<(), PasswordError> {
     let failed = |_| PasswordError::Suite(SuiteError);
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(length)).map_err(failed)?;
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(out.len())).map_err(failed)?;
     let mut memory = Vec::new();
     memory.try_reserve_exact(params.block_count()).map_err(|_| PasswordError::Memory)?;
     memory.resize(params.block_count(), Block::default());
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let key = Secret::filled(length, |out| {
-        argon.hash_password_into_with_memory(password, salt.as_bytes(), out, &mut memory).map_err(failed)
-    });
+    let done = argon.hash_password_into_with_memory(password, salt, out, &mut memory).map_err(failed);
     memory.zeroize();
-    key.map(Key::new)
+    done
 }

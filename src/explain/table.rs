@@ -3,7 +3,9 @@
 
 use super::{Class, Explained, Explanation, Group};
 use crate::error::{CommandError, Failure, Misuse, Reason};
-use crate::event::{Cause, EjectVerdict, EndReason, Ending, JoinFailure, Lacking, Refusal, Shortfall, Suspicion};
+use crate::event::{
+    Cause, EjectVerdict, EndReason, Ending, JoinFailure, Lacking, ObjectRefusal, Refusal, Shortfall, Suspicion,
+};
 use crate::policy::Contradiction;
 use crate::transfer::{OfferEnd, TransferError};
 
@@ -210,6 +212,19 @@ explained! {
             "Ask again later.";
     }
 
+    ObjectRefusal "object" "The event `ObjectRefused`: a change of a shared object was not made." {
+        NotAllowed "not-allowed" Expected "The policy does not let this member change that object."
+            "Ask whoever leads the group.";
+        NoSuchObject "no-such-object" Expected "The policy names no such object: it may be so no longer."
+            "Look at the objects that this member was told of.";
+        TooLong "too-long" Own "The contents are longer than the policy allows for that object."
+            "Shorten them; the longest length stands with the right.";
+        Conflict "conflict" Expected "Somebody else changed the object first: it is at another version than this change was made for."
+            "Look at the object as it is now, and make the change anew.";
+        Busy "busy" Expected "The leader has no room for the change now."
+            "Make it again later.";
+    }
+
     Cause "cause" "The events `Installed` and `MemberRemoved`: why a key was changed, or somebody is gone." {
         Open "open" Expected "The group was opened." "Nothing.";
         Join "join" Expected "Somebody joined." "Nothing.";
@@ -258,6 +273,8 @@ explained! {
         Closed "closed" Own "The group is closed." "Open another.";
         FixedPolicy "fixed-policy" Own "Views, signed origin and the frame limit are fixed while a group runs." "Open another group for others.";
         AsPublished "as-published" Own "The policy names parts as published, and this group is of the repaired edition." "Use `antigone::mixed`, or a policy without a mix.";
+        SharedObjects "shared-objects" Own "The policy names shared objects, which groups of Antigone do not have."
+            "Take the objects out, or open a group of Enclaves.";
         SameName "same-name" Own "A member and its leader have the same name." "Give them different names.";
     }
 
@@ -289,6 +306,11 @@ explained! {
         MixedViews "mixed-views" Own "Parts are as published, and views are numbered or origin is signed."
             "Choose views `hidden` or `with-each-key`, and no signed origin.";
         EmptyMix "empty-mix" Own "A mix names no part as published." "Name one, or no mix.";
+        TooManyObjects "too-many-objects" Own "The policy names more than 64 shared objects." "Put several things into one object.";
+        ObjectSize "object-size" Own "The contents of a shared object may be of no length, or longer than 16 MiB."
+            "Choose between 1 byte and 16 MiB; send what is longer through `transfer`.";
+        TooManyRights "too-many-rights" Own "A shared object gives rights of their own to more than 10,000 members."
+            "Give most of them the right of everybody.";
     }
 
     OfferEnd "offer" "The event `OfferEnded` of `transfer`: an object is no longer on offer." {

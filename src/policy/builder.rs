@@ -4,8 +4,11 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Communication, Contradiction, Detection, EjectRequests, Mix, OnSilence, Policy, Protection, Views};
+use super::{
+    Communication, Contradiction, Detection, EjectRequests, Mix, ObjectRule, OnSilence, Policy, Protection, Views,
+};
 use crate::event::{Cause, Causes};
+use crate::identity::Name;
 
 /// Builds a [`Policy`] from the default one. A trigger and its measure are set together; [`Self::build`] checks the whole.
 ///
@@ -139,6 +142,11 @@ impl PolicyBuilder {
     /// These parts are as published. Groups of the repaired edition refuse such a policy.
     pub fn mix(self, mix: Mix) -> Self {
         self.with(|policy| policy.mix = Some(mix))
+    }
+
+    /// There is this shared object.
+    pub fn object(self, object: Name, rule: ObjectRule) -> Self {
+        self.with(|policy| policy.objects.insert(object, rule))
     }
 
     /// The policy.

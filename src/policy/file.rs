@@ -1,6 +1,7 @@
 //! Policies as TOML files (feature `toml`): every key must be known, and errors say line and column.
 
 mod editions;
+mod objects;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -46,6 +47,8 @@ struct File {
     detection: Option<Watch>,
     link: Option<Link>,
     editions: Option<Spanned<editions::Table>>,
+    #[serde(default)]
+    objects: objects::Table,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +190,7 @@ struct Places {
     frame_limit: Range<usize>,
     hint: Range<usize>,
     editions: Range<usize>,
+    objects: Range<usize>,
 }
 
 impl Places {
@@ -212,6 +216,9 @@ impl Places {
             Contradiction::MixedViews => first([&self.views, &self.origin]).or(Some(self.editions.clone())),
             Contradiction::EmptyMix => first([&self.editions, &self.editions]),
             Contradiction::HintTooLong => first([&self.hint, &self.hint]),
+            Contradiction::TooManyObjects | Contradiction::ObjectSize | Contradiction::TooManyRights => {
+                first([&self.objects, &self.objects])
+            }
         }
         .unwrap_or_default()
     }
@@ -354,7 +361,11 @@ impl Policy {
             let (mix, span) = editions::read(table);
             (policy.mix, places.editions) = (Some(mix), span);
         }
-        policy.check().map_err(|found| error(text, places.of(found).start, found))?;
+        policy.objects = objects::read(&file.objects).map_err(|(span, wrong)| error(text, span.start, wrong))?;
+        policy.check().map_err(|found| {
+            places.objects = objects::place(&file.objects, found).unwrap_or_default();
+            error(text, places.of(found).start, found)
+        })?;
         Ok(policy)
     }
 
@@ -428,6 +439,7 @@ impl Policy {
         if let Some(mix) = &self.mix {
             editions::write(mix, &mut out);
         }
+        objects::write(&self.objects, &mut out);
         out
     }
 

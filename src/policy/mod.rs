@@ -10,6 +10,7 @@ mod floor;
 #[cfg(feature = "historic")]
 mod historic;
 mod mix;
+mod objects;
 
 use core::time::Duration;
 
@@ -27,6 +28,8 @@ pub use floor::Floor;
 #[cfg(feature = "historic")]
 pub use historic::Historic;
 pub use mix::{Editions, Mix, Part};
+pub(crate) use objects::rights_of;
+pub use objects::{MAX_NAMED_RIGHTS, MAX_OBJECT_BYTES, MAX_OBJECTS, ObjectRule, Objects, Right, USUAL_OBJECT_BYTES};
 
 /// Shortest frame that every link must carry, in bytes: what RA-J2 and `common` with one block need (RA §4.4).
 pub const MIN_FRAME: usize = 1_200;
@@ -194,6 +197,9 @@ pub struct Policy {
     pub communication: Communication,
     /// Which parts are as published, if any. Groups of the repaired edition refuse a policy that names some. Default: none.
     pub mix: Option<Mix>,
+    /// Shared objects, and who may read or change them. They do not travel with the policy: each member is told its own rights.
+    /// Groups of Antigone have none. Default: none.
+    pub objects: Objects,
 }
 
 impl Default for Policy {
@@ -219,6 +225,7 @@ impl Default for Policy {
             hint: Bytes::new(),
             communication: Communication::Relay,
             mix: None,
+            objects: Objects::none(),
         }
     }
 }
@@ -275,6 +282,15 @@ pub enum Contradiction {
     /// A time that the canonical form would cut: members would rule by another policy than their leader.
     #[error("times must be whole milliseconds")]
     PartOfMillisecond,
+    /// More shared objects than members keep room for.
+    #[error("a policy names at most 64 shared objects")]
+    TooManyObjects,
+    /// Contents that cannot be, or that are too long to keep.
+    #[error("the contents of a shared object are at least 1 byte and at most 16 MiB")]
+    ObjectSize,
+    /// A list of rights without end.
+    #[error("a shared object gives rights of their own to at most 10,000 members")]
+    TooManyRights,
 }
 
 /// A join may wait so long for its rekey, and must still be complete within `Limits::join_time`.
@@ -351,10 +367,10 @@ impl Policy {
         if self.hint.len() > MAX_HINT {
             return Err(Contradiction::HintTooLong);
         }
-        Ok(())
+        self.objects.check()
     }
 
-    /// The canonical form, at most 600 bytes. The policy must pass [`Self::check`].
+    /// The canonical form, at most 600 bytes, without the shared objects. The policy must pass [`Self::check`].
     pub fn encode(&self) -> Bytes {
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         let detection = self.detection.unwrap_or(Detection { period: Duration::ZERO, misses: 0 });
@@ -399,7 +415,7 @@ impl Policy {
         out.freeze()
     }
 
-    /// Reads the canonical form.
+    /// Reads the canonical form. Shared objects are not in it.
     ///
     /// # Errors
     /// [`DecodeError`] if it is not one, or says what [`Self::check`] refuses.
@@ -441,6 +457,7 @@ impl Policy {
                 CommunicationForm::Symmetric => Communication::Symmetric,
             },
             mix: Mix::read(form.mix)?,
+            objects: Objects::none(),
         };
         policy.check().map_err(|_| DecodeError::Value)?;
         Ok(policy)

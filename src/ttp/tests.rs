@@ -174,6 +174,26 @@ fn silence_for_whoever_is_no_leader() {
 }
 
 #[test]
+fn a_link_is_known_once_a_leader_was_answered_on_it() {
+    let mut desk = Desk::new(Limits::default());
+    let join = desk.join("ann", 5);
+    let question = desk.question(2, &join);
+    assert!(!desk.third_party.knows(LINK));
+    desk.feed(b"nonsense");
+    desk.ask(&question.frame, &Records { leader: None, member: None });
+    let mut wrong = desk.records(Some((5, false)));
+    wrong.leader = Some(LeaderRecord { key: key(&*desk.suite, 8) });
+    desk.ask(&question.frame, &wrong);
+    assert!(!desk.third_party.knows(LINK), "who was met with silence is a stranger");
+    let records = desk.records(None);
+    assert!(desk.ask(&question.frame, &records).0.is_some());
+    assert!(desk.third_party.knows(LINK), "also if the member is refused");
+    let mut rng = NoEntropy;
+    desk.third_party.handle_link_closed(&mut Cx::new(desk.now, &mut rng), LINK).unwrap();
+    assert!(!desk.third_party.knows(LINK));
+}
+
+#[test]
 fn a_swapped_name_is_found() {
     // A4: the attacker puts its own request into the leader's question. The tag no longer fits; and an answer to a
     // question of its own does not open as an answer to the leader's.

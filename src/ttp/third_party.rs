@@ -368,7 +368,7 @@ impl Endpoint for ThirdParty {
         &self.out.stats
     }
 
-    /// A leader whose question was answered.
+    /// A leader whose question was answered: it had the leader's tag, or, as published, nothing that shows more.
     fn knows(&self, link: Link) -> bool {
         self.known.contains(&link)
     }

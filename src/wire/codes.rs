@@ -5,7 +5,8 @@ use bytes::{BufMut, BytesMut};
 use super::field::{Field, Reader};
 use super::shape::{Shape, VariantShape};
 use crate::error::DecodeError;
-use crate::event::{Cause, Causes, EjectVerdict, EndReason};
+use crate::event::{Cause, Causes, EjectVerdict, EndReason, ObjectRefusal};
+use crate::policy::Right;
 
 /// Fields whose values are the variants of an enumeration with codes of its own. The compiler checks that the codes here
 /// are those.
@@ -73,6 +74,18 @@ coded_fields! {
         2 = NoSuchMember "No live member has that number and that name, or it is the leader.",
         3 = Denied "The leader's application says no, or nothing.",
         4 = Busy "The leader has no room for the question now.",
+    }
+    ObjectRefusal {
+        0 = NotAllowed "The member may not change it.",
+        1 = NoSuchObject "The policy names no such object.",
+        2 = TooLong "The contents are longer than the policy allows.",
+        3 = Conflict "The object is at another version than the change was made for.",
+        4 = Busy "The leader has no room for the change now.",
+    }
+    Right {
+        0 = None "Nothing.",
+        1 = Read "It may be read.",
+        2 = Change "It may be read and changed.",
     }
 }
 

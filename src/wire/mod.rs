@@ -10,6 +10,7 @@
 //! * [`published`]: those of Antigone as published (AN);
 //! * [`bridges`]: what repaired parts say beside published ones (RA §2, mixed editions);
 //! * [`enclaves`]: the declarations of Enclaves 1.0, 2.0 and repaired (EN);
+//! * [`objects`]: what leader and members say about shared objects;
 //! * [`transfer`]: the declarations of objects over messages;
 //! * `mutate` (feature `sim` or `proptest`): values of any shape from a random source, mutants, and a harness that holds
 //!   the typed decoders against the declarations;
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod layout;
 #[cfg(any(test, feature = "sim", feature = "proptest"))]
 pub mod mutate;
+pub mod objects;
 mod opaque;
 pub mod policy;
 pub mod published;

@@ -1,8 +1,12 @@
 //! One task that runs one endpoint, whatever its transport.
 //!
-//! A turn of the driver takes a bounded number of calls, new links and frames, fairly among the links; stamps each
-//! with the time; hands it to the endpoint; and drains the endpoint's frames and events before the next. Then comes
-//! the timer, if it is due. So neither a busy link nor a busy application keeps others or the timers waiting.
+//! A turn of the driver takes a bounded number of calls, new links and frames, fairly among the links; hands each with its
+//! time to the endpoint; and drains the endpoint's frames and events before the next. Then comes the timer, if it is due:
+//! after the frames that are there by then, and 20 ms later at most. So neither a busy link nor a busy application keeps
+//! others or the timers waiting, and nobody is taken for silent since this side was slow.
+//!
+//! A call is answered when what it caused is queued and on its way to the application. One whose future is dropped runs once
+//! or not at all.
 //!
 //! **Pressure from behind.** Events go to the application through a bounded channel. While it is full the driver takes
 //! in no frames and no new links, the links' queues fill, and the adapters stop reading: the peers feel it, memory
@@ -12,7 +16,9 @@
 //! **Pressure in front.** Each link has a bounded queue. A frame of class `Data` that does not fit is dropped and
 //! counted; a link that cannot hold a frame of class `Control` is closed. No link waits for another (R30).
 //!
-//! **Time.** The endpoint's time is that of [`Clock`]: it counts suspension where the system offers it.
+//! **Time.** The endpoint's time is that of [`Clock`]: it counts suspension where the system offers it. A frame has the time at
+//! which its adapter fed it, however long it waited; but never a time before that of an earlier input, and never one more than
+//! a second ago.
 
 use std::fmt;
 use std::sync::Arc;

@@ -250,6 +250,19 @@ impl Drop for OneOf {
     }
 }
 
+fn prepare(stream: &TcpStream, config: &TcpConfig) {
+    // Without these the link is slower, or lives longer than it should, and works.
+    let _ = stream.set_nodelay(true);
+    if let Some(keep_alive) = config.keep_alive {
+        let _ = keep_alive.set(stream);
+    }
+    if let Some(bytes) = config.buffers {
+        let socket = SockRef::from(stream);
+        let _ = socket.set_recv_buffer_size(bytes);
+        let _ = socket.set_send_buffer_size(bytes);
+    }
+}
+
 async fn begin<H: Send + Sync + 'static, P: Send + 'static>(
     stream: TcpStream,
     uplink: &Uplink,
@@ -258,16 +271,7 @@ async fn begin<H: Send + Sync + 'static, P: Send + 'static>(
     config: &TcpConfig,
     held: Held<H, P>,
 ) -> Result<(), Refused> {
-    // Without these the link is slower, or lives longer than it should, and works.
-    let _ = stream.set_nodelay(true);
-    if let Some(keep_alive) = config.keep_alive {
-        let _ = keep_alive.set(&stream);
-    }
-    if let Some(bytes) = config.buffers {
-        let socket = SockRef::from(&stream);
-        let _ = socket.set_recv_buffer_size(bytes);
-        let _ = socket.set_send_buffer_size(bytes);
-    }
+    prepare(&stream, config);
     let (reader, writer) = stream.into_split();
     attach_with(uplink, reader, writer, info, origin, config.patience, held).await
 }
@@ -332,5 +336,66 @@ impl Dial for TcpDial {
         let patience = Patience { known: None, unknown_bytes: usize::MAX, ..self.config.patience };
         let config = TcpConfig { patience, ..self.config };
         begin(stream, uplink, info, &format!("tcp to {address}"), &config, Held { link: (), stranger: () }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link's socket, as both sides would set it.
+    async fn socket(config: &TcpConfig) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&stream, config);
+        stream
+    }
+
+    #[tokio::test]
+    async fn sockets_are_as_the_configuration_says() {
+        let keep_alive = KeepAlive { after: Duration::from_secs(7), every: Duration::from_secs(3), times: 2 };
+        let config = TcpConfig { keep_alive: Some(keep_alive), buffers: Some(64 << 10), ..TcpConfig::default() };
+        let stream = socket(&config).await;
+        let socket_of = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap() && socket_of.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(socket_of.tcp_keepalive_time().unwrap(), keep_alive.after);
+            assert_eq!(socket_of.tcp_keepalive_interval().unwrap(), keep_alive.every);
+            assert_eq!(socket_of.tcp_keepalive_retries().unwrap(), keep_alive.times);
+            // Linux doubles what it is told, for its own needs.
+            assert_eq!(socket_of.recv_buffer_size().unwrap(), 128 << 10);
+            assert_eq!(socket_of.send_buffer_size().unwrap(), 128 << 10);
+        }
+        let plain = socket(&TcpConfig { keep_alive: None, ..TcpConfig::default() }).await;
+        assert!(!SockRef::from(&plain).keepalive().unwrap());
+    }
+
+    #[test]
+    fn an_address_is_a_whole_network_of_ipv6() {
+        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:2"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
+    fn nobody_is_counted_for_ever() {
+        let crowd = Crowd::default();
+        let config =
+            TcpConfig { per_address: 3, strangers: Strangers { at_once: 9, per_address: 2 }, ..TcpConfig::default() };
+        let here: IpAddr = "192.0.2.1".parse().unwrap();
+        let (first_link, first_stranger) = crowd.enter(here, &config).unwrap();
+        let second = crowd.enter(here, &config).unwrap();
+        assert!(crowd.enter(here, &config).is_none(), "two strangers");
+        drop(first_stranger);
+        let third = crowd.enter(here, &config).unwrap();
+        drop(second.1);
+        assert!(crowd.enter(here, &config).is_none(), "three links");
+        drop((first_link, second.0, third));
+        assert!(crowd.lock().is_empty());
+        let none = TcpConfig { per_address: 0, ..config };
+        assert!(crowd.enter(here, &none).is_none() && crowd.lock().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use sodality::crypto::chacha20_poly1305;
 use sodality_transports::conformance::{Antigone, Capabilities, Network};
 use sodality_transports::{Connector, Uplink};
 use tokio::io::AsyncWriteExt;
+use unix_socket::adapter;
 
 /// Sockets in a folder of its own, which goes when the last part of the scenario does.
 #[derive(Clone)]
@@ -47,18 +48,18 @@ impl Network for Unix {
             reliable: true,
             ends_seen: true,
             holds: 2 << 20,
-            max_frame: unix_socket::MAX_FRAME,
+            max_frame: adapter::MAX_FRAME,
             multicast: false,
         }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<PathBuf> {
         let path = self.0.0.join(self.0.1.fetch_add(1, Ordering::Relaxed).to_string());
-        unix_socket::listen(uplink, &path).map(|()| path)
+        adapter::listen(uplink, &path).map(|()| path)
     }
 
     fn connector(&self, place: PathBuf) -> Box<dyn Connector> {
-        Box::new(unix_socket::connector(place))
+        Box::new(adapter::connector(place))
     }
 
     async fn assault(&self, place: PathBuf) {

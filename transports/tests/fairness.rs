@@ -116,6 +116,36 @@ async fn a_flood_does_not_stop_the_clock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_pour_in_keep_neither_frames_nor_timers_waiting() {
+    let toy = Toy { beat: Some(ms(25)), ..Toy::new(Mode::Echo) };
+    let served = serve(toy, Config::default(), TcpConfig::default()).await;
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let handle = served.handle.clone();
+            // Each takes its time; together they would fill the driver's.
+            tokio::spawn(async move { while handle.call(|_, _| std::thread::sleep(ms(1) / 20)).await.is_ok() {} })
+        })
+        .collect();
+    let mut raw = Raw::join(&served).await;
+    let before = served.handle.stats().frames_out;
+    let begun = tokio::time::Instant::now();
+    let (mut rounds, mut beats, mut worst) = (0, 0, Duration::ZERO);
+    while begun.elapsed() < ms(500) {
+        let sent = tokio::time::Instant::now();
+        raw.send(b"round").await;
+        while raw.recv().await.unwrap() != b"round" {
+            beats += 1;
+        }
+        (rounds, worst) = (rounds + 1, worst.max(sent.elapsed()));
+    }
+    assert!((8..=21).contains(&beats), "{beats} beats and {rounds} rounds in 500 ms");
+    // A turn has 16 calls at most before it comes to the links.
+    assert!(rounds > 20 && worst < ms(200), "{rounds} rounds, at worst {worst:?}");
+    assert!(served.handle.stats().frames_out > before);
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_hears_of_a_call_finds_what_it_caused() {
     let (handle, _events) = driver::spawn(Toy::new(Mode::Echo), Config::default());
     let (_incoming, mut outgoing) = soon(handle.uplink().open(LinkInfo::stream(100), "test")).await.unwrap();

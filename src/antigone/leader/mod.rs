@@ -201,6 +201,7 @@ impl Leader {
     ///
     /// # Errors
     /// [`Misuse::Policy`] if the policy contradicts itself, [`Misuse::AsPublished`] if it names parts as published,
+    /// [`Misuse::SharedObjects`] if it names some,
     /// [`Misuse::KeyLength`], [`Failure`].
     pub fn open(config: LeaderConfig, cx: &mut Cx<'_>) -> Result<Self, CommandError> {
         let LeaderConfig { suite, app, name, key, policy, access, limits } = config;
@@ -209,6 +210,9 @@ impl Leader {
         }
         if policy.mix.is_some() {
             return Err(Misuse::AsPublished.into());
+        }
+        if !policy.objects.is_empty() {
+            return Err(Misuse::SharedObjects.into());
         }
         if key.secret().len() != suite.sizes().long_term {
             return Err(Misuse::KeyLength.into());

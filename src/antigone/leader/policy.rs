@@ -24,6 +24,7 @@ impl Leader {
     ///
     /// # Errors
     /// [`Misuse::Policy`] if it contradicts itself, [`Misuse::AsPublished`] if it names parts as published,
+    /// [`Misuse::SharedObjects`] if it names some,
     /// [`Misuse::FixedPolicy`] if it differs in what is fixed while a group
     /// runs (views, signed origin, the longest frame), [`Misuse::Closed`],
     /// [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
@@ -34,6 +35,9 @@ impl Leader {
         }
         if policy.mix.is_some() {
             return Err(Misuse::AsPublished.into());
+        }
+        if !policy.objects.is_empty() {
+            return Err(Misuse::SharedObjects.into());
         }
         if !self.station.can_follow(&policy) {
             return Err(Misuse::FixedPolicy.into());

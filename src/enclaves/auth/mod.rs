@@ -31,6 +31,8 @@ use crate::wire::{Field, Header};
 
 #[cfg(feature = "sim")]
 pub mod conformance;
+#[cfg(feature = "opaque")]
+pub mod opaque;
 pub mod public_key;
 pub mod shared_key;
 
@@ -101,6 +103,9 @@ pub enum Credential {
     SharedKey(SharedKey),
     /// Public keys of both sides.
     PublicKey(PublicKey),
+    /// A password that only the user has (feature `opaque`).
+    #[cfg(feature = "opaque")]
+    Opaque(opaque::Password),
 }
 
 /// What the leader has of a user.
@@ -111,6 +116,9 @@ pub enum Account {
     SharedKey(SharedKey),
     /// Public keys of both sides.
     PublicKey(PublicKey),
+    /// A record that is no password (feature `opaque`).
+    #[cfg(feature = "opaque")]
+    Opaque(opaque::OpaqueAccount),
 }
 
 /// A user between request and answer.
@@ -121,6 +129,9 @@ pub enum Asked {
     SharedKey(shared_key::Asked),
     /// By public keys.
     PublicKey(public_key::Asked),
+    /// By OPAQUE.
+    #[cfg(feature = "opaque")]
+    Opaque(opaque::Asked),
 }
 
 /// What the answer gave the user.
@@ -138,6 +149,9 @@ pub struct Shown {
 pub enum Answered {
     /// K_a, which nobody has who is not that user: sealing EN-R3 with it is proof enough.
     Keyed(Key<role::Enclave>),
+    /// K_a, and what the third message of OPAQUE must show.
+    #[cfg(feature = "opaque")]
+    Opaque(Key<role::Enclave>, alloc::boxed::Box<opaque::Confirming>),
 }
 
 impl Credential {
@@ -149,6 +163,8 @@ impl Credential {
         match self {
             Self::SharedKey(key) => key.ask(scene, n1, rng).map(|(body, asked)| (body, Asked::SharedKey(asked))),
             Self::PublicKey(key) => key.ask(scene, n1, rng).map(|(body, asked)| (body, Asked::PublicKey(asked))),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(password) => password.ask(n1, rng).map(|(body, asked)| (body, Asked::Opaque(asked))),
         }
     }
 }
@@ -169,6 +185,8 @@ impl Account {
         match self {
             Self::SharedKey(key) => key.answer(scene, n1, n2, request, rng),
             Self::PublicKey(key) => key.answer(scene, n1, n2, request, rng),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(account) => account.answer(scene, n1, n2, request, rng),
         }
     }
 }
@@ -183,6 +201,8 @@ impl Asked {
         match self {
             Self::SharedKey(asked) => asked.finish(scene, n2, answer),
             Self::PublicKey(asked) => asked.finish(scene, n2, answer),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(asked) => asked.finish(scene, n2, answer),
         }
     }
 }
@@ -192,6 +212,8 @@ impl Answered {
     pub fn key(&self) -> &Key<role::Enclave> {
         match self {
             Self::Keyed(key) => key,
+            #[cfg(feature = "opaque")]
+            Self::Opaque(key, _) => key,
         }
     }
 
@@ -203,6 +225,8 @@ impl Answered {
         match self {
             Self::Keyed(_) if proof.is_empty() => Ok(()),
             Self::Keyed(_) => Err(Reason::Violation),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(_, confirming) => confirming.confirm(proof),
         }
     }
 }
@@ -213,6 +237,8 @@ impl crate::fingerprint::Fingerprint for Asked {
         match self {
             Self::SharedKey(asked) => asked.fingerprint(now, sink),
             Self::PublicKey(asked) => asked.fingerprint(now, sink),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(asked) => asked.fingerprint(now, sink),
         }
     }
 }
@@ -222,6 +248,11 @@ impl crate::fingerprint::Fingerprint for Answered {
     fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
         match self {
             Self::Keyed(key) => key.fingerprint(now, sink),
+            #[cfg(feature = "opaque")]
+            Self::Opaque(key, confirming) => {
+                key.fingerprint(now, sink);
+                confirming.fingerprint(now, sink);
+            }
         }
     }
 }

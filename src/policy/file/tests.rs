@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::crypto::SuiteId;
-use crate::policy::{Editions, Mix, Part};
+use crate::policy::{Editions, Mix, ObjectRule, Objects, Part, Right};
 use crate::wire::Edition;
 
 fn fails(text: &str) -> (usize, usize, String) {
@@ -117,6 +117,7 @@ fn every_key_has_its_effect() {
             hint: Bytes::from_static(b"h\x07 \"\\"),
             communication: Communication::Mixed,
             mix: None,
+            objects: Objects::none(),
         }
     );
     assert_eq!(Policy::from_toml(&policy.to_toml()).as_ref(), Ok(&policy));
@@ -185,4 +186,36 @@ fn what_is_wrong_with_editions_is_said_with_line_and_column() {
     // Nothing stands there that could be pointed at but the table itself.
     let (line, column, what) = fails(mixed);
     assert_eq!((line, column), (1, 1), "{what}");
+}
+
+#[test]
+fn shared_objects_are_tables_by_name() {
+    let name = |text: &str| crate::identity::Name::new(text).unwrap();
+    let text = "[objects.plan]\neverybody = \"read\"\nsize = 1048576\n[objects.plan.members]\nada = \"change\"\n\"old \\\"bob\\\"\" = \
+                \"none\"\n[objects.\"a map\"]\n";
+    let policy = Policy::from_toml(text).unwrap();
+    let plan = ObjectRule::default().everybody(Right::Read).size(1 << 20);
+    let plan = plan.member(name("ada"), Right::Change).member(name("old \"bob\""), Right::None);
+    let built = Policy::builder().object(name("plan"), plan).object(name("a map"), ObjectRule::default()).build();
+    assert_eq!(Ok(&policy), built.as_ref());
+    assert_eq!(Policy::from_toml(&policy.to_toml()), Ok(policy));
+}
+
+#[test]
+fn what_is_wrong_with_objects_is_said_with_line_and_column() {
+    let (line, column, what) = fails("[objects.plan]\nsize = 5\n[objects.map]\nsize = 16777217\n");
+    assert_eq!((line, column), (4, 8), "{what}");
+    let (line, column, what) = fails("[objects.plan]\nsize = 0\n");
+    assert_eq!((line, column), (2, 8), "{what}");
+    let (line, column, what) = fails("[objects.plan]\neverybody = \"write\"\n");
+    assert_eq!((line, column), (2, 13), "{what}");
+    let (line, column, what) = fails("[objects.plan]\n[objects.plan.members]\nada = \"read\"\n\"\" = \"read\"\n");
+    assert_eq!((line, column), (4, 1), "{what}");
+    let (line, _, what) = fails("[join]\n[objects.\"a\\u0007b\"]\n");
+    assert_eq!(line, 2, "{what}");
+    let many: alloc::string::String = (100..165).map(|n| std::format!("[objects.o{n}]\n")).collect();
+    let (line, _, what) = fails(&many);
+    assert_eq!(line, 65, "{what}");
+    let (line, column, what) = fails("[objects.plan]\nowner = \"ada\"\n");
+    assert_eq!((line, column), (2, 1), "{what}");
 }

@@ -32,7 +32,9 @@ impl Antigone {
 
     fn limits() -> Limits {
         let retry = Retry { first: Duration::from_millis(60), ceiling: Duration::from_millis(500) };
-        Limits { retry, ..Limits::default() }
+        // 64 may join at once on a machine that has much else to do.
+        let (join_time, pending_life) = (Duration::from_secs(50), Duration::from_secs(55));
+        Limits { retry, join_time, pending_life, ..Limits::default() }
     }
 
     /// A key that follows from the name: fit for tests alone.

@@ -19,6 +19,7 @@
 
 mod antigone;
 mod babbler;
+mod objects;
 mod room;
 mod scenarios;
 
@@ -76,7 +77,7 @@ pub trait Network: Send + Sync + 'static {
 
     /// Nothing that is expected takes longer than this over this transport; what does has failed.
     fn soon(&self) -> Duration {
-        Duration::from_secs(30)
+        Duration::from_secs(60)
     }
 
     /// Sends rubbish to `place`, below the level of frames, until it is dropped. Does nothing where there is no such level.
@@ -261,7 +262,7 @@ scenarios! {
 pub const AT_ONCE: usize = 4;
 
 /// The most that a scenario may take before it has failed.
-pub const LONGEST: Duration = Duration::from_secs(90);
+pub const LONGEST: Duration = Duration::from_secs(180);
 
 /// How many scenarios run.
 static RUNNING: Mutex<usize> = Mutex::new(0);

@@ -25,7 +25,7 @@ tokio::task_local! {
 
 /// Nothing that is expected takes longer.
 pub(super) fn soon() -> Duration {
-    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(30))
+    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(60))
 }
 
 /// Fails with these words if the condition does not hold.
@@ -454,8 +454,8 @@ impl<N: Network, S: System> Room<N, S> {
     pub(super) async fn tell_to(&self, from: Speaker, payload: Vec<u8>, whom: &[usize]) -> Result<Duration, Failure> {
         let begun = Instant::now();
         let reliable = self.stage.network.capabilities().reliable;
-        let tries = if reliable { 1 } else { 10 };
-        let limit = if reliable { soon() } else { Duration::from_secs(2) };
+        let tries = if reliable { 1 } else { 40 };
+        let limit = if reliable { soon() } else { Duration::from_millis(250) };
         let (own, ear) = (self.leader.log.mark(), &self.leader);
         let ears: Vec<(&Seat<S::Member>, usize)> = whom
             .iter()

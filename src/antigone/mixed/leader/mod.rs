@@ -138,6 +138,9 @@ impl Leader {
         if policy.check().is_err() || !fits {
             return Err(Misuse::Policy.into());
         }
+        if !policy.objects.is_empty() {
+            return Err(Misuse::SharedObjects.into());
+        }
         if key.secret().len() != suite.sizes().long_term {
             return Err(Misuse::KeyLength.into());
         }
