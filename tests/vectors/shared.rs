@@ -26,6 +26,15 @@ fn cause(text: &str) -> Result<Cause, String> {
     Cause::ALL.into_iter().find(|cause| no(cause) == text).ok_or_else(|| format!("cause {text}"))
 }
 
+/// A set of causes.
+pub(crate) fn causes(fields: Fields<'_>) -> Result<Causes, String> {
+    let mut causes = Causes::NONE;
+    for name in fields.list("causes")? {
+        causes = causes.with(cause(name.0.as_str().ok_or("no cause")?)?);
+    }
+    Ok(causes)
+}
+
 /// A field of one byte, by the name that the layout has for its code.
 pub(crate) fn coded<T: for<'a> Field<'a> + core::fmt::Debug>(text: &str) -> Result<T, String> {
     let of = |code: u8| T::decode(&[code]).ok().filter(|value| no(value) == text);
@@ -75,10 +84,7 @@ pub(crate) fn issue(suite: &dyn Suite, inputs: Fields<'_>) -> Result<Issue, Stri
 
 /// An epoch of these facts, with that key.
 pub(crate) fn issue_of(suite: &dyn Suite, group: Instance, facts: Fields<'_>, key: Vec<u8>) -> Result<Issue, String> {
-    let mut causes = Causes::NONE;
-    for name in facts.list("causes")? {
-        causes = causes.with(cause(name.0.as_str().ok_or("no cause")?)?);
-    }
+    let causes = causes(facts)?;
     with_delta(facts, |delta| {
         let facts = Facts {
             epoch: Epoch(facts.number("epoch")?),
