@@ -34,7 +34,7 @@ function blank(n,   s) { s = sprintf("%" n "s", ""); return s }
     # Ids with a prefix first; they are then blanked, so that the D1 of EN-D1 is not taken for a decision.
     rest = text
     gone = ""
-    while (match(rest, /(AN|EN|RA)-[A-Z][A-Za-z0-9]*/)) {
+    while (match(rest, /(AN|EN|RA)-(1[A-Z]|[A-Z])[A-Za-z0-9]*/)) {
         before = substr(rest, RSTART - 1, 1)
         id = substr(rest, RSTART, RLENGTH)
         next1 = substr(rest, RSTART + RLENGTH, 1)

@@ -133,6 +133,12 @@ pub enum Reason {
     /// The group ended here.
     #[error("the group has ended here")]
     Ended,
+    /// It opens under a key of this machine, and its head names another recipient (Enclaves 1.0, D30).
+    #[error("its head names another recipient")]
+    OtherRecipient,
+    /// Its time differs from the own clock by more than the window (Enclaves 1.0, D30).
+    #[error("its time lies outside the window")]
+    Untimely,
     /// The random source failed while the answer was made.
     #[error("the random source failed")]
     Entropy,
@@ -219,6 +225,12 @@ pub enum Misuse {
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,
+    /// No wall-clock time, in a system whose messages carry it.
+    #[error("this system stamps its messages with wall-clock time: set `Cx::wall`")]
+    NoWallClock,
+    /// There is no open direct link to that member.
+    #[error("no open direct link to that member: ask for one, and wait for `DirectOpened`")]
+    NoDirectLink,
 }
 
 /// What a command answers when it did nothing.

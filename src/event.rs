@@ -234,6 +234,24 @@ pub enum Event {
         /// Who was named.
         to: Name,
     },
+    /// (Member, Enclaves 1.0) A direct link is there: both ends have shown the key that the leader gave them.
+    DirectOpened {
+        /// The own number of who is at the other end.
+        peer: MemberId,
+        /// Its name.
+        name: Name,
+    },
+    /// (Member, Enclaves 1.0) A message over a direct link. No group key is involved: its epoch is 0.
+    Direct(Message),
+    /// (Member, Enclaves 1.0) A direct link is over, or comes to nothing.
+    DirectClosed {
+        /// The own number of who was at the other end.
+        peer: MemberId,
+        /// Its name.
+        name: Name,
+        /// Why.
+        why: DirectEnd,
+    },
 
     /// The group has ended here, and why. Keys are wiped.
     Ended(Ending),
@@ -260,6 +278,8 @@ pub enum Peer {
     ThirdParty,
     /// The leader of this name.
     Leader(Name),
+    /// The member of this name, for a direct link (Enclaves 1.0).
+    Member(Name),
 }
 
 /// Names one question to the application; each is answered once.
@@ -296,6 +316,8 @@ pub enum Sender {
     Unauthenticated(MemberId),
     /// Some holder of the group key claims this number: any insider may have written it (A2).
     AnyMember(MemberId),
+    /// It came under a key of two ends (Enclaves 1.0): this member wrote it, or the leader, who makes such keys.
+    Pairwise(MemberId),
     /// This member signed it.
     Signed(MemberId),
     /// The leader says that it came from this member: a private message.
@@ -306,7 +328,11 @@ impl Sender {
     /// The claimed member number. What the claim is worth is said by the variant.
     pub fn claimed(self) -> MemberId {
         match self {
-            Self::Unauthenticated(cid) | Self::AnyMember(cid) | Self::Signed(cid) | Self::Vouched(cid) => cid,
+            Self::Unauthenticated(cid)
+            | Self::AnyMember(cid)
+            | Self::Pairwise(cid)
+            | Self::Signed(cid)
+            | Self::Vouched(cid) => cid,
         }
     }
 }
@@ -594,6 +620,25 @@ pub enum Ending {
     LeaderLost,
     /// The leader closed its group.
     Closed,
+}
+
+/// Why a direct link is over, or came to nothing (Enclaves 1.0).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum DirectEnd {
+    /// Own wish.
+    Closed = 0,
+    /// The other end's wish.
+    ByPeer = 1,
+    /// Nothing was heard of the other end for too long.
+    Silence = 2,
+    /// The leader grants no link to that member, or it is none.
+    Denied = 3,
+    /// The leader, or the other end, did not answer in time.
+    NoAnswer = 4,
+    /// The leader gave both ends a newer key.
+    Replaced = 5,
 }
 
 /// Counters. They are not part of the state: no behaviour depends on them.

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::crypto::{Key, Secret};
 use crate::endpoint::{Class, Instant, Link, LinkTicket, To, Transmit};
-use crate::event::{Cause, Causes, Suspicion, Ticket};
+use crate::event::{Cause, Causes, EndReason, Suspicion, Ticket};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::wire::antigone::Kind;
 use crate::wire::field::{Digest, Nonce, SealedKey, Share, Signature, Tag, VerifyingKey};
@@ -90,6 +90,7 @@ plain! {
     Kind, v => &[*v as u8];
     Class, v => &[*v as u8];
     Suspicion, v => &[*v as u8];
+    EndReason, v => &[*v as u8];
 }
 
 macro_rules! sized {

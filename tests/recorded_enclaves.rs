@@ -23,6 +23,7 @@ use sodality::event::Port;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::{EjectRequests, Policy, Protection};
 use sodality::sim::enclaves::user_key;
+use sodality::sim::enclaves_version_1::{VersionOneConfig, VersionOneStar};
 use sodality::sim::enclaves_version_2::{VersionTwoConfig, VersionTwoStar, user_key as published_user_key};
 use sodality::sim::star::LEADER;
 use sodality::sim::{EnclaveConfig, EnclaveStar, Recorder, SimRng, World, shared};
@@ -79,16 +80,22 @@ fn secrets(recording: &Recording) -> Value {
     recording.ephemeral_secrets().iter().map(|secret| hex(secret)).collect()
 }
 
-/// All of it opens, and what was said comes out; a turned bit is noticed.
-fn opens(name: &str, mut session: Session) -> Option<String> {
-    let output = read(name, &session)?;
+/// All of it opens, which is more than `least` frames, and what was said to the group comes out.
+fn all_opens(name: &str, session: &Session, least: usize) -> Option<String> {
+    let output = read(name, session)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{name}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
     let frames = said.lines().filter(|line| line.contains(" → ")).count();
-    assert!(frames > 60 && said.contains(&format!("{frames} opened, 0 shut, 0 wrong")), "{name}: {said}");
+    assert!(frames > least && said.contains(&format!("{frames} opened, 0 shut, 0 wrong")), "{name}: {said}");
     for (from, text) in [("m1", SAID[0]), (LEADER, SAID[1]), ("m1", SAID[2])] {
         assert!(said.contains(&format!("said: {from}: '{text}'")), "{name}: {text:?} did not come out\n{said}");
     }
+    Some(said)
+}
+
+/// All of it opens, what was said in private too; a turned bit is noticed.
+fn opens(name: &str, mut session: Session) -> Option<String> {
+    let said = all_opens(name, &session, 60)?;
     for (_, text) in FORMS {
         assert!(said.contains(&format!("m1, in private,: '{text}'")), "{name}: {text:?} did not come out\n{said}");
     }
@@ -242,14 +249,7 @@ fn long_term_keys_open_everything_of_version_2() {
         let keys = USERS.map(|user| (user, published_user_key(&*suite, user).secret().expose().to_vec()));
         let mut session = Session::new(suite.id(), "Enclaves 2.0", keys.into_iter());
         session.hear(&world, &tape.borrow());
-        let Some(output) = read(&format!("version-2-{name}"), &session) else { continue };
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(0), "{name}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
-        let frames = said.lines().filter(|line| line.contains(" → ")).count();
-        assert!(frames > 40 && said.contains(&format!("{frames} opened, 0 shut, 0 wrong")), "{name}: {said}");
-        for (from, text) in [("m1", SAID[0]), (LEADER, SAID[1]), ("m1", SAID[2])] {
-            assert!(said.contains(&format!("said: {from}: '{text}'")), "{name}: {text:?} did not come out\n{said}");
-        }
+        let Some(said) = all_opens(&format!("version-2-{name}"), &session, 40) else { continue };
         assert!(said.contains(&format!("m1, to m2 only,: '{private}'")), "{name}: {said}");
         for info in sodality::wire::enclaves::version_2::MESSAGES {
             assert!(said.contains(&format!(" {}: ", info.id)), "{name}: no {}\n{said}", info.id);
@@ -263,5 +263,65 @@ fn long_term_keys_open_everything_of_version_2() {
         assert!(output.status.code() == Some(2) && said.contains(" EN-A1: shut: no P_a of m1"), "{name}: {said}");
         assert!(said.contains(" EN-G1: shut: ") && said.contains(&format!(" EN-G2: m1, to m2 only, says '{private}'")));
         assert!(said.contains(&format!("said: m1: '{}'", SAID[0])) && !said.contains(SAID[2]), "{name}: {said}");
+    }
+}
+
+/// And everything of Enclaves 1.0, what goes over direct links too.
+#[test]
+fn long_term_keys_open_everything_of_version_1() {
+    let modern: Arc<dyn PublishedSuite> = Arc::new(Modern::new(chacha20_poly1305()));
+    for (name, suite) in [("des", des_md5_rsa()), ("modern", modern)] {
+        let mut world = World::new(1995);
+        let tape = shared(Recorder::default());
+        world.set_adversary(tape.clone());
+        let star = VersionOneStar::add(&mut world, VersionOneConfig::new(suite.clone()), USERS.len()).unwrap();
+        star.join_all(&mut world, MINUTE).unwrap();
+        world.run_for(Duration::from_secs(2)).unwrap();
+        star.say(&mut world, 0, SAID[0].as_bytes()).unwrap().unwrap();
+        star.say(&mut world, usize::MAX, SAID[1].as_bytes()).unwrap().unwrap();
+        let (second, private, direct) = (Name::new("m2").unwrap(), FORMS[0].1, "past the leader");
+        let first = star.members[0];
+        let (port, text) = (Port::Application, private.as_bytes());
+        world.with(first, |member, cx| member.send_to(cx, &second, port, text)).unwrap().unwrap();
+        world.with(first, |member, cx| member.link_to(cx, &second)).unwrap().unwrap();
+        world.run_for(Duration::from_secs(10)).unwrap();
+        world.with(first, |member, cx| member.send_direct(cx, &second, port, direct.as_bytes())).unwrap().unwrap();
+        world.run_for(Duration::from_secs(10)).unwrap();
+        world.with(first, |member, cx| member.close_direct(cx, &second)).unwrap().unwrap();
+        let third = world.get(star.leader).unwrap().number_of(&Name::new("m3").unwrap()).unwrap();
+        world.with(star.leader, |leader, cx| leader.eject(cx, third)).unwrap().unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+        world.with(star.members[1], |member, cx| member.leave(cx)).unwrap().unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+        star.say(&mut world, 0, SAID[2].as_bytes()).unwrap().unwrap();
+        world.run_for(Duration::from_secs(5)).unwrap();
+
+        let keys = USERS.map(|user| (user, published_user_key(&*suite, user).secret().expose().to_vec()));
+        let mut session = Session::new(suite.id(), "Enclaves 1.0", keys.into_iter());
+        session.hear(&world, &tape.borrow());
+        let Some(said) = all_opens(&format!("version-1-{name}"), &session, 40) else { continue };
+        for (way, text) in [
+            ("m1 to lea (m2 at the far end)", private),
+            ("lea to m2 (m1 at the far end)", private),
+            ("m1 to m2", direct),
+        ] {
+            assert!(said.contains(&format!("said: {way}: '{text}'")), "{name}: {text:?} did not come out\n{said}");
+        }
+        // Refusals apart: nobody is refused here.
+        let told = sodality::wire::enclaves::version_1::MESSAGES.iter().map(|info| info.id);
+        for id in told.filter(|id| !["EN-1E", "EN-1XD"].contains(id)) {
+            assert!(said.contains(&format!(" {id}: ")), "{name}: no {id}\n{said}");
+        }
+        // The key of one who was thrown out opens nothing that was said afterwards: K_g changes then.
+        let only = published_user_key(&*suite, "m3").secret().expose().to_vec();
+        let mut session = Session::new(suite.id(), "Enclaves 1.0", [("m3", only)].into_iter());
+        session.hear(&world, &tape.borrow());
+        let Some(output) = read(&format!("version-1-{name}-m3"), &session) else { continue };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.code() == Some(2) && said.contains(&format!("said: m1: '{}'", SAID[0])),
+            "{name}: {said}"
+        );
+        assert!(!said.contains(SAID[2]) && !said.contains(private) && !said.contains(direct), "{name}: {said}");
     }
 }

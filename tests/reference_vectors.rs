@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "vectors/enclaves_first.rs"]
+mod enclaves_first;
 #[path = "vectors/enclaves_published.rs"]
 mod enclaves_published;
 #[path = "vectors/enclaves_repaired.rs"]
@@ -36,7 +38,7 @@ fn modern(id: u8) -> Arc<dyn Suite> {
 }
 
 fn vectors() -> Vec<Value> {
-    ["antigone", "enclaves"].into_iter().flat_map(vectors_of).collect()
+    ["antigone", "enclaves", "enclaves_first"].into_iter().flat_map(vectors_of).collect()
 }
 
 fn vectors_of(file: &str) -> Vec<Value> {
@@ -58,6 +60,7 @@ fn make(vector: &Value) -> Made {
         Some("published") => published::make(id, suite, inputs),
         Some("mixed") => mixed::make(id, suite, inputs),
         Some("repaired") => repaired::make(id, suite, inputs, opening),
+        Some("enclaves 1.0") => enclaves_first::make(id, suite, inputs),
         Some("enclaves 2.0") => enclaves_published::make(id, suite, inputs),
         Some("enclaves") => enclaves_repaired::make(id, suite, inputs),
         other => Err(format!("edition {other:?}")),
@@ -72,6 +75,7 @@ fn open(vector: &Value, frame: &[u8]) -> Result<(), String> {
         // Keys: nobody opens them.
         Some("mixed") => Ok(()),
         Some("repaired") => repaired::open(id, suite, inputs, opening, frame),
+        Some("enclaves 1.0") => enclaves_first::open(id, suite, inputs, frame),
         Some("enclaves 2.0") => enclaves_published::open(id, suite, inputs, frame),
         Some("enclaves") => enclaves_repaired::open(id, suite, inputs, opening, frame),
         other => Err(format!("edition {other:?}")),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
+mod version_1;
 mod version_2;
 
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde_json::Value;
 use sodality::crypto::Secret;
 use sodality::event::Port;
+use sodality::sim::enclaves_version_1::VersionOneConfig;
 use sodality::sim::enclaves_version_2::{VersionTwoConfig, user_key};
 use sodality::wire::antigone::{Change, MESSAGES};
 use sodality::wire::enclaves::version_2::GossipKeyText as GossipKeyTextForm;
@@ -57,8 +59,8 @@ const PUBLISHED: &str = "\
 
 The rules, the header, the guards and the encodings are those of [wire-layout.md](wire-layout.md). Which keys stand behind
 `{…}`, a digest or a signature, and what these cover, is in
-[specification/antigone-published.md](specification/antigone-published.md#9-how-this-library-encodes-the-messages) and,
-for Enclaves 2.0, in [specification/enclaves.md](specification/enclaves.md#how-this-library-encodes-20).
+[specification/antigone-published.md](specification/antigone-published.md#9-how-this-library-encodes-the-messages) and, for
+Enclaves, in [specification/enclaves.md](specification/enclaves.md).
 ";
 
 const VECTORS: &str =
@@ -183,6 +185,111 @@ fn version_2_shown() -> (Vec<Recorded>, Vec<Structure>) {
     (frames, texts)
 }
 
+/// The same of Enclaves 1.0.
+fn version_1_shown() -> (Vec<Recorded>, Vec<Structure>) {
+    use enclaves::version_1 as one;
+    use sodality::enclaves::version_1::{Access, DirectLinks};
+    let suite = version_1::des();
+    let plain = || VersionOneConfig::new(suite.clone());
+    let name = version_1::name;
+    // Two in which the leader says no.
+    let strict = VersionOneConfig { access: Access::List([name("m2")].into()), ..plain() };
+    let refused = version_1::Bench::joined(&strict, 1);
+    let mut denied = version_1::Bench::joined(&VersionOneConfig { direct: DirectLinks::Denied, ..plain() }, 2);
+    denied.link_directly(1, 2);
+    let denied_key = denied.machine(1).session_key().unwrap().clone();
+    // And one in which it says yes.
+    let mut bench = version_1::Bench::joined(&plain(), 3);
+    let session = bench.machine(1).session_key().unwrap().clone();
+    let second = bench.machine(2).session_key().unwrap().clone();
+    let third = bench.machine(3).session_key().unwrap().clone();
+    let group = bench.machine(1).group_key().unwrap().clone();
+    bench.say(1, b"hello, all");
+    bench.member(1, |machine, cx| machine.send_to(cx, &name("m2"), Port::Application, b"psst")).unwrap();
+    bench.settle();
+    bench.link_directly(1, 2);
+    let direct = bench.machine(1).direct_key(&name("m2")).unwrap().clone();
+    bench.say_directly(1, 2, b"between us");
+    bench.pass(version_1::SECOND * 4);
+    bench.member(1, |machine, cx| machine.close_direct(cx, &name("m2"))).unwrap();
+    bench.member(2, |machine, cx| machine.leave(cx)).unwrap();
+    bench.settle();
+    let expelled = bench.leader().number_of(&name("m3")).unwrap();
+    bench.lead(|leader, cx| leader.eject(cx, expelled)).unwrap();
+    bench.settle();
+    let places = [
+        ("EN-1J", 1, 0),
+        ("EN-1K", 0, 1),
+        ("EN-1A", 1, 0),
+        ("EN-1L", 2, 0),
+        ("EN-1LA", 0, 2),
+        ("EN-1C", 0, 3),
+        ("EN-1N", 0, 1),
+        ("EN-1NA", 1, 0),
+        ("EN-1M", 0, 1),
+        ("EN-1D", 1, 0),
+        ("EN-1P", 1, 0),
+        ("EN-1PD", 0, 2),
+        ("EN-1XR", 1, 0),
+        ("EN-1XK", 0, 1),
+        ("EN-1XH", 1, 2),
+        ("EN-1XW", 2, 1),
+        ("EN-1XP", 1, 2),
+        ("EN-1XA", 1, 2),
+        ("EN-1XE", 1, 2),
+    ];
+    let frame = |id: &str| match id {
+        "EN-1E" => refused.last(id, 0, 1),
+        "EN-1XD" => denied.last(id, 0, 1),
+        id => {
+            let (_, from, to) = places.iter().find(|(of, ..)| *of == id).unwrap();
+            bench.last(id, *from, *to)
+        }
+    };
+    let user = user_key(&*suite, "m1");
+    let (ka, kab, kg) = (session.secret(), direct.secret(), group.secret());
+    macro_rules! text {
+        ($title:literal, $text:ident, $type:ident, $id:literal, $key:expr) => {{
+            let frame = frame($id);
+            let sealed = one::$type::parse(&frame).unwrap().message.sealed.bytes;
+            Structure {
+                title: concat!(stringify!($text), ": ", $title),
+                shape: &one::$text::SHAPE,
+                samples: vec![suite.decrypt($key, sealed).unwrap().to_vec()],
+            }
+        }};
+    }
+    let texts = vec![
+        text!(
+            "in EN-1J, under P_a; in EN-1L, under K_a; in EN-1XH, EN-1XA, EN-1XE, under K_ab",
+            PlainText,
+            JoinRequest,
+            "EN-1J",
+            user.secret()
+        ),
+        text!("in EN-1K, under P_a", KeysText, JoinReply, "EN-1K", user.secret()),
+        text!("in EN-1E, under P_a", RefusalText, JoinRefused, "EN-1E", user.secret()),
+        text!("in EN-1A, under K_a", HereText, Here, "EN-1A", ka),
+        text!("in EN-1LA and EN-1NA, under K_a; in EN-1XW, under K_ab", AnswerText, DirectWelcome, "EN-1XW", kab),
+        text!("in EN-1C, under K_a", CloseText, Close, "EN-1C", third.secret()),
+        text!("in EN-1N, under K_a", NewKeyText, NewKey, "EN-1N", ka),
+        text!("in EN-1M, under K_a", NoticeText, Notice, "EN-1M", ka),
+        text!("in EN-1D, under K_g; in EN-1XP, under K_ab", DataText, Data, "EN-1D", kg),
+        text!(
+            "in EN-1P and EN-1PD, under the K_a of each end",
+            PrivateText,
+            PrivateDelivery,
+            "EN-1PD",
+            second.secret()
+        ),
+        text!("in EN-1XR and EN-1XD, under K_a", DirectRequestText, DirectDenied, "EN-1XD", denied_key.secret()),
+        text!("in EN-1XK, under K_a", DirectKeyText, DirectKey, "EN-1XK", ka),
+    ];
+    let ids = one::MESSAGES.iter().map(|info| info.id);
+    let frames = ids.map(|id| Recorded { id, frame: frame(id), opened: None }).collect();
+    (frames, texts)
+}
+
 const TEXTS: &str = "\
 What stands in `{…}`: the text before it is encrypted, and after it was decrypted. In the frame `{…}` is a `payload`: the
 length (4 bytes) is that of all that the suite makes of the text, IV or nonce, padding and tag included.";
@@ -207,7 +314,8 @@ fn the_layout_document_of_the_published_edition_is_current() {
         text("DataText: in AN-Dc and AN-Db, under K_g", &DataText::SHAPE, "AN-Dc", "text"),
     ];
     let (two, two_texts) = version_2_shown();
-    let frames: Vec<Recorded> = frames.into_iter().chain(two).collect();
+    let (one, one_texts) = version_1_shown();
+    let frames: Vec<Recorded> = frames.into_iter().chain(two).chain(one).collect();
     let sections = [
         Section {
             title: "Antigone as published",
@@ -232,6 +340,14 @@ fn the_layout_document_of_the_published_edition_is_current() {
             structures: &[],
         },
         Section { title: "Texts of Enclaves 2.0", text: TEXTS, messages: &[], structures: &two_texts },
+        Section {
+            title: "Enclaves 1.0",
+            text: "Nothing but the name in EN-1J is in clear. A random vector stands in front of what `{…}` holds, under each \
+                   key. The frames are those of three sessions under the suite of 1996, from runs of the machines.",
+            messages: enclaves::version_1::MESSAGES,
+            structures: &[],
+        },
+        Section { title: "Texts of Enclaves 1.0", text: TEXTS, messages: &[], structures: &one_texts },
     ];
     let rendered =
         render_sections(PUBLISHED, &sections, VECTORS, &frames).expect("the samples are what they claim to be");

@@ -150,5 +150,7 @@ pub mod role {
         PublishedSession;
         /// `K'` of Enclaves as published: one private message.
         PublishedGossip;
+        /// `K_ab` of Enclaves 1.0: two members and the leader who made it, for one direct link.
+        PublishedDirect;
     }
 }

@@ -13,6 +13,9 @@ pub mod leader;
 pub mod member;
 mod roles;
 #[cfg(feature = "historic")]
+#[macro_use]
+mod published;
+#[cfg(feature = "historic")]
 pub mod version_1;
 #[cfg(feature = "historic")]
 pub mod version_2;

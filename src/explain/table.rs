@@ -4,7 +4,8 @@
 use super::{Class, Explained, Explanation, Group};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{
-    Cause, EjectVerdict, EndReason, Ending, JoinFailure, Lacking, ObjectRefusal, Refusal, Shortfall, Suspicion,
+    Cause, DirectEnd, EjectVerdict, EndReason, Ending, JoinFailure, Lacking, ObjectRefusal, Refusal, Shortfall,
+    Suspicion,
 };
 use crate::policy::Contradiction;
 use crate::transfer::{OfferEnd, TransferError};
@@ -92,6 +93,10 @@ explained! {
             "Wait for `Current`, or look after the link to the leader. What came meanwhile has to be said again.";
         Ended "ended" Expected "The group has ended here, or this member is leaving."
             "Nothing. Join again if you want to go on.";
+        OtherRecipient "other-recipient" Fault "The message opens under a key that is held here, and its head names somebody else: it was turned back or redirected."
+            "Somebody meddles with the network, or a peer of yours mixes up its links.";
+        Untimely "untimely" Fault "The time in the head of the message differs from the clock here by more than the window: a clock is wrong, or the message was held back."
+            "Compare the clocks of all parties. If they agree, somebody holds messages back or plays back a recording.";
         Entropy "entropy" Own "The random source of this machine failed while the answer was made. Nothing changed."
             "Mend the random source. The peer asks again by itself.";
         Suite "suite" Own "The cryptographic back end of this machine failed. Nothing changed."
@@ -199,6 +204,21 @@ explained! {
             "Look after its network. Remove it if that goes on.";
     }
 
+    DirectEnd "direct" "The event `DirectClosed`: a direct link between two members is over, or came to nothing." {
+        Closed "closed" Expected "This member wished it."
+            "Nothing.";
+        ByPeer "by-peer" Expected "The member at the other end wished it."
+            "Nothing. Ask for another link if you need one.";
+        Silence "silence" Network "Nothing was heard of the other end for too long: it is gone, or its network is."
+            "Ask for another link, while the leader is there to make one.";
+        Denied "denied" Expected "The leader grants no direct link to that member, or knows no member of that name."
+            "Send it by way of the leader (`Member::send_to`).";
+        NoAnswer "no-answer" Network "The leader did not answer the wish, or the other end did not show up, in time."
+            "Check that the other end announces how it can be reached, and that it can be. Then ask again.";
+        Replaced "replaced" Expected "The leader gave both ends a newer key: one of them asked for another link."
+            "Nothing: the new link follows.";
+    }
+
     EjectVerdict "eject" "The event `EjectionAnswered`: what became of a request to remove somebody." {
         Ejected "ejected" Expected "The member is out."
             "Nothing.";
@@ -276,6 +296,8 @@ explained! {
         SharedObjects "shared-objects" Own "The policy names shared objects, which groups of Antigone do not have."
             "Take the objects out, or open a group of Enclaves.";
         SameName "same-name" Own "A member and its leader have the same name." "Give them different names.";
+        NoWallClock "no-wall-clock" Own "This system stamps its messages with wall-clock time, and the call brought none." "Set `Cx::wall`.";
+        NoDirectLink "no-direct-link" Own "There is no open direct link to that member." "Ask for one with `Member::link_to`, and wait for `DirectOpened`.";
     }
 
     Contradiction "policy" "What `Policy::check` answers: the policy contradicts itself." {

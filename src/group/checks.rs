@@ -75,11 +75,17 @@ pub enum Check {
     ChainBox = 51,
     /// (Enclaves) A live session ends only when the new one is confirmed: a replayed EN-R1 ends it otherwise (X9).
     LiveSession = 52,
+    /// (Enclaves 1.0) The head of a message names its recipient and its type (D30, E14).
+    HeadPlace = 56,
+    /// (Enclaves 1.0) Its number is greater than all before from its sender under its key (D30; E2, E5, E9, E11, E13).
+    HeadNumber = 57,
+    /// (Enclaves 1.0) Its time is that of the own clock, but for a window (D30).
+    HeadTime = 58,
 }
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::ProvenLink,
         Self::PendingGuard,
         Self::PolicyFloor,
@@ -114,6 +120,9 @@ impl Check {
         Self::AckRepeat,
         Self::ChainBox,
         Self::LiveSession,
+        Self::HeadPlace,
+        Self::HeadNumber,
+        Self::HeadTime,
     ];
 
     /// Where the specification demands it.
@@ -149,6 +158,7 @@ impl Check {
             Self::AckOrder => "enclaves §4.3, L on EN-R5",
             Self::ChainBox => "enclaves §4.3",
             Self::LiveSession => "enclaves §4.2, L on EN-R1",
+            Self::HeadPlace | Self::HeadNumber | Self::HeadTime => "enclaves §2, head",
         }
     }
 }

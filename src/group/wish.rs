@@ -21,6 +21,11 @@ impl Wish {
         Self { open: None, next: 1 }
     }
 
+    /// None is open; its tickets are numbered from `first` on. A machine with several wishes keeps their numbers apart.
+    pub const fn numbered_from(first: u64) -> Self {
+        Self { open: None, next: first }
+    }
+
     /// A link is wanted at `now`: the ticket to tell the driver, unless it was told less than `pace` ago.
     pub fn want(&mut self, now: Instant, pace: Duration) -> Option<LinkTicket> {
         let ticket = match self.open {

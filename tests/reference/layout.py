@@ -4,7 +4,7 @@ from codec import NAME, NAME_OR_NONE, U8, U32, U64, YES_NO, Bytes, Choice, Fixed
 from codec import Reader, Rest, Set16, Struct
 
 VERSION = 1
-ANTIGONE, ENCLAVES = 1, 2
+ANTIGONE, ENCLAVES, FIRST_ENCLAVES = 1, 2, 3
 PUBLISHED, REPAIRED = 1, 2
 HEADER = 5
 MAX_TEXT = 1 << 20
@@ -89,6 +89,40 @@ def channel_text(record):
 LEADER_TEXT, MEMBER_TEXT = channel_text(LEADER_RECORD), channel_text(MEMBER_RECORD)
 CONTENT = Struct(origin=SIGNATURE, port=U8, payload=Rest(MAX_TEXT))
 
+# What stands in the one {…} of each message of Enclaves 1.0.
+HEAD = Struct(sender=NAME, recipient=NAME_OR_NONE, sequence=U64, timestamp=U64, kind=U8)
+PRESENCE = Choice({0: "Here", 1: "Gone"})
+SIDE = Choice({0: "Dials", 1: "Waits"})
+
+
+def first_texts(**texts):
+    return {"EN-" + name[1:]: Struct(head=HEAD, **fields) for name, fields in texts.items()}
+
+
+FIRST_TEXTS = first_texts(
+    _1J={},
+    _1K=dict(answers=U64, session=KEY, epoch=U64, group=KEY),
+    _1E=dict(answers=U64, why=REFUSAL),
+    _1A=dict(hint=Bytes(0, 64)),
+    _1L={},
+    _1LA=dict(answers=U64),
+    _1C=dict(why=END.fields["reason"]),
+    _1N=dict(epoch=U64, causes=Set16(*CAUSES), group=KEY),
+    _1NA=dict(answers=U64),
+    _1M=dict(changes=List(Struct(name=NAME, presence=PRESENCE), 32)),
+    _1D=dict(port=U8, text=Rest(MAX_TEXT)),
+    _1P=dict(other=NAME, port=U8, text=Rest(MAX_TEXT)),
+    _1PD=dict(other=NAME, port=U8, text=Rest(MAX_TEXT)),
+    _1XR=dict(peer=NAME),
+    _1XK=dict(peer=NAME, side=SIDE, direct=KEY, hint=Bytes(0, 64)),
+    _1XD=dict(peer=NAME),
+    _1XH={},
+    _1XW=dict(answers=U64),
+    _1XP=dict(port=U8, text=Rest(MAX_TEXT)),
+    _1XA={},
+    _1XE={},
+)
+
 # Repaired Enclaves: what ways of authentication put into EN-R1 and EN-R2.
 SEALED_PART = Struct(tag=TAG, text=Rest(256))
 SHARED_ASK = Struct(share=SHARE)
@@ -149,6 +183,10 @@ def repaired(code, name, guard, body=None, **clear):
     return Message(ANTIGONE, REPAIRED, code, name, guard, Struct(**clear), body)
 
 
+def version_1(code, name, sealed=SEALED, **clear):
+    return Message(FIRST_ENCLAVES, PUBLISHED, code, name, "Open", Struct(**clear, sealed=sealed))
+
+
 def version_2(code, name, **clear):
     return Message(ENCLAVES, PUBLISHED, code, name, "Open", Struct(**clear))
 
@@ -191,6 +229,27 @@ MESSAGES = {(message.system, message.edition, message.code): message for message
         0x09, "RA-D", "Boxed", CONTENT, group=INSTANCE, epoch=U64, cid=U64, counter=U64, kind=KIND, label=NAME_OR_NONE),
     repaired(0x0A, "RA-T1m", "Tagged", leader=NAME, i1=NONCE, join=Bytes(1, 320)),
     repaired(0x0B, "RA-Dm", "Boxed", CONTENT, group=GROUP_ID, sender=NAME, salt=NONCE, counter=U64, kind=KIND),
+    version_1(0x01, "EN-1J", member=NAME),
+    version_1(0x02, "EN-1K"),
+    version_1(0x03, "EN-1E"),
+    version_1(0x04, "EN-1A"),
+    version_1(0x05, "EN-1L"),
+    version_1(0x06, "EN-1LA"),
+    version_1(0x07, "EN-1C"),
+    version_1(0x08, "EN-1N"),
+    version_1(0x09, "EN-1NA"),
+    version_1(0x0A, "EN-1M", Bytes(0, 9248, 4)),
+    version_1(0x0B, "EN-1D", TEXT),
+    version_1(0x0C, "EN-1P", TEXT),
+    version_1(0x0D, "EN-1PD", TEXT),
+    version_1(0x0E, "EN-1XR"),
+    version_1(0x0F, "EN-1XK"),
+    version_1(0x10, "EN-1XD"),
+    version_1(0x11, "EN-1XH"),
+    version_1(0x12, "EN-1XW"),
+    version_1(0x13, "EN-1XP", TEXT),
+    version_1(0x14, "EN-1XA"),
+    version_1(0x15, "EN-1XE"),
     version_2(0x01, "EN-P1", member=NAME),
     version_2(0x02, "EN-P2", leader=NAME, answer=Choice({0: "Accepted", 1: "Denied"})),
     version_2(0x03, "EN-A1", member=NAME, sealed=SEALED),

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import vectors_antigone
 import vectors_enclaves
+import vectors_enclaves_first
 from suites import SUITES
 
 FOLDER = Path(__file__).resolve().parent.parent / "vectors"
-FILES = {"antigone.json": vectors_antigone.vectors, "enclaves.json": vectors_enclaves.vectors}
+FILES = {
+    "antigone.json": vectors_antigone.vectors,
+    "enclaves.json": vectors_enclaves.vectors,
+    "enclaves_first.json": vectors_enclaves_first.vectors,
+}
 
 
 def text_of(vectors):

@@ -24,6 +24,7 @@ from pathlib import Path
 import layout
 from codec import Malformed
 from read_enclaves import EnclaveSession
+from read_enclaves_first import FirstSession
 from read_enclaves_published import VersionTwoSession
 from read_published import PublishedSession
 from read_repaired import RepairedSession
@@ -52,6 +53,7 @@ def read(lines):
     readers = {
         (layout.ANTIGONE, layout.PUBLISHED): published,
         (layout.ANTIGONE, layout.REPAIRED): repaired,
+        (layout.FIRST_ENCLAVES, layout.PUBLISHED): FirstSession(first, Shut),
         (layout.ENCLAVES, layout.PUBLISHED): VersionTwoSession(first, Shut),
         (layout.ENCLAVES, layout.REPAIRED): EnclaveSession(first, Shut),
     }

@@ -304,6 +304,7 @@ pub(super) fn from_number(message: Message, cid: crate::identity::MemberId) -> M
     let from = match message.from {
         Sender::Unauthenticated(_) => Sender::Unauthenticated(cid),
         Sender::AnyMember(_) => Sender::AnyMember(cid),
+        Sender::Pairwise(_) => Sender::Pairwise(cid),
         Sender::Signed(_) => Sender::Signed(cid),
         Sender::Vouched(_) => Sender::Vouched(cid),
     };

@@ -30,26 +30,19 @@ mod keys;
 mod leader;
 mod member;
 pub mod messages;
-mod roles;
 
 use core::time::Duration;
 
+pub use super::published::{Access, NO_INSTANCE};
 pub use crate::policy::Historic;
 pub use keys::{GroupKey, KeyWithIv, SessionKey};
 pub use leader::{Leader, LeaderConfig};
 pub use member::{Member, MemberConfig};
 
 use crate::event::{Cause, Causes};
-use crate::identity::Instance;
 use crate::policy::{Communication, Policy, Protection, Views};
 
-/// The group instance: there is none in 2.0, and two sessions of one leader cannot be told apart (E11).
-pub const NO_INSTANCE: Instance = Instance([0; 16]);
-
-/// How often something is said again that may never be answered: EN-NK, EN-C1.
-const TRIES: u8 = 8;
-
-pub use crate::group::access::Access;
+published_roles!(Leader, Member);
 
 /// The policy of 2.0 as it is by default (report §3.1): all is encrypted, the leader relays, and K_g never changes but by
 /// command.

@@ -18,12 +18,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::keys::GroupKey;
 use super::messages::{Opened, Pair, Scheme};
-use super::{Access, NO_INSTANCE, suits};
+use super::suits;
 use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
+use crate::enclaves::published::{Access, NO_INSTANCE, control, failure_of};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
-use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
+use crate::error::{CommandError, Failure, Fatal, Misuse};
 use crate::event::{Cause, Causes, Ending, Event, Port, Stats, Ticket};
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Strangers, Timers};
 use crate::identity::{Epoch, MemberId, Name, NameRef};
@@ -365,18 +366,6 @@ impl Leader {
     /// `link`, if it is that of one member.
     fn own_link(&self, link: Link) -> Option<Link> {
         self.links.get(&link).filter(|info| !info.shared).map(|_| link)
-    }
-}
-
-fn control(link: Link, frame: Bytes) -> Transmit {
-    Transmit { to: To::Link(link), frame, class: Class::Control }
-}
-
-/// What a command answers when making a message failed.
-pub(super) fn failure_of(why: Reason) -> CommandError {
-    match why {
-        Reason::Entropy => Failure::Entropy.into(),
-        _ => Failure::Suite.into(),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use core::ops::Bound;
 
-use super::super::TRIES;
 use super::peer::Timer;
 use super::{Leader, control};
+use crate::enclaves::published::{TRIES, failed};
 use crate::endpoint::{Class, Instant, To, Transmit};
-use crate::error::{Failure, Reason};
+use crate::error::Reason;
 use crate::event::Event;
 use crate::group::Backoff;
 use crate::identity::MemberId;
@@ -56,8 +56,7 @@ impl Leader {
 
     pub(super) fn hindered(&mut self, why: Reason) {
         if self.out.room(0, 1) {
-            let failure = if why == Reason::Entropy { Failure::Entropy } else { Failure::Suite };
-            self.out.event(Event::Hindered(failure));
+            self.out.event(Event::Hindered(failed(why)));
         }
     }
 

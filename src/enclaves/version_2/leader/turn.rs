@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::super::TRIES;
 use super::super::keys::GroupKey;
 use super::peer::{Farewell, Peer, Timer, Unacked};
 use super::{Leader, control};
+use crate::enclaves::published::TRIES;
 use crate::endpoint::{Class, Entropy, Instant, Link, To, Transmit};
 use crate::error::{Failure, Reason};
 use crate::event::{Cause, Causes, Event};

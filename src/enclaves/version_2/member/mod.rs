@@ -14,12 +14,12 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::TRIES;
-use super::leader::{failure_of, header};
+use super::leader::header;
 use super::messages::{Pair, Scheme};
 use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
+use crate::enclaves::published::{OWN, TRIES, control, failure_of};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
 use crate::event::{Ending, Event, JoinFailure, Peer, Port, Stats};
@@ -33,9 +33,6 @@ use session::{Session, Show};
 const FRAMES: usize = 2;
 /// The most events that one input queues.
 const EVENTS: usize = 4;
-
-/// The own number: a member counts for itself.
-pub(super) const OWN: MemberId = MemberId(1);
 
 /// Who a member is.
 #[derive(Debug, Clone)]
@@ -409,10 +406,6 @@ impl Member {
     fn give_up(&mut self) {
         self.fail_join(Event::JoinFailed(JoinFailure::Timeout));
     }
-}
-
-fn control(link: Link, frame: Bytes) -> Transmit {
-    Transmit { to: To::Link(link), frame, class: Class::Control }
 }
 
 impl Endpoint for Member {

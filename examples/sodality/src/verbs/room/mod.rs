@@ -204,7 +204,7 @@ impl<M: Role + 'static> Room<M> {
     async fn unreachable(&mut self, peer: &Peer, why: &str) {
         let whom = match peer {
             Peer::ThirdParty => "the third party".to_owned(),
-            Peer::Leader(name) => name.to_string(),
+            Peer::Leader(name) | Peer::Member(name) => name.to_string(),
             _ => "a peer".to_owned(),
         };
         let text = format!("cannot reach {whom}: {why}; tries again");

@@ -1,0 +1,260 @@
+//! A whole group of Enclaves 1.0 in a world (feature `historic`): a leader who knows everybody's password, and
+//! members. What [`Star`](super::star::Star) is for the repaired Antigone.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::enclaves_version_2::user_key;
+use super::net::LinkConfig;
+use super::star::{LEADER, name};
+use super::step::{Stop, Why};
+use super::world::{Moment, Node, World};
+use crate::crypto::published::PublishedSuite;
+use crate::enclaves::version_1::{
+    Access, DEFAULT_SILENCE, DEFAULT_WINDOW, DirectLinks, Historic, Leader, LeaderConfig, Member, MemberConfig,
+    default_policy,
+};
+use crate::endpoint::{Cx, WallClock};
+use crate::error::CommandError;
+use crate::event::{Event, Peer, Port};
+use crate::group::Limits;
+use crate::policy::Policy;
+
+/// What a group is made of.
+#[derive(Debug, Clone)]
+pub struct VersionOneConfig {
+    /// The suite of all.
+    pub suite: Arc<dyn PublishedSuite>,
+    /// The policy of the leader. Members take the length of frames from it, and their own grace.
+    pub policy: Policy,
+    /// Who may join.
+    pub access: Access,
+    /// For how long an old key opens at members.
+    pub grace: Duration,
+    /// Whether members may have direct links.
+    pub direct: DirectLinks,
+    /// How far clocks may be apart.
+    pub window: Duration,
+    /// For how long nothing may be heard over a direct link.
+    pub silence: Duration,
+    /// Members that cannot be reached directly: they announce an empty hint. The others announce their names.
+    pub hidden: Vec<String>,
+    /// Bounds and times of all.
+    pub limits: Limits,
+    /// What links are like.
+    pub link: LinkConfig,
+    /// Users beside the first members, whom the leader knows too.
+    pub users: Vec<String>,
+}
+
+impl VersionOneConfig {
+    /// A group with the default policy of 1.0, over good streams.
+    pub fn new(suite: Arc<dyn PublishedSuite>) -> Self {
+        let policy = default_policy();
+        Self {
+            suite,
+            grace: policy.grace,
+            direct: DirectLinks::Granted,
+            window: DEFAULT_WINDOW,
+            silence: DEFAULT_SILENCE,
+            hidden: Vec::new(),
+            policy,
+            access: Access::Registered,
+            limits: Limits::default(),
+            link: LinkConfig::STREAM,
+            users: Vec::new(),
+        }
+    }
+}
+
+/// A leader and members. The group is open; nobody has joined yet.
+#[derive(Debug)]
+pub struct VersionOneStar {
+    /// What it was made of.
+    pub config: VersionOneConfig,
+    /// The leader, named `lea`.
+    pub leader: Node<Leader>,
+    /// The members.
+    pub members: Vec<Node<Member>>,
+}
+
+const SAID: Historic = Historic::i_know_that_this_protects_nothing();
+
+/// What all clocks show when a world begins.
+pub const DAWN: WallClock = WallClock(1_700_000_000_000);
+
+/// The machine of a member.
+///
+/// # Errors
+/// As [`Member::new`].
+pub fn member_machine(config: &VersionOneConfig, member: &str) -> Result<Member, CommandError> {
+    Member::new(MemberConfig {
+        historic: SAID,
+        suite: config.suite.clone(),
+        leader: name(LEADER),
+        name: name(member),
+        key: user_key(&*config.suite, member),
+        hint: match config.hidden.iter().any(|name| name == member) {
+            true => Bytes::new(),
+            false => Bytes::copy_from_slice(member.as_bytes()),
+        },
+        grace: config.grace,
+        window: config.window,
+        silence: config.silence,
+        frame_limit: config.policy.frame_limit,
+        limits: config.limits,
+    })
+}
+
+/// The machine of the leader, who knows these users.
+///
+/// # Errors
+/// As [`Leader::open`].
+pub fn leader_machine(config: &VersionOneConfig, members: &[String], cx: &mut Cx<'_>) -> Result<Leader, CommandError> {
+    let users = members.iter().chain(&config.users);
+    let accounts = users.map(|user| (name(user), user_key(&*config.suite, user))).collect();
+    let config = LeaderConfig {
+        historic: SAID,
+        suite: config.suite.clone(),
+        name: name(LEADER),
+        accounts,
+        access: config.access.clone(),
+        policy: config.policy.clone(),
+        direct: config.direct,
+        window: config.window,
+        limits: config.limits,
+    };
+    Leader::open(config, cx)
+}
+
+impl VersionOneStar {
+    /// Adds a group to `world`: members `m1`, `m2`, …, and `users` whom the leader knows and who are not there yet.
+    ///
+    /// # Errors
+    /// [`Stop`]; the machines' own failures are a [`Why::Scenario`].
+    pub fn add(world: &mut World, config: VersionOneConfig, members: usize) -> Result<Self, Stop> {
+        let names: Vec<String> = (1..=members).map(|n| alloc::format!("m{n}")).collect();
+        Self::with_names(world, config, &names)
+    }
+
+    /// As [`Self::add`], with these members.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn with_names(world: &mut World, config: VersionOneConfig, members: &[String]) -> Result<Self, Stop> {
+        let mut rng = world.root.fork(0x1ead);
+        let mut cx = Cx { wall: Some(DAWN), ..Cx::new(world.now(), &mut rng) };
+        let machine = leader_machine(&config, members, &mut cx);
+        let leader = world.add(LEADER, machine.map_err(|error| scenario(world, &error))?)?;
+        world.set_wall(leader, Some(DAWN))?;
+        world.set_address(Peer::Leader(name(LEADER)), leader, config.link);
+        let mut star = Self { config, leader, members: Vec::new() };
+        for member in members {
+            star.add_member(world, member)?;
+        }
+        Ok(star)
+    }
+
+    /// Adds another member: one of the names that the star was made with, or of [`VersionOneConfig::users`].
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_member(&mut self, world: &mut World, member: &str) -> Result<Node<Member>, Stop> {
+        let machine = member_machine(&self.config, member).map_err(|error| scenario(world, &error))?;
+        let node = world.add(member, machine)?;
+        let shows = self.wall(world);
+        world.set_wall(node, Some(shows))?;
+        world.set_address(Peer::Member(name(member)), node, self.config.link);
+        self.members.push(node);
+        Ok(node)
+    }
+
+    /// What a right clock shows now.
+    pub fn wall(&self, world: &World) -> WallClock {
+        let passed = world.now().since(crate::endpoint::Instant::ORIGIN).as_millis();
+        WallClock(DAWN.0 + u64::try_from(passed).unwrap_or(0))
+    }
+
+    /// Lets everybody ask to join, and again whenever a join or a session comes to nothing.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn join_always(&self, world: &mut World) -> Result<(), Stop> {
+        self.members.iter().try_for_each(|member| {
+            world.set_app(*member, |machine: &mut Member, cx, moment| {
+                let again = matches!(
+                    moment,
+                    Moment::Started | Moment::Event(Event::JoinFailed(_) | Event::JoinRefused(_) | Event::Ended(_))
+                );
+                if again {
+                    let _ = machine.join(cx);
+                }
+            })
+        })
+    }
+
+    /// Lets everybody join once and runs until they all have.
+    ///
+    /// # Errors
+    /// [`Stop`], also if they have not within `time`.
+    pub fn join_all(&self, world: &mut World, time: Duration) -> Result<(), Stop> {
+        for member in &self.members {
+            let joined = world.with(*member, |member, cx| member.join(cx))?;
+            joined.map_err(|error| scenario(world, &error))?;
+        }
+        world.eventually(time, "everybody has joined and has the leader's key", |world| {
+            self.converged(world) && self.members.iter().all(|member| world.get(*member).is_some_and(Member::is_in))
+        })?;
+        Ok(())
+    }
+
+    /// Whether all members that are up and in the group have the leader's key and have acknowledged all that they were told, and the leader counts
+    /// as many.
+    pub fn converged(&self, world: &World) -> bool {
+        let Some(leader) = world.get(self.leader) else { return false };
+        let present: Vec<&Member> =
+            self.members.iter().filter_map(|member| world.get(*member)).filter(|member| !member.is_idle()).collect();
+        present.iter().all(|member| member.is_in() && member.epoch() == leader.epoch())
+            && leader.member_count() == present.len()
+            && leader.all_acknowledged()
+    }
+
+    /// Whether each of them also knows exactly the others by name.
+    pub fn rosters_agree(&self, world: &World) -> bool {
+        let in_group = |member: &&Node<Member>| world.get(**member).is_some_and(Member::is_in);
+        let names = || self.members.iter().filter(in_group).map(|member| name(world.name(*member)));
+        self.members.iter().filter(in_group).filter_map(|member| world.get(*member)).all(|member| {
+            let mut known: Vec<_> = member.members().map(|(_, of)| of.clone()).collect();
+            let mut right: Vec<_> = names().chain([name(LEADER)]).collect();
+            known.sort();
+            right.sort();
+            known == right
+        })
+    }
+
+    /// Sends `text` from a member to the group, or from the leader (any other number).
+    ///
+    /// # Errors
+    /// [`Stop`] of the world; the command's own answer inside.
+    pub fn say(&self, world: &mut World, from: usize, text: &[u8]) -> Result<Result<(), CommandError>, Stop> {
+        let words = alloc::format!("say {}", String::from_utf8_lossy(text));
+        match self.members.get(from) {
+            Some(member) => world.command(*member, &words, |member, cx| member.send(cx, Port::Application, text)),
+            None => world.command(self.leader, &words, |leader, cx| leader.send(cx, Port::Application, text)),
+        }
+    }
+
+    /// How often a node's application was given `text`, to all, in private, or directly.
+    pub fn heard(world: &World, node: impl Into<super::world::NodeId>, text: &[u8]) -> usize {
+        let is = |event: &&Event| matches!(event, Event::Data(message) | Event::Gossip(message) | Event::Direct(message) if *message.payload == *text);
+        world.events(node).iter().filter(is).count()
+    }
+}
+
+fn scenario(world: &World, error: &CommandError) -> Stop {
+    world.stop(None, Why::Scenario(error.to_string()))
+}
