@@ -131,7 +131,7 @@ fn under_opaque_neither_traffic_nor_records_give_a_password_away() {
     assert_eq!(other.confirm(&third), Err(Reason::Forged));
 
     // With the record, and keys of one's own in the place of the leader's: each word is tried in a whole login.
-    let mut found = |server: &OpaqueServer, rng: &mut SimRng| -> Vec<&'static str> {
+    let found = |server: &OpaqueServer, rng: &mut SimRng| -> Vec<&'static str> {
         let account = Account::Opaque(OpaqueAccount::new(server.clone(), record.clone()));
         let mut opens = |word: &&str| {
             let (first, guess) = password(word).ask(&scene, &n1, rng).unwrap();

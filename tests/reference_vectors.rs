@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "vectors/enclaves_first.rs"]
+mod enclaves_first;
+#[path = "vectors/enclaves_published.rs"]
+mod enclaves_published;
+#[path = "vectors/enclaves_repaired.rs"]
+mod enclaves_repaired;
 #[path = "vectors/json.rs"]
 mod json;
 #[path = "vectors/mixed.rs"]
@@ -11,6 +17,8 @@ mod mixed;
 mod published;
 #[path = "vectors/repaired.rs"]
 mod repaired;
+#[path = "vectors/shared.rs"]
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +38,11 @@ fn modern(id: u8) -> Arc<dyn Suite> {
 }
 
 fn vectors() -> Vec<Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/antigone.json");
+    ["antigone", "enclaves", "enclaves_first"].into_iter().flat_map(vectors_of).collect()
+}
+
+fn vectors_of(file: &str) -> Vec<Value> {
+    let path = format!("{}/tests/vectors/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the vectors are there: python3 tests/reference/make_vectors.py");
     let all: Value = serde_json::from_str(&text).expect("the vectors are JSON");
     all["vectors"].as_array().expect("a list of vectors").clone()
@@ -47,7 +59,11 @@ fn make(vector: &Value) -> Made {
     match vector["edition"].as_str() {
         Some("published") => published::make(id, suite, inputs),
         Some("mixed") => mixed::make(id, suite, inputs),
-        _ => repaired::make(id, suite, inputs, opening),
+        Some("repaired") => repaired::make(id, suite, inputs, opening),
+        Some("enclaves 1.0") => enclaves_first::make(id, suite, inputs),
+        Some("enclaves 2.0") => enclaves_published::make(id, suite, inputs),
+        Some("enclaves") => enclaves_repaired::make(id, suite, inputs),
+        other => Err(format!("edition {other:?}")),
     }
 }
 
@@ -58,7 +74,11 @@ fn open(vector: &Value, frame: &[u8]) -> Result<(), String> {
         Some("published") => published::open(id, suite, inputs, opening, frame),
         // Keys: nobody opens them.
         Some("mixed") => Ok(()),
-        _ => repaired::open(id, suite, inputs, opening, frame),
+        Some("repaired") => repaired::open(id, suite, inputs, opening, frame),
+        Some("enclaves 1.0") => enclaves_first::open(id, suite, inputs, frame),
+        Some("enclaves 2.0") => enclaves_published::open(id, suite, inputs, frame),
+        Some("enclaves") => enclaves_repaired::open(id, suite, inputs, opening, frame),
+        other => Err(format!("edition {other:?}")),
     }
 }
 
@@ -87,7 +107,7 @@ fn the_library_makes_what_the_reference_makes() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for ((edition, id), count) in &counts {
-        println!("{edition:9} {id:13} {count} vectors");
+        println!("{edition:12} {id:13} {count} vectors");
     }
     let ids: BTreeSet<_> = counts.keys().map(|(_, id)| id.as_str()).collect();
     for info in TABLES.into_iter().flatten() {

@@ -39,7 +39,7 @@ const REQUESTS: u32 = 1;
 /// The end: one text for each side in a session.
 const END: BoxNumber = BoxNumber { domain: 2, counter: 0 };
 /// EN-R2 and EN-R3: one text for each side in a session.
-pub(super) const JOIN: BoxNumber = BoxNumber { domain: 3, counter: 0 };
+pub const JOIN: BoxNumber = BoxNumber { domain: 3, counter: 0 };
 
 /// A fresh number as long as the suite makes them.
 pub(super) fn fresh_nonce(suite: &dyn Suite, rng: &mut dyn Entropy) -> Result<Nonce, FreshError> {
@@ -51,16 +51,19 @@ pub(super) fn fresh_nonce(suite: &dyn Suite, rng: &mut dyn Entropy) -> Result<No
 
 /// The two keys of a session, by direction.
 #[derive(Debug, Clone)]
-pub(super) struct SessionKeys {
+pub struct SessionKeys {
     /// Sealed with by the leader alone.
-    pub(super) leader: Arc<dyn Aead>,
+    pub leader: Arc<dyn Aead>,
     /// Sealed with by the member alone.
-    pub(super) member: Arc<dyn Aead>,
+    pub member: Arc<dyn Aead>,
 }
 
 impl SessionKeys {
     /// From K_a.
-    pub(super) fn derive(suite: &dyn Suite, key: &Key<role::Enclave>) -> Result<Self, SuiteError> {
+    ///
+    /// # Errors
+    /// [`SuiteError`].
+    pub fn derive(suite: &dyn Suite, key: &Key<role::Enclave>) -> Result<Self, SuiteError> {
         let prepare = |label: &[u8]| suite.aead(&suite.expand(key.secret(), &[LABEL, label], Purpose::Aead)?);
         Ok(Self { leader: prepare(b"leader to member")?, member: prepare(b"member to leader")? })
     }
@@ -68,12 +71,17 @@ impl SessionKeys {
 
 /// Which session.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) header: Header,
-    pub(super) group: Instance,
-    pub(super) cid: MemberId,
-    pub(super) keys: SessionKeys,
-    pub(super) checks: Checks,
+pub struct Place {
+    /// The header of all messages.
+    pub header: Header,
+    /// The group instance.
+    pub group: Instance,
+    /// The member.
+    pub cid: MemberId,
+    /// The keys of both directions.
+    pub keys: SessionKeys,
+    /// What is checked; all of it, but in tests of attacks.
+    pub checks: Checks,
 }
 
 impl Place {
@@ -145,8 +153,9 @@ impl Diary {
 /// The leader's end.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct LeaderChain {
-    pub(super) place: Place,
+pub struct LeaderChain {
+    /// Which session.
+    pub place: Place,
     /// N_{2i+1}: what the member made last.
     last: Nonce,
     seq: u64,
@@ -175,7 +184,7 @@ fingerprint!(Outstanding { frame, next, since, backoff });
 
 /// What a verified request is to the leader.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// The next one; its text stands there.
     New(u64, Range<usize>),
     /// The last one again.
@@ -184,33 +193,36 @@ pub(super) enum Asked {
 
 impl LeaderChain {
     /// After EN-R3, which brought `n3`.
-    pub(super) fn new(place: Place, n3: Nonce) -> Self {
+    pub fn new(place: Place, n3: Nonce) -> Self {
         Self { place, last: n3, seq: 0, outstanding: None, requests: 0, told: Diary::default(), acked: 0 }
     }
 
     /// Whether something may be told: nothing is outstanding.
-    pub(super) fn free(&self) -> bool {
+    pub fn free(&self) -> bool {
         self.outstanding.is_none()
     }
 
     /// Since when the outstanding AdminMsg is.
-    pub(super) fn since(&self) -> Option<Instant> {
+    pub fn since(&self) -> Option<Instant> {
         self.outstanding.as_ref().map(|outstanding| outstanding.since)
     }
 
     /// When the outstanding AdminMsg is to be repeated.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.outstanding.as_ref().map(|outstanding| outstanding.backoff.due())
     }
 
     /// Whether the numbers are used up (R16).
-    pub(super) fn exhausted(&self) -> bool {
+    pub fn exhausted(&self) -> bool {
         self.seq >= LAST_NUMBER || self.requests >= LAST_NUMBER
     }
 
     /// Tells the next thing. Its number is used up even if that fails (R16).
+    ///
+    /// # Errors
+    /// [`Failure`]; [`Failure::Suite`] also while something is outstanding, or the numbers are used up.
     #[allow(clippy::too_many_arguments, reason = "what a machine has, by its parts")]
-    pub(super) fn tell(
+    pub fn tell(
         &mut self,
         suite: &dyn Suite,
         rng: &mut dyn Entropy,
@@ -241,14 +253,18 @@ impl LeaderChain {
     }
 
     /// The outstanding AdminMsg again, as the same bytes.
-    pub(super) fn repeat(&mut self, now: Instant, jitter: &mut Jitter) -> Option<Bytes> {
+    pub fn repeat(&mut self, now: Instant, jitter: &mut Jitter) -> Option<Bytes> {
         let outstanding = self.outstanding.as_mut()?;
         outstanding.backoff.again(now, jitter);
         Some(outstanding.frame.clone())
     }
 
     /// Reads an Ack: N_{2i+3}, if it answers what is outstanding. Changes nothing.
-    pub(super) fn hear_ack(&self, frame: &mut [u8]) -> Result<Nonce, Reason> {
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`]; [`Reason::Unknown`] for another session; [`Reason::Forged`], [`Reason::Suite`];
+    /// [`Reason::Violation`] for a text that is none; [`Reason::Replayed`] for an Ack of something else.
+    pub fn hear_ack(&self, frame: &mut [u8]) -> Result<Nonce, Reason> {
         let parsed: Parsed<Ack> = Ack::parse(frame).map_err(|_| Reason::Malformed)?.into();
         let Ack { group, cid, seq } = parsed.message;
         self.place.mine(group, cid)?;
@@ -263,14 +279,17 @@ impl LeaderChain {
     }
 
     /// What is outstanding has been accepted.
-    pub(super) fn commit_ack(&mut self, next: Nonce) {
+    pub fn commit_ack(&mut self, next: Nonce) {
         self.last = next;
         self.outstanding = None;
         self.acked += 1;
     }
 
     /// Reads a request. Changes nothing.
-    pub(super) fn hear_request(&self, frame: &mut [u8]) -> Result<Asked, Reason> {
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`], [`Reason::Unknown`], [`Reason::Forged`], [`Reason::Suite`]; [`Reason::Replayed`] for one before the last.
+    pub fn hear_request(&self, frame: &mut [u8]) -> Result<Asked, Reason> {
         let parsed: Parsed<Request> = Request::parse(frame).map_err(|_| Reason::Malformed)?.into();
         let Request { group, cid, number } = parsed.message;
         self.place.mine(group, cid)?;
@@ -286,12 +305,15 @@ impl LeaderChain {
     }
 
     /// The request of this number has been taken.
-    pub(super) fn commit_request(&mut self, number: u64) {
+    pub fn commit_request(&mut self, number: u64) {
         self.requests = number;
     }
 
     /// Whether this is the member's authentic wish to close.
-    pub(super) fn hear_close(&self, frame: &mut [u8]) -> Result<(), Reason> {
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`], [`Reason::Unknown`], [`Reason::Forged`], [`Reason::Suite`], [`Reason::Violation`].
+    pub fn hear_close(&self, frame: &mut [u8]) -> Result<(), Reason> {
         let parsed: Parsed<ReqClose> = ReqClose::parse(frame).map_err(|_| Reason::Malformed)?.into();
         self.place.mine(parsed.message.group, parsed.message.cid)?;
         let text = self.place.open(&*self.place.keys.member, END, frame, parsed)?;
@@ -299,7 +321,10 @@ impl LeaderChain {
     }
 
     /// EN-R7, once in a session: it is kept and repeated.
-    pub(super) fn end(&self, pool: &mut Pool, text: EndText) -> Result<Bytes, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn end(&self, pool: &mut Pool, text: EndText) -> Result<Bytes, Failure> {
         let Place { header, group, cid, keys, .. } = &self.place;
         let frame = pool.compose(128, |out| {
             let message = Closed { group: *group, cid: *cid };
@@ -312,8 +337,9 @@ impl LeaderChain {
 /// The member's end.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct MemberChain {
-    pub(super) place: Place,
+pub struct MemberChain {
+    /// Which session.
+    pub place: Place,
     /// N_{2i+1}: the own number that the next AdminMsg must name.
     last: Nonce,
     /// When it was first sent: whatever names it was made after that.
@@ -339,7 +365,7 @@ fingerprint!(Answered { seq, last, ack });
 
 /// What a verified AdminMsg is to the member.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub enum Heard {
     /// The next one.
     New(New),
     /// The one accepted last: the same Ack again.
@@ -348,35 +374,40 @@ pub(super) enum Heard {
 
 /// The next AdminMsg. Nothing has changed yet.
 #[derive(Debug)]
-pub(super) struct New {
+pub struct New {
     /// The leader lived after this instant.
-    pub(super) proof: Instant,
+    pub proof: Instant,
     /// Where the text stands.
-    pub(super) text: Range<usize>,
+    pub text: Range<usize>,
     seq: u64,
     next: Nonce,
 }
 
 /// An Ack that is made and not sent.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) ack: Bytes,
+pub struct Reply {
+    /// EN-R5.
+    pub ack: Bytes,
     next: Nonce,
 }
 
 impl MemberChain {
     /// After EN-R3, which brings `n3` at `now`.
-    pub(super) fn new(place: Place, n3: Nonce, now: Instant) -> Self {
+    pub fn new(place: Place, n3: Nonce, now: Instant) -> Self {
         Self { place, last: n3, made: now, answered: None, accepted: 0, diary: Diary::default() }
     }
 
     /// How many AdminMsgs have been accepted.
-    pub(super) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.accepted
     }
 
     /// Reads an AdminMsg, changing nothing.
-    pub(super) fn hear(&self, frame: &mut [u8]) -> Result<Heard, Reason> {
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`], [`Reason::Unknown`], [`Reason::Forged`], [`Reason::Suite`], [`Reason::Violation`]; [`Reason::Replayed`] for one
+    /// that names another number than the own last one.
+    pub fn hear(&self, frame: &mut [u8]) -> Result<Heard, Reason> {
         let parsed: Parsed<AdminMsg> = AdminMsg::parse(frame).map_err(|_| Reason::Malformed)?.into();
         let AdminMsg { group, cid, seq } = parsed.message;
         self.place.mine(group, cid)?;
@@ -399,7 +430,10 @@ impl MemberChain {
     }
 
     /// The Ack to `new`, made and not sent.
-    pub(super) fn reply(
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn reply(
         &self,
         suite: &dyn Suite,
         rng: &mut dyn Entropy,
@@ -418,7 +452,7 @@ impl MemberChain {
     }
 
     /// Accepts `new`; `reply` is sent at `now`.
-    pub(super) fn commit(&mut self, new: &New, text: &AdminText<'_>, reply: &Reply, now: Instant) {
+    pub fn commit(&mut self, new: &New, text: &AdminText<'_>, reply: &Reply, now: Instant) {
         self.diary.note(text);
         self.answered = Some(Answered { seq: new.seq, last: self.last, ack: reply.ack.clone() });
         self.last = reply.next;
@@ -427,7 +461,10 @@ impl MemberChain {
     }
 
     /// EN-R8.
-    pub(super) fn request(&self, pool: &mut Pool, number: u64, text: &RequestText<'_>) -> Result<Bytes, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn request(&self, pool: &mut Pool, number: u64, text: &RequestText<'_>) -> Result<Bytes, Failure> {
         let Place { header, group, cid, keys, .. } = &self.place;
         let sealed = BoxNumber { domain: REQUESTS, counter: number };
         let frame = pool.compose(512, |out| {
@@ -438,7 +475,10 @@ impl MemberChain {
     }
 
     /// EN-R6: the same bytes each time.
-    pub(super) fn close(&self, pool: &mut Pool, member: NameRef<'_>, leader: NameRef<'_>) -> Result<Bytes, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::Suite`].
+    pub fn close(&self, pool: &mut Pool, member: NameRef<'_>, leader: NameRef<'_>) -> Result<Bytes, Failure> {
         let Place { header, group, cid, keys, .. } = &self.place;
         let text = CloseText { member, leader };
         let frame = pool.compose(640, |out| {
@@ -449,7 +489,10 @@ impl MemberChain {
     }
 
     /// Reads EN-R7.
-    pub(super) fn hear_end(&self, frame: &mut [u8]) -> Result<EndText, Reason> {
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`], [`Reason::Unknown`], [`Reason::Forged`], [`Reason::Suite`], [`Reason::Violation`].
+    pub fn hear_end(&self, frame: &mut [u8]) -> Result<EndText, Reason> {
         let parsed: Parsed<Closed> = Closed::parse(frame).map_err(|_| Reason::Malformed)?.into();
         self.place.mine(parsed.message.group, parsed.message.cid)?;
         let text = self.place.open(&*self.place.keys.leader, END, frame, parsed)?;

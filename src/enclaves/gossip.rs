@@ -66,9 +66,12 @@ fn box_key(
     suite.expand(&root, &info, Purpose::Aead)
 }
 
-/// EN-R10.
+/// EN-R10. The port is a code: 0 the application, 1 objects.
+///
+/// # Errors
+/// [`Failure::Suite`].
 #[allow(clippy::too_many_arguments, reason = "what a message is, by its parts")]
-pub(super) fn seal(
+pub fn seal(
     suite: &dyn Suite,
     header: Header,
     key: &Key<role::Gossip>,
@@ -87,7 +90,10 @@ pub(super) fn seal(
 }
 
 /// Opens EN-R10 with its key: port and text.
-pub(super) fn open(suite: &dyn Suite, key: &Key<role::Gossip>, frame: &mut [u8]) -> Result<(Port, Bytes), Reason> {
+///
+/// # Errors
+/// [`Reason::Malformed`], [`Reason::Forged`], [`Reason::Suite`]; [`Reason::Violation`] for a text that is none.
+pub fn open(suite: &dyn Suite, key: &Key<role::Gossip>, frame: &mut [u8]) -> Result<(Port, Bytes), Reason> {
     let parsed = Gossip::parse(frame).map_err(|_| Reason::Malformed)?;
     let Gossip { group, cid, number } = parsed.message;
     let (clear, text, tag) = (parsed.clear, parsed.text, parsed.tag);

@@ -3,10 +3,11 @@
 //! [`Leader`] and [`Member`] are of the repaired edition (enclaves §4). With the feature `historic`, `version_1` and
 //! `version_2` are Enclaves 1.0 and 2.0 as published.
 //!
-//! [`auth`] is how a user and the leader show each other who they are; everything after that is the same.
+//! [`auth`] is how a user and the leader show each other who they are; everything after that is the same. [`chain`] is the
+//! protocol between the leader and one member after it.
 
 pub mod auth;
-mod chain;
+pub mod chain;
 pub mod gossip;
 pub mod leader;
 pub mod member;

@@ -1,16 +1,18 @@
-"""Every message of Antigone, from docs/wire-layout.md and docs/wire-layout-published.md."""
+"""Every message, from docs/wire-layout.md, docs/wire-layout-published.md and docs/specification/."""
 
 from codec import NAME, NAME_OR_NONE, U8, U32, U64, YES_NO, Bytes, Choice, Fixed, List, Malformed, Nested, Number
 from codec import Reader, Rest, Set16, Struct
 
-VERSION, ANTIGONE = 1, 1
+VERSION = 1
+ANTIGONE, ENCLAVES, FIRST_ENCLAVES = 1, 2, 3
 PUBLISHED, REPAIRED = 1, 2
-EDITIONS = {"published": PUBLISHED, "repaired": REPAIRED}
 HEADER = 5
 MAX_TEXT = 1 << 20
 
 NONCE, TAG, DIGEST, SHARE = Bytes(8, 32), Bytes(0, 32), Bytes(0, 64), Bytes(0, 64)
 VERIFYING_KEY, SIGNATURE, KEY = Bytes(0, 160), Bytes(0, 128), Bytes(8, 64)
+# What a way of authentication of repaired Enclaves puts into a message.
+PART = Bytes(0, 1024)
 INSTANCE, POLICY = Fixed(16), Bytes(1, 600)
 SEALED, TEXT = Bytes(0, 2048, 4), Bytes(0, MAX_TEXT, 4)
 
@@ -34,6 +36,17 @@ KEY_TEXT = Struct(group=GROUP_ID, key=KEY)
 REMOVAL_TEXT = Struct(group=GROUP_ID, member=NAME, inner=SEALED)
 TARGET_TEXT = Struct(group=GROUP_ID, target=NAME)
 DATA_TEXT = Struct(sender=NAME, text=TEXT)
+
+# What stands in {…} of Enclaves 2.0.
+AUTH_REQUEST_TEXT = Struct(member=NAME, leader=NAME, n1=NONCE)
+AUTH_REPLY_TEXT = Struct(leader=NAME, member=NAME, n1=NONCE, n2=NONCE, session=KEY, iv=NONCE, group=KEY)
+AUTH_CONFIRM_TEXT = Struct(n2=NONCE)
+MEMBER_TEXT_2 = Struct(name=NAME)
+NEW_KEY_TEXT = Struct(group=KEY, iv=NONCE)
+NEW_KEY_ACK_TEXT = Struct(group=KEY)
+SAID = Struct(port=U8, text=Rest(MAX_TEXT))
+GOSSIP_TEXT = Struct(recipients=Nested(List(NAME, 128), 32772), port=U8, text=Rest(MAX_TEXT))
+GOSSIP_KEY_TEXT = Struct(recipient=NAME, key=KEY)
 
 # The repaired edition.
 CHANGE = Choice({
@@ -76,6 +89,75 @@ def channel_text(record):
 LEADER_TEXT, MEMBER_TEXT = channel_text(LEADER_RECORD), channel_text(MEMBER_RECORD)
 CONTENT = Struct(origin=SIGNATURE, port=U8, payload=Rest(MAX_TEXT))
 
+# What stands in the one {…} of each message of Enclaves 1.0.
+HEAD = Struct(sender=NAME, recipient=NAME_OR_NONE, sequence=U64, timestamp=U64, kind=U8)
+PRESENCE = Choice({0: "Here", 1: "Gone"})
+SIDE = Choice({0: "Dials", 1: "Waits"})
+
+
+def first_texts(**texts):
+    return {"EN-" + name[1:]: Struct(head=HEAD, **fields) for name, fields in texts.items()}
+
+
+FIRST_TEXTS = first_texts(
+    _1J={},
+    _1K=dict(answers=U64, session=KEY, epoch=U64, group=KEY),
+    _1E=dict(answers=U64, why=REFUSAL),
+    _1A=dict(hint=Bytes(0, 64)),
+    _1L={},
+    _1LA=dict(answers=U64),
+    _1C=dict(why=END.fields["reason"]),
+    _1N=dict(epoch=U64, causes=Set16(*CAUSES), group=KEY),
+    _1NA=dict(answers=U64),
+    _1M=dict(changes=List(Struct(name=NAME, presence=PRESENCE), 32)),
+    _1D=dict(port=U8, text=Rest(MAX_TEXT)),
+    _1P=dict(other=NAME, port=U8, text=Rest(MAX_TEXT)),
+    _1PD=dict(other=NAME, port=U8, text=Rest(MAX_TEXT)),
+    _1XR=dict(peer=NAME),
+    _1XK=dict(peer=NAME, side=SIDE, direct=KEY, hint=Bytes(0, 64)),
+    _1XD=dict(peer=NAME),
+    _1XH={},
+    _1XW=dict(answers=U64),
+    _1XP=dict(port=U8, text=Rest(MAX_TEXT)),
+    _1XA={},
+    _1XE={},
+)
+
+# Repaired Enclaves: what ways of authentication put into EN-R1 and EN-R2.
+SEALED_PART = Struct(tag=TAG, text=Rest(256))
+SHARED_ASK = Struct(share=SHARE)
+SHARED_ANSWER = Struct(share=SHARE, fresh=KEY)
+CERTIFICATE = Struct(name=NAME, key=VERIFYING_KEY, not_before=U64, not_after=U64, signature=SIGNATURE)
+EVIDENCE = Choice({0: "Known", 1: ("Certified", CERTIFICATE)})
+SIGNED = Struct(share=SHARE, evidence=EVIDENCE, signature=SIGNATURE)
+
+# Repaired Enclaves: what is in the boxes.
+ENCLAVE_OFFER = Choice({0: ("Accept", ACCEPT), 1: ("Refuse", REFUSAL)})
+CONFIRM = Struct(n3=NONCE, proof=PART, origin_key=VERIFYING_KEY)
+POLICY_CHANGE = LEADER_RECORD.by_name["Policy"][1]
+RECIPIENTS = List(U64, 64, rising=True)
+ADMIN_PAYLOAD = Choice({
+    0: "Ping",
+    1: ("Key", Struct(common=Nested(COMMON, 512), key=KEY)),
+    2: ("View", VIEW_PAGE),
+    3: ("Policy", POLICY_CHANGE),
+    4: ("Ejection", LEADER_RECORD.by_name["Answer"][1]),
+    5: ("GossipKey", Struct(**{"from": U64, "number": U64, "key": KEY})),
+    6: ("GossipGrant", Struct(number=U64, key=KEY)),
+    7: ("Gossiped", Struct(number=U64, missed=RECIPIENTS)),
+})
+ADMIN = Struct(last=NONCE, next=NONCE, epoch=U64, view=U64, policy=U64, taken=U64, payload=ADMIN_PAYLOAD)
+ACK = Struct(last=NONCE, next=NONCE)
+CLOSE = Struct(member=NAME, leader=NAME)
+PRIVATE = Struct(port=U8, payload=Rest(MAX_TEXT))
+REQUEST = Choice({
+    0: "Here",
+    1: ("Eject", MEMBER_RECORD.by_name["Eject"][1]),
+    2: ("Gossip", Struct(to=RECIPIENTS, text=PRIVATE)),
+    3: ("GossipKey", Struct(to=RECIPIENTS)),
+    4: ("GossipWrap", Struct(to=RECIPIENTS, key=KEY)),
+})
+
 POLICY_FORM = Struct(
     form=U8, ephemeral=YES_NO, rekey_on=Set16(*CAUSES), grace=U32, settle=U32, key_lifetime=U32, key_messages=U64,
     key_bytes=U64, protection=KIND, origin=YES_NO,
@@ -88,22 +170,35 @@ POLICY_FORM = Struct(
 
 
 class Message:
-    def __init__(self, edition, code, name, guard, clear, body=None):
-        self.edition, self.code, self.id, self.guard, self.clear, self.body = edition, code, name, guard, clear, body
+    def __init__(self, system, edition, code, name, guard, clear, body=None):
+        self.system, self.edition, self.code, self.id = system, edition, code, name
+        self.guard, self.clear, self.body = guard, clear, body
 
 
 def published(code, name, **clear):
-    return Message(PUBLISHED, code, name, "Open", Struct(**clear))
+    return Message(ANTIGONE, PUBLISHED, code, name, "Open", Struct(**clear))
 
 
 def repaired(code, name, guard, body=None, **clear):
-    return Message(REPAIRED, code, name, guard, Struct(**clear), body)
+    return Message(ANTIGONE, REPAIRED, code, name, guard, Struct(**clear), body)
+
+
+def version_1(code, name, sealed=SEALED, **clear):
+    return Message(FIRST_ENCLAVES, PUBLISHED, code, name, "Open", Struct(**clear, sealed=sealed))
+
+
+def version_2(code, name, **clear):
+    return Message(ENCLAVES, PUBLISHED, code, name, "Open", Struct(**clear))
+
+
+def enclave(code, name, guard, body=None, **clear):
+    return Message(ENCLAVES, REPAIRED, code, name, guard, Struct(**clear), body)
 
 
 NAMES = List(NAME, 16384)
 KEY_BLOCK = Struct(member=NAME, sealed=SEALED)
 
-MESSAGES = {(message.edition, message.code): message for message in (
+MESSAGES = {(message.system, message.edition, message.code): message for message in (
     published(0x01, "AN-T1", leader=NAME, member=NAME, i1=NONCE),
     published(0x02, "AN-T2", sealed=SEALED),
     published(0x03, "AN-T2s", sealed=SEALED),
@@ -134,18 +229,65 @@ MESSAGES = {(message.edition, message.code): message for message in (
         0x09, "RA-D", "Boxed", CONTENT, group=INSTANCE, epoch=U64, cid=U64, counter=U64, kind=KIND, label=NAME_OR_NONE),
     repaired(0x0A, "RA-T1m", "Tagged", leader=NAME, i1=NONCE, join=Bytes(1, 320)),
     repaired(0x0B, "RA-Dm", "Boxed", CONTENT, group=GROUP_ID, sender=NAME, salt=NONCE, counter=U64, kind=KIND),
+    version_1(0x01, "EN-1J", member=NAME),
+    version_1(0x02, "EN-1K"),
+    version_1(0x03, "EN-1E"),
+    version_1(0x04, "EN-1A"),
+    version_1(0x05, "EN-1L"),
+    version_1(0x06, "EN-1LA"),
+    version_1(0x07, "EN-1C"),
+    version_1(0x08, "EN-1N"),
+    version_1(0x09, "EN-1NA"),
+    version_1(0x0A, "EN-1M", Bytes(0, 9248, 4)),
+    version_1(0x0B, "EN-1D", TEXT),
+    version_1(0x0C, "EN-1P", TEXT),
+    version_1(0x0D, "EN-1PD", TEXT),
+    version_1(0x0E, "EN-1XR"),
+    version_1(0x0F, "EN-1XK"),
+    version_1(0x10, "EN-1XD"),
+    version_1(0x11, "EN-1XH"),
+    version_1(0x12, "EN-1XW"),
+    version_1(0x13, "EN-1XP", TEXT),
+    version_1(0x14, "EN-1XA"),
+    version_1(0x15, "EN-1XE"),
+    version_2(0x01, "EN-P1", member=NAME),
+    version_2(0x02, "EN-P2", leader=NAME, answer=Choice({0: "Accepted", 1: "Denied"})),
+    version_2(0x03, "EN-A1", member=NAME, sealed=SEALED),
+    version_2(0x04, "EN-A2", leader=NAME, sealed=SEALED),
+    version_2(0x05, "EN-A3", member=NAME, sealed=SEALED),
+    version_2(0x06, "EN-M+", leader=NAME, sealed=SEALED),
+    version_2(0x07, "EN-M-", leader=NAME, sealed=SEALED),
+    version_2(0x08, "EN-NK", leader=NAME, sealed=SEALED),
+    version_2(0x09, "EN-NKA", member=NAME, sealed=SEALED),
+    version_2(0x0A, "EN-C1", member=NAME),
+    version_2(0x0B, "EN-C2", leader=NAME),
+    version_2(0x0C, "EN-D1", sender=NAME, sealed=TEXT),
+    version_2(0x0D, "EN-D2", sender=NAME, sealed=TEXT),
+    version_2(0x0E, "EN-G1", sender=NAME, sealed=TEXT),
+    version_2(0x0F, "EN-G2", sender=NAME, key=SEALED, sealed=TEXT),
+    enclave(0x01, "EN-R1", "Open", app=NAME, leader=NAME, member=NAME, n1=NONCE, request=PART),
+    enclave(0x02, "EN-R2", "Boxed", ENCLAVE_OFFER, n1=NONCE, n2=NONCE, answer=PART),
+    enclave(0x03, "EN-R3", "Boxed", CONFIRM, n2=NONCE),
+    enclave(0x04, "EN-R4", "Boxed", ADMIN, group=INSTANCE, cid=U64, seq=U64),
+    enclave(0x05, "EN-R5", "Boxed", ACK, group=INSTANCE, cid=U64, seq=U64),
+    enclave(0x06, "EN-R6", "Boxed", CLOSE, group=INSTANCE, cid=U64),
+    enclave(0x07, "EN-R7", "Boxed", END, group=INSTANCE, cid=U64),
+    enclave(0x08, "EN-R8", "Boxed", REQUEST, group=INSTANCE, cid=U64, number=U64),
+    enclave(
+        0x09, "EN-R9", "Boxed", CONTENT, group=INSTANCE, epoch=U64, cid=U64, counter=U64, kind=KIND, label=NAME_OR_NONE),
+    enclave(0x0A, "EN-R10", "Boxed", PRIVATE, group=INSTANCE, cid=U64, number=U64),
 )}
 BY_ID = {message.id: message for message in MESSAGES.values()}
 
 
-def header(edition, suite, code):
-    return bytes([VERSION, ANTIGONE, edition, suite, code])
+def header(system, edition, suite, code):
+    return bytes([VERSION, system, edition, suite, code])
 
 
 def covered(name, suite, fields):
     """Header and clear fields."""
     message = BY_ID[name]
-    return header(message.edition, suite, message.code) + message.clear.put(fields)
+    return header(message.system, message.edition, suite, message.code) + message.clear.put(fields)
 
 
 class Frame:
@@ -156,9 +298,9 @@ class Frame:
         if len(data) < HEADER:
             raise Malformed("no header")
         version, system, edition, self.suite, code = data[:HEADER]
-        if (version, system) != (VERSION, ANTIGONE) or (edition, code) not in MESSAGES:
+        if version != VERSION or (system, edition, code) not in MESSAGES:
             raise Malformed(f"header {data[:HEADER].hex()}")
-        self.message = MESSAGES[edition, code]
+        self.message = MESSAGES[system, edition, code]
         self.id, self.data = self.message.id, data
         reader = Reader(data)
         reader.bytes(HEADER)

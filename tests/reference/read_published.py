@@ -23,6 +23,7 @@ class PublishedSession:
         self.asked = {}  # I1: AN-T1
         self.wishes = {}  # (member, I0): AN-J1
         self.replies = {}  # (member, I2): AN-J2, and (G, cid)
+        self.shut_joins = ()  # none has an ephemeral exchange
         self.sigmas = {}  # member: σ of the present session, behind a repaired join
         self.beside = None  # what is known of repaired parts
 

@@ -2,7 +2,7 @@
 
 import layout
 from codec import NAME, U64
-from layout import REPAIRED
+from layout import ANTIGONE, REPAIRED
 from suites import Aead, aead_key_length, ed25519_sign, expand, extract, mac, sha256, x25519
 
 LABEL = b"sodality ra 1 "
@@ -127,7 +127,7 @@ def tagged(suite, name, key, **fields):
     return covered + layout.TAG.put(mac(key, covered))
 
 
-def boxed(suite, name, key, number, text, **fields):
+def boxed(suite, name, key, number, text, /, **fields):
     covered = layout.covered(name, suite, fields)
     sealed, tag = Aead(suite, key).seal(number, covered, text)
     return covered + layout.TEXT.put(sealed) + layout.TAG.put(tag)
@@ -171,7 +171,7 @@ def block(suite, key, group, common, cid, epoch, group_key):
 
 
 def block_ad(suite, group, common, cid, epoch):
-    header = layout.header(REPAIRED, suite, layout.BY_ID["RA-R"].code)
+    header = layout.header(ANTIGONE, REPAIRED, suite, layout.BY_ID["RA-R"].code)
     return header + group + U64.put(epoch) + layout.DIGEST.put(sha256(common)) + U64.put(cid)
 
 

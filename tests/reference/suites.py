@@ -122,7 +122,8 @@ def x25519(secret, share):
 class Modern:
     """A modern suite under the report's notation (antigone-published.md §9)."""
 
-    key_length, nonce_length, iv_length = 32, 16, 12
+    # iv: what stands in front of a ciphertext; vector: what travels with a key (D5).
+    key_length, nonce_length, iv_length, vector_length = 32, 16, 12, 16
 
     def __init__(self, suite):
         self.id = suite
@@ -176,7 +177,7 @@ class DesMd5Rsa:
     """DES, MD5 and RSA, as in 1999 (D2 to D10)."""
 
     id = DES_MD5_RSA
-    key_length, nonce_length, iv_length = 8, 8, 8
+    key_length, nonce_length, iv_length, vector_length = 8, 8, 8, 8
     # ASN.1 of DigestInfo for MD5, from PKCS #1.
     DIGEST_INFO = bytes.fromhex("3020300c06082a864886f70d020505000410")
     EXPONENT = 65537

@@ -10,7 +10,7 @@ use sodality::crypto::{Suite, SuiteId};
 use sodality::sim::star::long_term_key;
 use sodality::sim::{Recorder, World};
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -28,6 +28,7 @@ impl Session {
 
     /// What `tape` heard in `world`. Any world will do: one with a group of either edition, or of both. `keys` are the
     /// suite under which [`long_term_key`] makes the keys that are told, and the names of their holders.
+    #[allow(dead_code, reason = "not every file that records has these keys")]
     pub(crate) fn of_world(
         (suite, edition): (SuiteId, &str),
         keys: (&dyn Suite, &[&str]),
@@ -37,11 +38,24 @@ impl Session {
         let (modern, names) = keys;
         let keys = names.iter().map(|name| (*name, long_term_key(modern, name).secret().expose().to_vec()));
         let mut session = Self::new(suite, edition, keys);
+        session.hear(world, tape);
+        session
+    }
+
+    /// Appends what `tape` heard in `world`.
+    pub(crate) fn hear(&mut self, world: &World, tape: &Recorder) {
         for frame in &tape.frames {
             let (from, to) = (world.name(frame.from), world.name(frame.to));
-            session.frame(frame.sent.as_micros(), from, to, &frame.bytes);
+            self.frame(frame.sent.as_micros(), from, to, &frame.bytes);
         }
-        session
+    }
+
+    /// Tells something more in front: keys beside the long-term ones.
+    #[allow(dead_code, reason = "not every file that records tells more")]
+    pub(crate) fn tell(&mut self, what: &str, value: Value) {
+        if let Some(first) = self.lines.first_mut() {
+            first[what] = value;
+        }
     }
 
     /// Appends a frame.

@@ -16,6 +16,11 @@ pub(crate) fn no<E: Debug>(error: E) -> String {
     format!("{error:?}")
 }
 
+/// Whether what a frame opens to is what went in.
+pub(crate) fn same(same: bool) -> Result<(), String> {
+    if same { Ok(()) } else { Err("opens to something else".to_string()) }
+}
+
 /// Fields of a JSON object.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'v>(pub(crate) &'v Value);

@@ -10,7 +10,7 @@ use sodality::antigone::leave::published as leave;
 use sodality::crypto::keys::role;
 use sodality::crypto::published::{Modern, PublishedSuite, des_md5_rsa};
 use sodality::crypto::{Key, SuiteId, aes_128_gcm};
-use sodality::event::{Port, Refusal};
+use sodality::event::Refusal;
 use sodality::identity::NameRef;
 use sodality::policy::Protection;
 use sodality::ttp::published as exchange;
@@ -18,8 +18,9 @@ use sodality::wire::field::Field;
 use sodality::wire::published::{GroupId, IntegrityData, PairText};
 use sodality::wire::{Edition, Header, Message, System};
 
-use super::json::{Blinding, Fields, Made, Script, no};
+use super::json::{Blinding, Fields, Made, Script, no, same};
 use super::modern;
+use super::shared::port;
 
 pub(crate) fn suite(id: u8) -> Arc<dyn PublishedSuite> {
     if SuiteId(id) == SuiteId::DES_MD5_RSA { des_md5_rsa() } else { Arc::new(Modern::new(modern(id))) }
@@ -38,15 +39,7 @@ fn group_key(inputs: Fields<'_>) -> Result<GroupKey, String> {
     Ok(GroupKey { group: group(inputs)?, key: inputs.key("group_key")? })
 }
 
-fn port(inputs: Fields<'_>) -> Result<Port, String> {
-    match inputs.number("port")? {
-        0 => Ok(Port::Application),
-        1 => Ok(Port::Transfer),
-        other => Err(format!("port {other}")),
-    }
-}
-
-fn names<'v>(inputs: Fields<'v>, list: &str) -> Result<Vec<NameRef<'v>>, String> {
+pub(crate) fn names<'v>(inputs: Fields<'v>, list: &str) -> Result<Vec<NameRef<'v>>, String> {
     inputs.list(list)?.map(|name| NameRef::new(name.0.as_str().ok_or("no name")?).map_err(no)).collect()
 }
 
@@ -198,7 +191,6 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>) -> Made {
 pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>, frame: &[u8]) -> Result<(), String> {
     let suite = &*suite(number);
     let sigma = || inputs.key::<role::Pair>("sigma");
-    let same = |same: bool| if same { Ok(()) } else { Err("opens to something else".to_string()) };
     match id {
         "AN-T2" | "AN-T2s" => {
             let (keys, strong) = (Keys::of(inputs)?, id == "AN-T2s");

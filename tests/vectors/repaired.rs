@@ -3,20 +3,18 @@
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sodality::antigone::data::{Members, Receiving, Sending};
 use sodality::antigone::failure::heartbeat::{Beacon, Hearing, Said};
 use sodality::antigone::join::asking::{Answer, Attempt, Parties};
-use sodality::antigone::keys::{Facts, Issue, open as open_block};
+use sodality::antigone::keys::open as open_block;
 use sodality::antigone::leave::requests::{answer as verdict, request};
 use sodality::antigone::leave::{leader_end, member_end};
 use sodality::antigone::schedule::{ChannelKeys, transcript};
-use sodality::crypto::keys::role;
-use sodality::crypto::{BoxNumber, Key, Purpose, Secret, Suite, SuiteId};
-use sodality::endpoint::{Instant, Link};
-use sodality::event::{Cause, Causes, EjectVerdict, EndReason, Port};
+use sodality::crypto::{BoxNumber, Purpose, Secret, Suite, SuiteId};
+use sodality::endpoint::Link;
+use sodality::event::{EjectVerdict, EndReason};
 use sodality::group::channel::{Body, Carry, Channel, Side, Standing};
-use sodality::group::{ChangeRecord, Checks, EpochKeys, Jitter, KeyRing, Pool, Probes, Retry, Rules, SealLimits, View};
-use sodality::identity::{Epoch, MemberId};
+use sodality::group::{Checks, Jitter, Pool, Probes, Retry, View};
+use sodality::identity::Epoch;
 use sodality::ttp::exchange::{Question, Verdict};
 use sodality::ttp::schedule::{LeaderKeys, MemberKeys, question_digest};
 use sodality::wire::antigone::*;
@@ -24,80 +22,16 @@ use sodality::wire::bridges::{BridgedData, BridgedRequest};
 use sodality::wire::field::{Digest, Share, Signature, Tag, VerifyingKey, to_vec};
 use sodality::wire::frame::split_frame;
 use sodality::wire::published::GroupId;
-use sodality::wire::{Blob, Edition, Field, Header, List, Message, Rest, System};
+use sodality::wire::{Blob, Edition, Field, Header, Message, Rest, System};
 
-use super::json::{Fields, Made, Script, chosen, no};
+use super::json::{Fields, Made, Script, chosen, no, same};
 use super::modern;
+use super::shared::{NOW, changes, coded, data, issue, open_data, with_delta, with_page};
 
-const NOW: Instant = Instant::from_micros(1_000_000);
 const RETRY: Retry = Retry { first: Duration::from_millis(500), ceiling: Duration::from_secs(8) };
 
 pub(crate) fn header(id: u8) -> Header {
     Header { system: System::Antigone, edition: Edition::Repaired, suite: SuiteId(id) }
-}
-
-fn cause(text: &str) -> Result<Cause, String> {
-    Cause::ALL.into_iter().find(|cause| no(cause) == text).ok_or_else(|| format!("cause {text}"))
-}
-
-/// A field of one byte, by the name that the layout has for its code.
-fn coded<T: for<'a> Field<'a> + core::fmt::Debug>(text: &str) -> Result<T, String> {
-    let of = |code: u8| T::decode(&[code]).ok().filter(|value| no(value) == text);
-    (0..=u8::MAX).find_map(of).ok_or_else(|| format!("no alternative {text}"))
-}
-
-fn change(value: &serde_json::Value) -> Result<ChangeRecord, String> {
-    let (which, inner) = chosen(value)?;
-    let cid = inner.cid("cid")?;
-    match which {
-        "Add" => Ok(ChangeRecord::Add {
-            cid,
-            name: inner.name("name")?.to_name(),
-            origin_key: inner.verifying_key("origin_key")?,
-        }),
-        "Remove" => Ok(ChangeRecord::Remove { cid, cause: cause(inner.text("cause")?)?, by: inner.cid("by")? }),
-        other => Err(format!("change {other}")),
-    }
-}
-
-fn changes(fields: Fields<'_>) -> Result<Vec<ChangeRecord>, String> {
-    fields.list("changes")?.map(|item| change(item.0)).collect()
-}
-
-/// Does `with` with the delta of `fields`.
-fn with_delta<T>(fields: Fields<'_>, with: impl FnOnce(Delta<'_>) -> Result<T, String>) -> Result<T, String> {
-    let (which, inner) = fields.choice("delta")?;
-    match which {
-        "Hidden" => with(Delta::Hidden),
-        "Fetch" => with(Delta::Fetch),
-        "Changes" => {
-            let records = changes(inner)?;
-            let wire: Vec<_> = records.iter().map(ChangeRecord::to_wire).collect();
-            with(Delta::Changes(DeltaChanges { from: inner.version("from")?, changes: List::of(&wire) }))
-        }
-        other => Err(format!("delta {other}")),
-    }
-}
-
-fn issue(suite: &dyn Suite, inputs: Fields<'_>) -> Result<Issue, String> {
-    let facts = inputs.at("facts")?;
-    let mut causes = Causes::NONE;
-    for name in facts.list("causes")? {
-        causes = causes.with(cause(name.0.as_str().ok_or("no cause")?)?);
-    }
-    with_delta(facts, |delta| {
-        let facts = Facts {
-            epoch: Epoch(facts.number("epoch")?),
-            floor: Epoch(facts.number("floor")?),
-            causes,
-            view: facts.version("view")?,
-            view_digest: facts.digest("view_digest")?,
-            policy: facts.version("policy")?,
-            policy_digest: facts.digest("policy_digest")?,
-            delta,
-        };
-        Issue::draw(suite, &mut Script::new([inputs.bytes("group_key")?]), inputs.instance("group")?, facts).map_err(no)
-    })
 }
 
 /// I1 and the RA-J1 of an RA-T1, and its h.
@@ -188,19 +122,7 @@ fn body(id: &str, inputs: Fields<'_>) -> Result<Option<(Bytes, bool)>, String> {
             let change = PolicyChange { version: inner.version("version")?, policy: Blob(&policy) };
             to_vec(&LeaderBody::Record(LeaderRecord::Policy(change))).into()
         }
-        (false, "View") => {
-            let records = changes(inner)?;
-            let wire: Vec<_> = records.iter().map(ChangeRecord::to_wire).collect();
-            let page = ViewPage {
-                from: inner.version("from")?,
-                to: inner.version("to")?,
-                digest: inner.digest("digest")?,
-                first: inner.get("first")?.as_bool().ok_or("first")?,
-                last: inner.get("last")?.as_bool().ok_or("last")?,
-                changes: List::of(&wire),
-            };
-            to_vec(&LeaderBody::Record(LeaderRecord::View(page))).into()
-        }
+        (false, "View") => with_page(inner, |page| to_vec(&LeaderBody::Record(LeaderRecord::View(page))))?.into(),
         (_, other) => return Err(format!("record {other}")),
     };
     Ok(Some((bytes, true)))
@@ -244,42 +166,6 @@ fn channel(id: &str, suite: &dyn Suite, header: Header, inputs: Fields<'_>, open
         None => Carry::Due,
     };
     channel.seal(&mut Pool::new(), NOW, standing, true, carry).map(|frame| frame.to_vec()).map_err(no)
-}
-
-fn port(inputs: Fields<'_>) -> Result<Port, String> {
-    match inputs.number("port")? {
-        0 => Ok(Port::Application),
-        1 => Ok(Port::Transfer),
-        other => Err(format!("port {other}")),
-    }
-}
-
-/// The base of the data keys and the epoch; where nothing is sealed, any base will do.
-fn epoch_of(suite: &dyn Suite, inputs: Fields<'_>) -> Result<(Key<role::DataBase>, Epoch), String> {
-    match inputs.number("epoch") {
-        Ok(epoch) => Ok((Key::new(Secret::new(&[0; 32])), Epoch(epoch))),
-        Err(_) => issue(suite, inputs).map(|issue| (issue.base().clone(), issue.epoch())),
-    }
-}
-
-fn data(number: u8, inputs: Fields<'_>) -> Made {
-    let suite = modern(number);
-    let (base, epoch) = epoch_of(&*suite, inputs)?;
-    let label = if inputs.get("label")?.is_null() { None } else { Some(inputs.name("label")?.to_name()) };
-    let origin = Some(inputs.bytes("origin")?).filter(|key| !key.is_empty()).map(|key| Key::new(Secret::new(&key)));
-    let (group, cid) = (inputs.instance("group")?, inputs.cid("cid")?);
-    let sending = Sending { suite, header: header(number), group, cid, label, origin };
-    let kind: Kind = coded(inputs.text("kind")?)?;
-    let until = NOW + Duration::from_secs(9);
-    let mut sealer = sending.sealer(epoch, &base, kind, SealLimits::default(), until).map_err(no)?;
-    let payload = inputs.bytes("payload")?;
-    let mut out = BytesMut::new();
-    // Counters start at 0.
-    for _ in 0..=inputs.number("counter")? {
-        out.clear();
-        sending.seal(&mut sealer, NOW, port(inputs)?, &payload, &mut out).map_err(no)?;
-    }
-    Ok(out.to_vec())
 }
 
 /// RA-Dm, from the words of RA §2 and the suite alone.
@@ -389,7 +275,7 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
             }
             Ok(frame.to_vec())
         }),
-        "RA-D" => data(number, inputs),
+        "RA-D" => data(header, inputs),
         "RA-Dm" => bridged_data(suite, header, inputs),
         _ => Err(format!("no vector {id} here")),
     }
@@ -398,7 +284,6 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
 /// Opens the frame of the vector `id` as its receiver does, and compares what comes out with the inputs.
 pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>, frame: &[u8]) -> Result<(), String> {
     let (suite, header) = (&*modern(number), header(number));
-    let same = |same: bool| if same { Ok(()) } else { Err("opens to something else".to_string()) };
     match id {
         "RA-T2" => {
             let request = inputs.bytes("request")?;
@@ -456,22 +341,7 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
             let verified = hearing.check(suite, Checks::ALL, group, &key, pace, NOW, link, frame).map_err(no)?;
             same(verified.is_some())
         }
-        "RA-D" => {
-            let (base, epoch) = epoch_of(suite, inputs)?;
-            let (group, cid) = (inputs.instance("group")?, inputs.cid("cid")?);
-            let origin_key = opening.verifying_key("origin_key")?;
-            let rules = Rules { kind: coded(inputs.text("kind")?)?, origin: !origin_key.is_empty() };
-            let mut ring = KeyRing::new(9);
-            ring.install(EpochKeys::new(epoch, base, rules, None), Epoch(0), NOW, Duration::ZERO, Duration::ZERO);
-            let mut view = View::new(9, 9);
-            let name = sodality::identity::Name::new("somebody").map_err(no)?;
-            let step = view.prepare(suite, &group, [ChangeRecord::Add { cid, name, origin_key }]).map_err(no)?;
-            view.commit(step);
-            let members = if inputs.get("label")?.is_null() { Members::View(&view) } else { Members::Hidden };
-            let receiving = Receiving { suite, header, group, own: MemberId(99), members, current: true };
-            let message = receiving.open(&mut ring, BytesMut::from(frame), NOW).map_err(no)?;
-            same(message.payload == inputs.bytes("payload")? && message.from.claimed() == cid)
-        }
+        "RA-D" => open_data(header, inputs, opening, frame),
         _ => Ok(()),
     }
 }

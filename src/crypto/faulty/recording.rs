@@ -29,6 +29,7 @@ struct Log {
     boxes: BTreeMap<([u8; 32], BoxNumber), Sealed>,
     violations: Vec<Violation>,
     secrets: BTreeSet<Vec<u8>>,
+    ephemeral: BTreeSet<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,6 +73,11 @@ impl Recording {
         self.lock().secrets.iter().cloned().collect()
     }
 
+    /// The private halves of all ephemeral exchanges, each once, in order of their bytes.
+    pub fn ephemeral_secrets(&self) -> Vec<Vec<u8>> {
+        self.lock().ephemeral.iter().cloned().collect()
+    }
+
     /// How many different boxes were sealed.
     pub fn boxes(&self) -> usize {
         self.lock().boxes.len()
@@ -79,7 +85,9 @@ impl Recording {
 
     /// Forgets all secrets, so that memory may be searched for them elsewhere. Boxes and violations stay.
     pub fn forget_secrets(&self) {
-        self.lock().secrets.clear();
+        let mut log = self.lock();
+        log.secrets.clear();
+        log.ephemeral.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -196,7 +204,11 @@ impl Suite for Recording {
     }
 
     fn agreement_pair(&self, rng: &mut dyn Entropy) -> Result<(Secret, Share), FreshError> {
-        self.inner.agreement_pair(rng).inspect(|(secret, _)| self.saw(secret))
+        let pair = self.inner.agreement_pair(rng);
+        pair.inspect(|(secret, _)| {
+            self.saw(secret);
+            self.lock().ephemeral.insert(secret.expose().to_vec());
+        })
     }
 
     fn agree(&self, secret: &Secret, share: &Share) -> Result<Secret, VerifyError> {

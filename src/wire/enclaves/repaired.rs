@@ -3,21 +3,17 @@
 //! What both systems say alike (facts of an epoch, pages of a view, data) has one declaration, in `wire::antigone`, and is
 //! named here. Codes 0x0A to 0x0F are kept for private words, 0x10 and above for shared objects.
 
-use core::fmt;
-
-use bytes::BytesMut;
-
-use crate::error::DecodeError;
 use crate::event::EndReason;
 use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use crate::wire::antigone::{
     Common, Content, EjectRequest, MAX_COMMON, MAX_POLICY, PolicyChange, RefuseCode, RequestAnswer, ViewPage,
 };
-use crate::wire::field::{Blob, Field, List, MaybeName, Nested, Nonce, Reader, Rest, VerifyingKey};
+use crate::wire::field::{Blob, List, MaybeName, Nested, Nonce, Rest, VerifyingKey};
 use crate::wire::frame::MAX_TEXT;
 use crate::wire::objects::{ObjectNews, PutPiece};
-use crate::wire::shape::Shape;
 use crate::wire::shared::Kind;
+
+pub use crate::wire::enclaves::auth::KeyBytes;
 
 /// Most recipients of one private message.
 pub const MAX_RECIPIENTS: usize = 64;
@@ -355,32 +351,5 @@ structure! {
         port: u8,
         /// What is said.
         payload: Rest<'a, MAX_TEXT>,
-    }
-}
-
-/// A key inside a box. Its length comes from the suite; it is not printed (R33).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyBytes<'a>(pub &'a [u8]);
-
-impl KeyBytes<'_> {
-    /// Shortest and longest, in bytes.
-    pub const LENGTHS: (usize, usize) = (8, 64);
-}
-
-impl fmt::Debug for KeyBytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyBytes(..)")
-    }
-}
-
-impl<'a> Field<'a> for KeyBytes<'a> {
-    const SHAPE: Shape = Shape::Opaque { min: Self::LENGTHS.0, max: Self::LENGTHS.1 };
-
-    fn put(&self, out: &mut BytesMut) {
-        crate::wire::field::put_opaque(self.0, out);
-    }
-
-    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.opaque(Self::LENGTHS.0, Self::LENGTHS.1).map(Self)
     }
 }
