@@ -1,8 +1,8 @@
 //! Secure groups as pure state machines.
 //!
 //! A leader admits members, gives them a shared key, changes that key as people come and go, and relays what they say,
-//! over a network that anybody may read, drop, replay or rewrite. A third party vouches for who is who. This crate holds
-//! the protocols and nothing else: it opens no socket, reads no clock, draws no randomness and starts no thread. It is
+//! over a network that anybody may read, drop, replay or rewrite. In [`antigone`] a third party vouches for who is who, in
+//! [`enclaves`] the leader knows its users. This crate holds the protocols and nothing else: it opens no socket, reads no clock, draws no randomness and starts no thread. It is
 //! `no_std` and forbids `unsafe`.
 //!
 //! For whom: those who embed secure groups in a networking stack of their own; those who drive the machines from property
