@@ -418,15 +418,9 @@ impl MemberChain {
         if last == self.last || !self.place.checks.on(Check::AdminNonce) {
             return Ok(Heard::New(New { proof: self.made, text, seq, next }));
         }
-        match &self.answered {
-            Some(answered) if (answered.seq, answered.last) == (seq, last) => {
-                if self.place.checks.on(Check::AckRepeat) {
-                    return Ok(Heard::Repeat(answered.ack.clone()));
-                }
-            }
-            _ => {}
-        }
-        Err(Reason::Replayed)
+        let again = self.answered.as_ref().filter(|answered| (answered.seq, answered.last) == (seq, last));
+        let again = again.filter(|_| self.place.checks.on(Check::AckRepeat));
+        again.map(|answered| Heard::Repeat(answered.ack.clone())).ok_or(Reason::Replayed)
     }
 
     /// The Ack to `new`, made and not sent.

@@ -21,9 +21,12 @@ pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
+/// A member's own right.
+pub(crate) type OwnRight<'r> = (&'r str, Right);
+
 /// Objects, each with the rights of some members and of everybody else.
-pub(crate) fn rules(all: &[(&str, Right, &[(&str, Right)])]) -> Objects {
-    let rule = |everybody, members: &[(&str, Right)]| ObjectRule {
+pub(crate) fn rules(all: &[(&str, Right, &[OwnRight<'_>])]) -> Objects {
+    let rule = |everybody, members: &[OwnRight<'_>]| ObjectRule {
         everybody,
         members: members.iter().map(|(member, right)| (name(member), *right)).collect(),
         size: 2 << 20,

@@ -44,31 +44,33 @@ pub(super) struct Closing {
 
 fingerprint!(Closing { untold, ended });
 
+/// EN-R7 for one member, and whether it is repeated until it is answered.
+pub(super) struct End {
+    frame: Bytes,
+    repeats: bool,
+}
+
 impl Leader {
     /// EN-R7 for each that goes: made before anything changes.
-    pub(super) fn ends(
-        &mut self,
-        removals: &[Removal],
-        reason: EndReason,
-    ) -> Result<Vec<(MemberId, (Bytes, bool))>, Failure> {
+    pub(super) fn ends(&mut self, removals: &[Removal], reason: EndReason) -> Result<Vec<(MemberId, End)>, Failure> {
         let mut ends = Vec::with_capacity(removals.len());
         for Removal { cid, by, .. } in removals {
             let Some(peer) = self.peers.get(cid) else { continue };
             let frame = peer.chain.end(&mut self.out.pool, EndText { reason, by: *by })?;
-            ends.push((*cid, (frame, reason != EndReason::Left)));
+            ends.push((*cid, End { frame, repeats: reason != EndReason::Left }));
         }
         Ok(ends)
     }
 
     /// The session of a member ends; what says so is kept for a while.
-    pub(super) fn see_off(&mut self, now: Instant, cid: MemberId, end: (Bytes, bool)) {
+    pub(super) fn see_off(&mut self, now: Instant, cid: MemberId, end: End) {
         if let Some(peer) = self.take_out(cid) {
             self.keep_end(now, cid, peer, end);
         }
     }
 
     /// Keeps the end of a session, and says it.
-    fn keep_end(&mut self, now: Instant, cid: MemberId, peer: Peer, (frame, repeats): (Bytes, bool)) {
+    fn keep_end(&mut self, now: Instant, cid: MemberId, peer: Peer, End { frame, repeats }: End) {
         let until = now + self.me.limits.linger;
         let backoff = repeats.then(|| Backoff::start(self.me.limits.retry, now, &mut self.jitter));
         let due = backoff.as_ref().map_or(until, Backoff::due).min(until);
@@ -87,7 +89,7 @@ impl Leader {
     pub(super) fn turn_away(&mut self, now: Instant, cid: MemberId, peer: Peer) -> Result<(), Failure> {
         let text = EndText { reason: EndReason::Busy, by: MemberId::LEADER };
         let frame = peer.chain.end(&mut self.out.pool, text)?;
-        self.keep_end(now, cid, peer, (frame, true));
+        self.keep_end(now, cid, peer, End { frame, repeats: true });
         Ok(())
     }
 

@@ -396,7 +396,7 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     let own = super::name(&args.common.name)?;
     let secret = match args.common.system {
         System::Enclaves => {
-            credential(&args, &own, &leader).map(|(shown, credential)| Has::Credential(shown, credential))?
+            credential(&args, &own, &leader).map(|(shown, credential)| Has::Credential(shown, Box::new(credential)))?
         }
         System::Antigone if args.password.is_some() => {
             return Err(Failed::Usage("passwords are of Enclaves; add --system enclaves, or use --key".into()));
@@ -419,6 +419,7 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
         let setup = Setup { folder, max_file, rejoin: args.rejoin, leader: leader.clone(), mix, shown };
         match (secret, past) {
             (Has::Credential(_, credential), _) => {
+                let credential = *credential;
                 let config = enclaves::MemberConfig { suite, app, leader, name, credential, floor, limits };
                 joining(args, enclaves::Member::new(config).map_err(cannot)?, setup, tell).await
             }
@@ -438,7 +439,7 @@ enum Has {
     /// The key that the third party has.
     Key(Key<role::LongTerm>),
     /// What it shows to a leader of Enclaves.
-    Credential(Shown, Credential),
+    Credential(Shown, Box<Credential>),
 }
 
 /// Joins with that machine.
