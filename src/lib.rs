@@ -99,7 +99,9 @@
 //! | `rustcrypto` | yes | suites on the RustCrypto and dalek crates |
 //! | `sim` | no | the test kit: simulator, adversary, checkers, symbolic and recording suites, state digests, machines that can be cloned |
 //! | `proptest` | no | proptest strategies for every message |
-//! | `historic` | no | Antigone as published in 1999, its suite, and every mix of the editions: for study, it protects nothing |
+//! | `argon2` | no | keys from passwords, for Enclaves |
+//! | `opaque` | no | users of Enclaves by passwords that their leader never sees (OPAQUE, RFC 9807); brings `argon2` along |
+//! | `historic` | no | Antigone as published in 1999, its suite, and every mix of the editions; Enclaves 1.0 and 2.0: for study, they protect nothing |
 //! | `toml` | no | policies as TOML files; needs `std` |
 //! | `insecure-null` | no | a suite without security, for fuzzing and for measuring everything else |
 //!

@@ -47,7 +47,7 @@ fn every_command_is_one_that_the_checks_run() {
                 assert!(root().join(format!("fuzz/fuzz_targets/{target}.rs")).exists(), "{command}");
             }
             // The tests of the program run them as they stand.
-            ["sodality", "register" | "ttp" | "lead" | "join", ..] => {}
+            ["sodality", "register" | "user" | "ttp" | "lead" | "join", ..] => {}
             [program] => assert!(root().join(program).exists(), "{command}"),
             _ => panic!("{command}: unknown to this test"),
         }

@@ -3,13 +3,12 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Arriving, ObjectView, Reader, Say, Store, StoreLimits};
 use crate::event::{Event, ObjectRefusal};
 use crate::identity::{MemberId, Name, NameRef, Version};
 use crate::policy::Objects;
-use crate::wire::Field;
 use crate::wire::field::{List, Payload};
 use crate::wire::objects::{
     Expected, ObjectNews, ObjectPiece, ObjectRight, ObjectRights, PutAnswer, PutPiece, PutRefused, PutVerdict,
@@ -71,8 +70,8 @@ impl crate::fingerprint::Fingerprint for Said {
 #[cfg(any(test, feature = "sim"))]
 impl crate::fingerprint::Fingerprint for PutAnswer {
     fn fingerprint(&self, now: crate::endpoint::Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        let mut bytes = BytesMut::new();
-        self.put(&mut bytes);
+        let mut bytes = bytes::BytesMut::new();
+        crate::wire::Field::put(self, &mut bytes);
         bytes.fingerprint(now, sink);
     }
 }

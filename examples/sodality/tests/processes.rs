@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,6 +152,9 @@ fn a_group_of_four_processes() {
 fn the_readme_makes_a_group() {
     let scratch = Scratch::new("readme");
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let password = scratch.path("ada.password");
+    fs::write(&password, "the long password of ada\n").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let mut ttp: Option<(Party, String)> = None;
     let mut lea: Option<(Party, String)> = None;
     let mut joined = 0;
@@ -167,7 +171,7 @@ fn the_readme_makes_a_group() {
             .chain(["--json".to_owned()])
             .collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if words[0] == "register" {
+        if let "register" | "user" = words[0] {
             scratch.good(&words);
             continue;
         }
@@ -180,5 +184,5 @@ fn the_readme_makes_a_group() {
         let address = party.address();
         *if words[0] == "ttp" { &mut ttp } else { &mut lea } = Some((party, address));
     }
-    assert_eq!(joined, 1);
+    assert_eq!(joined, 2, "one of Antigone, one of Enclaves");
 }

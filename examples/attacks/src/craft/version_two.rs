@@ -32,7 +32,7 @@ impl fmt::Debug for Kit {
 /// A name on the wire.
 ///
 /// # Errors
-/// [`Failed`] if it is none.
+/// [`Failed`](crate::Failed) if it is none.
 pub fn called(text: &str) -> Ran<NameRef<'_>> {
     Ok(NameRef::new(text)?)
 }
@@ -60,7 +60,7 @@ impl Kit {
     /// The group key as this member holds it now; one that nobody has in the control run.
     ///
     /// # Errors
-    /// [`Failed`] if it holds none.
+    /// [`Failed`](crate::Failed) if it holds none.
     pub fn insider(&mut self, setup: &Setup, scene: &Scene, member: usize) -> Ran<GroupKey> {
         let key = scene.group_key(member)?;
         if setup.withheld { Ok(GroupKey::draw(&*self.suite, &mut self.rng)?) } else { Ok(key) }
@@ -77,7 +77,7 @@ impl Kit {
     /// Data with a label of the attacker's choice.
     ///
     /// # Errors
-    /// [`Failed`].
+    /// [`Failed`](crate::Failed).
     pub fn data_as(&self, member: usize, key: &GroupKey, to_members: bool, text: &[u8]) -> Ran<Bytes> {
         let who = called(NAMES.get(member).copied().unwrap_or_default())?;
         Ok(self.scheme().data(who, key, to_members, sodality::event::Port::Application, text)?)
@@ -86,7 +86,7 @@ impl Kit {
     /// EN-G1 as EN-NK: the leader's label, another type, and the ciphertext as it was.
     ///
     /// # Errors
-    /// [`Failed`].
+    /// [`Failed`](crate::Failed).
     pub fn as_new_key(&self, gossip: &InTransit, leader: &str) -> Ran<Bytes> {
         let sealed = GossipToLeader::parse(&gossip.bytes)?.message.sealed.bytes;
         let mut frame = BytesMut::new();

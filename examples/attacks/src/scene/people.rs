@@ -59,7 +59,7 @@ impl Scene {
     /// Somebody new, who has not asked yet. Its number.
     ///
     /// # Errors
-    /// As all here: [`Failed`](crate::Failed) if the machine cannot do it.
+    /// As all here: [`Failed`] if the machine cannot do it.
     pub fn add(&mut self, name: &str) -> Ran<usize> {
         self.people.add(&mut self.world, name)?;
         Ok(self.people.members().len().saturating_sub(1))
