@@ -354,6 +354,38 @@ fn the_layout_document_of_the_published_edition_is_current() {
     compare("docs/wire-layout-published.md", &rendered);
 }
 
+const REPAIRED: &str = "\
+# Wire layout: repaired Enclaves
+
+<!-- Generated from the declarations in src/wire. After a change: SODALITY_UPDATE=1 cargo test --test wire_layout -->
+
+The rules, the header, the guards and the encodings are those of [wire-layout.md](wire-layout.md). Which keys stand behind a box,
+and what the parts of the ways to authenticate hold, is in [specification/enclaves.md](specification/enclaves.md#42-keys) and
+[specification/enclaves-authentication.md](specification/enclaves-authentication.md).
+";
+
+const REPAIRED_VECTORS: &str = "From tests/vectors/enclaves.json, which holds the keys and all steps in between.";
+
+#[test]
+fn the_layout_document_of_repaired_enclaves_is_current() {
+    use enclaves::repaired;
+    let vectors: Value = serde_json::from_str(include_str!("vectors/enclaves.json")).unwrap();
+    let frame = |info: &&'static MessageInfo| {
+        let vector = first(&vectors, info.id).unwrap_or_else(|| panic!("{}: no vector", info.id));
+        Recorded { id: info.id, frame: bytes(&vector["bytes"]), opened: None }
+    };
+    let frames: Vec<Recorded> = repaired::MESSAGES.iter().map(frame).collect();
+    let sections = [Section {
+        title: "Repaired Enclaves",
+        text: "What is boxed is shown as it is sealed.",
+        messages: repaired::MESSAGES,
+        structures: &[],
+    }];
+    let rendered =
+        render_sections(REPAIRED, &sections, REPAIRED_VECTORS, &frames).expect("the frames are what they claim");
+    compare("docs/wire-layout-enclaves.md", &rendered);
+}
+
 fn compare(file: &str, rendered: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("SODALITY_UPDATE").is_some() {

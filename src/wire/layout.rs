@@ -1,5 +1,5 @@
 //! The layout document: all that another implementation of the format needs, written from the declarations. A test
-//! compares it with `docs/wire-layout.md` and `docs/wire-layout-published.md`.
+//! compares it with `docs/wire-layout.md`, `docs/wire-layout-enclaves.md` and `docs/wire-layout-published.md`.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -129,8 +129,9 @@ fn introduction(out: &mut String) {
 <!-- Generated from the declarations in src/wire. After a change: SODALITY_UPDATE=1 cargo test --test wire_layout -->
 
 This document is enough to write and read the format in another language. It says what the bytes are; what they mean and
-which keys guard them is the protocol's business. The messages of Antigone and of Enclaves 2.0 as published, and those that
-repaired parts send beside published ones, are in [wire-layout-published.md](wire-layout-published.md).
+which keys guard them is the protocol's business. The messages of repaired Enclaves are in
+[wire-layout-enclaves.md](wire-layout-enclaves.md), those of all that is as published, and those that repaired parts send
+beside it, in [wire-layout-published.md](wire-layout-published.md).
 
 ## Rules
 
