@@ -6,6 +6,7 @@ use sodality::crypto::keys::role;
 use sodality::crypto::{Key, password};
 use sodality::enclaves::auth::public_key::{Identity, Trust};
 use sodality::enclaves::auth::{Account, Credential, PublicKey, SharedKey};
+use sodality::enclaves::gossip::Form;
 use sodality::enclaves::{Leader, Member, MemberConfig};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
@@ -153,6 +154,17 @@ impl People for Repaired {
             }
             None => world.command(self.star.leader, "say", |leader, cx| leader.send(cx, Port::Application, text))?,
         })
+    }
+
+    /// In the form in which the sender seals, and the leader hands out the key.
+    fn gossip(&self, world: &mut World, member: usize, to: &[Name], text: &[u8]) -> Ran<()> {
+        let member = self.member(member)?;
+        let view = world.get(member).and_then(Member::view).ok_or_else(|| Failed::steps("it is no member"))?;
+        let to: Option<Vec<MemberId>> = to.iter().map(|name| view.find_name(name)).collect();
+        let to = to.ok_or_else(|| Failed::steps("nobody of that name is in the group"))?;
+        let said = |member: &mut Member, cx: &mut Cx<'_>| member.gossip(cx, Form::Own, &to, Port::Application, text);
+        world.command(member, "gossip", said)??;
+        Ok(())
     }
 
     fn rekey(&self, world: &mut World) -> Ran<()> {

