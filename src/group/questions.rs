@@ -73,6 +73,12 @@ impl Questions {
         self.open.clear();
     }
 
+    /// Takes out the first question whose time is over: nobody decided.
+    pub fn overdue(&mut self, now: Instant) -> Option<Question> {
+        let (_, ticket) = self.next().filter(|(until, _)| *until <= now)?;
+        self.close(ticket)
+    }
+
     /// The question whose time ends first.
     pub fn next(&self) -> Option<(Instant, Ticket)> {
         self.open.iter().map(|(ticket, question)| (question.until, *ticket)).min()

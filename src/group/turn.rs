@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::BytesMut;
 
@@ -21,6 +22,70 @@ use crate::wire::field::{Digest, List};
 
 /// How many bytes of changes `common` has room for.
 pub(crate) const DELTA_BUDGET: usize = 360;
+
+/// When the next plain rekey comes, and what for. They come no faster than `grace`, so that at most two epochs are held (I-5).
+#[derive(Debug)]
+#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
+pub(crate) struct Rekeys {
+    /// Causes of the epoch to come.
+    due: Causes,
+    /// When it comes.
+    at: Option<Instant>,
+    /// When the last one was.
+    last: Option<Instant>,
+}
+
+fingerprint!(Rekeys { due, at, last });
+
+impl Rekeys {
+    /// None yet, and none to come.
+    pub(crate) const NONE: Self = Self { due: Causes::NONE, at: None, last: None };
+
+    /// A rekey for `cause` comes as soon as it may. Gives when.
+    pub(crate) fn plan(&mut self, now: Instant, grace: Duration, cause: Cause) -> Instant {
+        self.due = self.due.with(cause);
+        let earliest = self.last.map_or(now, |last| last + grace).max(now);
+        let at = self.at.map_or(earliest, |at| at.min(earliest));
+        self.at = Some(at);
+        at
+    }
+
+    /// It failed, and is tried again then.
+    pub(crate) fn postpone(&mut self, at: Instant) {
+        self.at = Some(at);
+    }
+
+    /// The key has changed, for everything that was due.
+    pub(crate) fn done(&mut self, now: Instant) {
+        *self = Self { due: Causes::NONE, at: None, last: Some(now) };
+    }
+
+    /// Whether one is to come.
+    pub(crate) const fn planned(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Whether one is to come for this cause.
+    pub(crate) fn planned_for(&self, cause: Cause) -> bool {
+        self.due.contains(cause)
+    }
+
+    /// Whether a plain rekey would come too early now.
+    pub(crate) fn early(&self, now: Instant, grace: Duration) -> bool {
+        self.last.is_some_and(|last| now < last + grace)
+    }
+
+    /// The causes of a change: none if it leaves the key as it is. `evicting` are those of removals that change the key,
+    /// `rekey` asks for a new one in any case, `joins` says that a newcomer is a cause too.
+    pub(crate) fn causes(&self, evicting: impl Iterator<Item = Cause>, rekey: bool, joins: bool) -> Causes {
+        let causes = evicting.fold(Causes::NONE, Causes::with);
+        if !rekey && causes.is_empty() {
+            return causes;
+        }
+        let causes = self.due.iter().fold(causes, Causes::with);
+        if joins { causes.with(Cause::Join) } else { causes }
+    }
+}
 
 /// Draws the key of an epoch, with the facts that `step` leads to, under the policy `next` if one is to come.
 pub(crate) fn issue(
@@ -130,5 +195,51 @@ impl Turn {
         let policy = next.map_or(&station.policy, |next| &next.policy);
         let keys = station.prepare(policy, epoch, issue.base().clone(), Instant::from_micros(u64::MAX))?;
         Ok(Self { step, epoch: Some((issue, keys)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_micros(10);
+
+    fn at(time: u64) -> Instant {
+        Instant::from_micros(time)
+    }
+
+    #[test]
+    fn plain_rekeys_come_no_faster_than_grace() {
+        let mut rekeys = Rekeys::NONE;
+        assert!(!rekeys.planned() && !rekeys.early(at(1), GRACE));
+        assert_eq!(rekeys.plan(at(1), GRACE, Cause::Join), at(1), "the first comes at once");
+        rekeys.done(at(1));
+        assert!(!rekeys.planned() && rekeys.early(at(10), GRACE) && !rekeys.early(at(11), GRACE));
+        assert_eq!(rekeys.plan(at(4), GRACE, Cause::Leave), at(11));
+        assert_eq!(rekeys.plan(at(5), GRACE, Cause::Period), at(11), "one for both");
+        assert!(rekeys.planned_for(Cause::Leave) && rekeys.planned_for(Cause::Period));
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_when_said() {
+        let mut rekeys = Rekeys::NONE;
+        rekeys.plan(at(1), GRACE, Cause::Command);
+        rekeys.postpone(at(30));
+        assert_eq!(rekeys.plan(at(2), GRACE, Cause::Command), at(2), "or with the next wish");
+        rekeys.postpone(at(30));
+        assert_eq!(rekeys.plan(at(40), GRACE, Cause::Command), at(30), "and not put off by it");
+    }
+
+    #[test]
+    fn a_change_of_the_key_is_for_all_that_was_due() {
+        let mut rekeys = Rekeys::NONE;
+        rekeys.plan(at(1), GRACE, Cause::Period);
+        let none = core::iter::empty;
+        assert!(rekeys.causes(none(), false, true).is_empty(), "a join alone leaves the key as it is");
+        let all = [Cause::Period, Cause::Eject, Cause::Join].into_iter().fold(Causes::NONE, Causes::with);
+        assert_eq!(rekeys.causes(core::iter::once(Cause::Eject), false, true), all);
+        assert_eq!(rekeys.causes(none(), true, false), Causes::NONE.with(Cause::Period));
+        rekeys.done(at(2));
+        assert!(rekeys.causes(none(), false, false).is_empty());
     }
 }

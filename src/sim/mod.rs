@@ -37,6 +37,8 @@ mod deliver;
 mod drive;
 pub mod enclaves;
 #[cfg(feature = "historic")]
+mod enclaves_published;
+#[cfg(feature = "historic")]
 pub mod enclaves_version_1;
 #[cfg(feature = "historic")]
 pub mod enclaves_version_2;

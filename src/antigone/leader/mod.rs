@@ -43,6 +43,7 @@ use crate::group::access::Verdicts;
 use crate::group::claims::claims;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
+use crate::group::turn::Rekeys;
 use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
@@ -98,11 +99,7 @@ pub struct Leader {
     verdicts: Verdicts,
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
-    /// Causes of the epoch to come, and when it comes.
-    due: Causes,
-    rekey_at: Option<Instant>,
-    /// When the last plain rekey was: they come no faster than `grace`.
-    last_rekey: Option<Instant>,
+    rekeys: Rekeys,
     /// What the current key has been used for.
     key_use: KeyUse,
     /// The policy to come. Boxed: empty room inside would keep old bytes of the stack.
@@ -128,7 +125,7 @@ pub struct Leader {
 }
 
 fingerprint!(Leader {
-    third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey,
+    third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, rekeys,
     key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out, shared,
 } skip { me, jitter, links, next_ticket, at, singly });
 
@@ -264,9 +261,7 @@ impl Leader {
             verdicts: Verdicts::default(),
             lingering: BTreeMap::new(),
             next_cid: 1,
-            due: Causes::NONE,
-            rekey_at: None,
-            last_rekey: None,
+            rekeys: Rekeys::NONE,
             key_use,
             next_policy: None,
             watched_from: Instant::ORIGIN,

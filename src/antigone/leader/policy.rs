@@ -95,7 +95,7 @@ impl Leader {
     pub(super) fn use_key(&mut self, now: Instant, bytes: usize) {
         self.key_use.count(bytes);
         for cause in self.key_use.reached(&self.station.policy).iter() {
-            if !self.due.contains(cause) {
+            if !self.rekeys.planned_for(cause) {
                 self.plan(now, cause);
             }
         }

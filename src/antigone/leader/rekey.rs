@@ -9,7 +9,7 @@ use super::{Leader, Timer};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::endpoint::{Cx, Instant};
 use crate::error::{Failure, Reason};
-use crate::event::{Cause, Causes, EndReason, Event};
+use crate::event::{Cause, EndReason, Event};
 use crate::group::turn::{Removal, Turn, Wanted, pages};
 use crate::group::{Backoff, ChangeRecord, Check, View};
 use crate::identity::{MemberId, Version};
@@ -24,13 +24,9 @@ pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool
 }
 
 impl Leader {
-    /// Makes the epoch that `cause` demands as soon as it may be: plain rekeys come no faster than `grace`, so that at
-    /// most two epochs are held (I-5).
+    /// Makes the epoch that `cause` demands as soon as it may be.
     pub(super) fn plan(&mut self, now: Instant, cause: Cause) {
-        self.due = self.due.with(cause);
-        let earliest = self.last_rekey.map_or(now, |last| last + self.station.policy.grace).max(now);
-        let at = self.rekey_at.map_or(earliest, |at| at.min(earliest));
-        self.rekey_at = Some(at);
+        let at = self.rekeys.plan(now, self.station.policy.grace, cause);
         self.timers.set(Timer::Rekey, Some(at));
     }
 
@@ -46,7 +42,7 @@ impl Leader {
         let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
         let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
         let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
-        let early = self.last_rekey.is_some_and(|last| now < last + self.station.policy.grace);
+        let early = self.rekeys.early(now, self.station.policy.grace);
         let later = rekeys && early && !replaces;
         // Whose rekey comes later waits for it: it would hold a key from before its admission (S7).
         let waits = later && self.me.limits.checks.on(Check::FirstEpoch);
@@ -169,14 +165,9 @@ impl Leader {
     ) -> Result<Turn, Reason> {
         let station = &self.station;
         let evicting = removals.iter().filter(|removal| self.changes_key(removal));
-        let mut causes = evicting.fold(Causes::NONE, |causes, removal| causes.with(removal.cause));
-        let rekey = rekey || !causes.is_empty();
-        if rekey {
-            causes = self.due.iter().fold(causes, Causes::with);
-            if newcomer.is_some() && station.policy.rekey_on.contains(Cause::Join) {
-                causes = causes.with(Cause::Join);
-            }
-        }
+        let joins = newcomer.is_some() && station.policy.rekey_on.contains(Cause::Join);
+        let causes = self.rekeys.causes(evicting.map(|removal| removal.cause), rekey, joins);
+        let rekey = !causes.is_empty();
         let goes: BTreeSet<MemberId> = removals.iter().map(|removal| removal.cid).collect();
         let waiting = self.peers.iter().filter(|(cid, peer)| rekey && peer.waits() && !goes.contains(cid));
         let comes = waiting.map(|(cid, peer)| (*cid, peer)).chain(newcomer);
@@ -217,9 +208,7 @@ impl Leader {
                 self.out.event(Event::Erased { epoch });
             }
             self.issue = issue;
-            self.due = Causes::NONE;
-            self.rekey_at = None;
-            self.last_rekey = Some(now);
+            self.rekeys.done(now);
             self.renew_key_use(now);
             self.timers.set(Timer::Rekey, None);
             self.timers.set(Timer::Ring, self.station.ring.next_deadline().map(|(at, _)| at));

@@ -62,13 +62,13 @@ impl Leader {
                         self.timers.set(Timer::Condemned, None);
                         self.remove_condemned(cx, now);
                     }
-                    if self.rekey_at.is_none() {
+                    if !self.rekeys.planned() {
                         continue;
                     }
                     if let Err(failure) = self.rekey_now(cx, now) {
                         self.out.event(Event::Hindered(failure));
                         let again = now + self.me.limits.retry.first;
-                        self.rekey_at = Some(again);
+                        self.rekeys.postpone(again);
                         self.timers.set(Timer::Rekey, Some(again));
                     }
                 }

@@ -38,6 +38,7 @@ use crate::group::claims::claims;
 use crate::group::issue::Issue;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
+use crate::group::turn::Rekeys;
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View};
 use crate::identity::{Epoch, Instance, MemberId, Name, NameRef, Version};
 use crate::objects::Host;
@@ -95,11 +96,7 @@ pub struct Leader {
     verdicts: Verdicts,
     lingering: BTreeMap<MemberId, Lingering>,
     next_cid: u64,
-    /// Causes of the epoch to come, and when it comes.
-    due: Causes,
-    rekey_at: Option<Instant>,
-    /// When the last plain rekey was: they come no faster than `grace`.
-    last_rekey: Option<Instant>,
+    rekeys: Rekeys,
     key_use: KeyUse,
     /// The policy to come.
     next_policy: Option<Box<Ruling>>,
@@ -123,7 +120,7 @@ pub struct Leader {
 }
 
 fingerprint!(Leader {
-    station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, due, rekey_at, last_rekey, key_use, next_policy,
+    station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, rekeys, key_use, next_policy,
     condemned, questions, relays, gossips, objects, puts, closing, timers, work, out,
 } skip { me, jitter, links, next_ticket, at, present });
 
@@ -255,9 +252,7 @@ impl Leader {
             verdicts: Verdicts::default(),
             lingering: BTreeMap::new(),
             next_cid: 1,
-            due: Causes::NONE,
-            rekey_at: None,
-            last_rekey: None,
+            rekeys: Rekeys::NONE,
             key_use,
             next_policy: None,
             condemned: BTreeMap::new(),

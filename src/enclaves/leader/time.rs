@@ -52,9 +52,19 @@ impl Leader {
                 Timer::Gossip => self.gossip_time(now),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Rekey => {
+                    // Whoever is to go now goes with it: what falls due together is one epoch.
+                    if self.timers.get(Timer::Condemned).is_some_and(|at| at <= now) {
+                        self.timers.set(Timer::Condemned, None);
+                        self.remove_condemned(cx, now);
+                    }
+                    if !self.rekeys.planned() {
+                        continue;
+                    }
                     if let Err(failure) = self.rekey_now(cx, now) {
                         self.out.event(Event::Hindered(failure));
-                        self.timers.set(Timer::Rekey, Some(now + self.me.limits.retry.first));
+                        let again = now + self.me.limits.retry.first;
+                        self.rekeys.postpone(again);
+                        self.timers.set(Timer::Rekey, Some(again));
                     }
                 }
                 Timer::Ring => {

@@ -97,10 +97,8 @@ impl Leader {
 
     /// Nobody decided in time.
     pub(super) fn deny_by_silence(&mut self, now: Instant) {
-        while let Some((_, ticket)) = self.questions.next().filter(|(until, _)| *until <= now) {
-            if let Some(question) = self.questions.close(ticket) {
-                self.answer_request(now, question.asker, question.rseq, EjectVerdict::Denied);
-            }
+        while let Some(question) = self.questions.overdue(now) {
+            self.answer_request(now, question.asker, question.rseq, EjectVerdict::Denied);
         }
         self.set_question_timer();
     }

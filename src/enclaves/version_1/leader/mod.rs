@@ -493,4 +493,8 @@ impl Endpoint for Leader {
     fn stats(&self) -> &Stats {
         &self.out.stats
     }
+
+    fn knows(&self, link: Link) -> bool {
+        self.seats.contains_key(&link)
+    }
 }

@@ -430,4 +430,8 @@ impl Endpoint for Leader {
     fn stats(&self) -> &Stats {
         &self.out.stats
     }
+
+    fn knows(&self, link: Link) -> bool {
+        self.peers.values().any(|peer| peer.link == Some(link))
+    }
 }
