@@ -115,7 +115,8 @@
 //! | [`identity`] | names, group instances, member numbers, epochs, versions |
 //! | [`policy`] | what a leader chooses, and what a member insists on |
 //! | [`antigone`] | leader and member, and each micro-protocol on its own |
-//! | [`ttp`] | the third party and its exchange with a leader |
+//! | [`enclaves`] | leader and member, private words, and the ways to know a user; `version_1` and `version_2` as published (feature `historic`) |
+//! | [`ttp`] | the third party and its exchange with a leader (Antigone) |
 //! | [`transfer`] | objects (files, states) over messages |
 //! | [`objects`] | shared objects with access rights |
 //! | [`group`] | what groups are made of: key ring, view, windows, sealer, channel, limits |
