@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::row::{Class, Outcome, Ran, Row, Setup, System, Who};
+use crate::row::{Class, Failed, Outcome, Ran, Row, Setup, System, Who};
 use crate::scene::{ANN, NAMES, Plan, SECOND, Scene};
 
 /// The row.
@@ -56,6 +56,9 @@ fn repaired(setup: &Setup) -> Ran<Outcome> {
     let relayed = scene.frames_from("EN-R10", leader);
     let sealed = relayed.iter().filter(|frame| !own.contains(&frame.bytes[..])).count();
     let (asked, sent) = (scene.sent(&mark, ann, "EN-R8"), scene.sent(&mark, leader, "EN-R10"));
+    if sent < UNANSWERED * others.len() {
+        return Err(Failed::steps("the leader has not passed on everything"));
+    }
     let by = "the leader passes on what the sender sealed; a member has few messages without an answer (`Limits::gossip`)";
     let shown = format!("for {asked} requests of ann's the leader sealed {sealed} texts and passed on {sent} frames as they came");
     Ok(setup.verdict(sealed > 0, None, by, shown))
