@@ -116,7 +116,7 @@ impl VersionTwoStar {
     /// Adds a group to `world`: members `m1`, `m2`, …, and `users` whom the leader knows and who are not there yet.
     ///
     /// # Errors
-    /// [`Stop`]; the machines' own failures are a [`Why::Scenario`].
+    /// [`Stop`]; the machines' own failures are a [`Scenario`](crate::sim::Why::Scenario).
     pub fn add(world: &mut World, config: VersionTwoConfig, members: usize) -> Result<Self, Stop> {
         let names: Vec<String> = (1..=members).map(|n| alloc::format!("m{n}")).collect();
         Self::with_names(world, config, &names)
