@@ -1,10 +1,12 @@
 //! A member of a group of Enclaves 1.0.
 //!
 //! `frames.rs` holds what a frame of the leader or the group does, `direct.rs` the direct links, which know nothing of the
-//! session, `session.rs` what a member knows in a group, `time.rs` what a deadline does.
+//! session, `links.rs` which link leads to the leader, `session.rs` what a member knows in a group, `time.rs` what a deadline
+//! does.
 
 mod direct;
 mod frames;
+mod links;
 mod numbers;
 mod session;
 mod time;
@@ -25,7 +27,7 @@ use crate::crypto::published::PublishedSuite;
 use crate::enclaves::published::{OWN, TRIES, control, failed, failure_of};
 use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Ending, Event, JoinFailure, Peer, Port, Stats};
+use crate::event::{Ending, Event, JoinFailure, Port, Stats};
 use crate::group::{Backoff, Jitter, Limits, Outbox, Wish};
 use crate::identity::{Epoch, MemberId, Name};
 use crate::policy::Historic;
@@ -423,57 +425,6 @@ impl Member {
         Ok(frame)
     }
 
-    /// A link that may lead to the leader.
-    fn usable_link(&self) -> Option<Link> {
-        let usable = |(link, info): &(&Link, &LinkInfo)| info.proven && !info.shared && !self.elsewhere.contains(link);
-        self.links.iter().rev().find(usable).map(|(link, _)| *link)
-    }
-
-    fn link_slot(&mut self) -> Option<&mut Option<Link>> {
-        match &mut self.phase {
-            Phase::Idle => None,
-            Phase::Asking(asking) => Some(&mut asking.link),
-            Phase::In(session) => Some(&mut session.link),
-            Phase::Leaving(leaving) => Some(&mut leaving.link),
-        }
-    }
-
-    fn lacks_link(&self) -> bool {
-        match &self.phase {
-            Phase::Idle => false,
-            Phase::Asking(asking) => asking.link.is_none(),
-            Phase::In(session) => session.link.is_none(),
-            Phase::Leaving(leaving) => leaving.link.is_none(),
-        }
-    }
-
-    fn want_leader(&mut self, now: Instant) {
-        if !self.lacks_link() {
-            return;
-        }
-        if let Some(ticket) = self.wanted.want(now, self.me.limits.retry.ceiling) {
-            let peer = Peer::Leader(self.me.leader.clone());
-            self.out.event(Event::LinkWanted { ticket, peer, hint: Bytes::new() });
-        }
-    }
-
-    /// `link` leads to the leader: what is under way goes over it at once.
-    fn relink(&mut self, now: Instant, link: Link) {
-        let Some(slot) = self.link_slot() else { return };
-        *slot = Some(link);
-        match &mut self.phase {
-            Phase::Asking(asking) => asking.backoff.hurry(now),
-            // EN-1A shows the leader the new way.
-            Phase::In(session) => {
-                let mut backoff = Backoff::start(self.me.limits.retry, now, &mut self.jitter);
-                backoff.hurry(now);
-                session.show = Some(Repeat { backoff, left: TRIES });
-            }
-            Phase::Leaving(leaving) => leaving.repeat.backoff.hurry(now),
-            Phase::Idle => {}
-        }
-    }
-
     fn drop_wishes(&mut self) {
         if let Phase::In(session) = &mut self.phase {
             session.wishes.clear();
@@ -504,37 +455,13 @@ impl Member {
 impl Endpoint for Member {
     fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
         let now = self.tick(cx);
-        if self.links.len() >= self.me.limits.links {
-            self.out.stats.links_refused += 1;
-            return Ok(());
-        }
-        self.links.insert(link, info);
-        if info.shared {
-            return Ok(());
-        }
-        if self.direct_opened(now, link, info) {
-            self.elsewhere.insert(link);
-            return Ok(());
-        }
-        // Who dials this member comes over a link that answers nothing. It may be the leader's only where none is known.
-        let hoped = info.answers.is_none() && matches!(self.phase, Phase::Asking(Asking { link: None, .. }));
-        if info.proven && (self.wanted.answered(info.answers) || hoped) {
-            self.relink(now, link);
-        }
+        self.link_opened(now, link, info);
         Ok(())
     }
 
     fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
         let now = self.tick(cx);
-        self.links.remove(&link);
-        self.elsewhere.remove(&link);
-        self.direct_lost(now, link);
-        if let Some(slot) = self.link_slot() {
-            slot.take_if(|of| *of == link);
-        }
-        if self.out.room(0, 1) {
-            self.want_leader(now);
-        }
+        self.link_lost(now, link);
         Ok(())
     }
 
