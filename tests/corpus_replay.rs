@@ -11,7 +11,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use machines::{InStar, Mixed, Scene};
+use machines::{Enclaves, InStar, Mixed, Scene};
 use sodality::antigone::{Leader, Member};
 use sodality::ttp::ThirdParty;
 use sodality::wire::TABLES;
@@ -33,6 +33,10 @@ fn target(name: &str) -> Target {
         "third_party" => machine::<ThirdParty>(),
         "mixed" => {
             let scenes = Mixed::new().unwrap();
+            Box::new(move |bytes| scenes.play(bytes) > 0)
+        }
+        "enclaves" => {
+            let scenes = Enclaves::new().unwrap();
             Box::new(move |bytes| scenes.play(bytes) > 0)
         }
         _ => panic!("fuzz/corpus/{name}: no such target here: name its function"),
@@ -93,6 +97,7 @@ fn corpora_replay() {
     update("leader", &machines::seeds(&Scene::<Leader>::new().unwrap()));
     update("third_party", &machines::seeds(&Scene::<ThirdParty>::new().unwrap()));
     update("mixed", &Mixed::new().unwrap().seeds());
+    update("enclaves", &Enclaves::new().unwrap().seeds());
     for (name, bytes) in &seeds {
         let stored = fs::read(folder.join(name)).ok();
         assert!(

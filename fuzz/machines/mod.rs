@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sodality::antigone::{Leader, Member};
-use sodality::endpoint::{Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, Wake};
+use sodality::endpoint::{Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, Wake, WallClock};
 use sodality::error::Reason;
 use sodality::event::{Event, Port, Ticket};
 use sodality::fingerprint::{Fingerprint, fingerprint_of};
 use sodality::identity::Name;
 use sodality::policy::Policy;
 use sodality::sim::check::Checker;
+use sodality::sim::enclaves_version_1::DAWN;
 use sodality::sim::star::records;
 use sodality::sim::{
     Draft, FailingEntropy, Faults, Input, LinkConfig, Node, Observed, SimRng, Star, StarConfig, Stop, Tables, World,
@@ -27,9 +28,11 @@ use sodality::ttp::ThirdParty;
 use sodality::wire::shape::Content;
 use sodality::wire::{Edition, Value};
 
+mod enclaves;
 mod mixed;
 mod yielding;
 
+pub use enclaves::Enclaves;
 pub use mixed::Mixed;
 pub use yielding::{MASTER, yielding};
 
@@ -145,6 +148,12 @@ impl Subject for ThirdParty {
         let [leader, member] = [leader, member].map(|name| Name::new(name).unwrap());
         let _ = self.answer(cx, Ticket(u64::from(argument)), &records(&*yielding(), &leader, &member));
     }
+}
+
+/// A context that also tells the time of the day, for those who ask (D30).
+fn at(now: Instant, rng: &mut FailingEntropy) -> Cx<'_> {
+    let passed = u64::try_from(now.since(Instant::ORIGIN).as_millis()).unwrap_or(u64::MAX);
+    Cx { wall: Some(WallClock(DAWN.0.saturating_add(passed))), ..Cx::new(now, rng) }
 }
 
 /// All that a session offers: the machine after each of its transitions, and the frames that it was given.
@@ -328,11 +337,11 @@ impl<M: Subject> Play<M> {
             Deed::Time => {
                 let steps = u64::from(argument);
                 self.now = self.now + Duration::from_millis(20 * steps * steps);
-                self.machine.handle_timeout(&mut Cx::new(self.now, &mut self.rng)).unwrap();
+                self.machine.handle_timeout(&mut at(self.now, &mut self.rng)).unwrap();
             }
             Deed::Command => {
                 let value = bytes.u8()?;
-                self.machine.command(&mut Cx::new(self.now, &mut self.rng), argument, value);
+                self.machine.command(&mut at(self.now, &mut self.rng), argument, value);
             }
             Deed::Opened => {
                 let kind = bytes.u8()?;
@@ -344,11 +353,11 @@ impl<M: Subject> Play<M> {
                     answers: (kind & 16 == 0).then_some(LinkTicket(u64::from(kind >> 5))),
                 };
                 let link = Link(1_000 + u64::from(argument));
-                self.machine.handle_link_opened(&mut Cx::new(self.now, &mut self.rng), link, info).unwrap();
+                self.machine.handle_link_opened(&mut at(self.now, &mut self.rng), link, info).unwrap();
             }
             Deed::Closed => {
                 let link = scene.link(argument);
-                self.machine.handle_link_closed(&mut Cx::new(self.now, &mut self.rng), link).unwrap();
+                self.machine.handle_link_closed(&mut at(self.now, &mut self.rng), link).unwrap();
             }
             Deed::NoEntropy => self.rng.arm(u64::from(argument)),
         }
@@ -363,7 +372,7 @@ impl<M: Subject> Play<M> {
                 Wake::Now(_) => {}
                 Wake::At(..) | Wake::OnInput => break,
             }
-            self.machine.handle_timeout(&mut Cx::new(self.now, &mut self.rng)).unwrap();
+            self.machine.handle_timeout(&mut at(self.now, &mut self.rng)).unwrap();
             self.drain();
         }
         self.now = self.now.max(until);
@@ -377,7 +386,7 @@ impl<M: Subject> Play<M> {
 
     fn frame(&mut self, link: Link, frame: &[u8]) {
         let before = fingerprint_of(&self.machine, self.now);
-        self.machine.handle_frame(&mut Cx::new(self.now, &mut self.rng), link, BytesMut::from(frame)).unwrap();
+        self.machine.handle_frame(&mut at(self.now, &mut self.rng), link, BytesMut::from(frame)).unwrap();
         let mut after = None;
         let mut seen = 0;
         while let Some(event) = self.machine.poll_event() {
@@ -398,7 +407,7 @@ impl<M: Subject> Play<M> {
 
     fn drain(&mut self) {
         for _ in 0..BURST {
-            let transmit = self.machine.poll_transmit(&mut Cx::new(self.now, &mut self.rng));
+            let transmit = self.machine.poll_transmit(&mut at(self.now, &mut self.rng));
             if let Some(transmit) = &transmit {
                 assert!(transmit.frame.len() <= MAX_FRAME);
             }
