@@ -4,18 +4,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sodality::crypto::chacha20_poly1305;
+use sodality::crypto::{Key, Suite, chacha20_poly1305};
 use sodality::enclaves::Member;
-use sodality::endpoint::{Cx, Endpoint};
+use sodality::enclaves::auth::public_key::issue;
+use sodality::enclaves::auth::{Account, Credential, Identity, PublicKey, Trust};
+use sodality::endpoint::{Cx, Endpoint, WallClock};
 use sodality::event::{Ending, Event, Port};
 use sodality::group::{Check, Checks, Limits};
+use sodality::identity::Name;
 use sodality::policy::Policy;
 use sodality::sim::check::{EpochsGrow, NoDeliveryAfterRemoval, NoReplayDelivered, ViewsAgree};
-use sodality::sim::enclaves::{leader_machine, member_machine};
+use sodality::sim::enclaves::{Ways, leader_machine, member_machine};
+use sodality::sim::star::LEADER;
 use sodality::sim::{
     Adversary, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Net, Node, NodeId, SimRng, Stop, Verdict, World,
     shared,
@@ -24,6 +30,8 @@ use sodality::sim::{
 const SECOND: Duration = Duration::from_secs(1);
 /// Two join, one talks, one leaves and returns, the key changes, one is ejected and returns.
 const SESSION: Duration = Duration::from_secs(16);
+/// For certificates.
+const WALL: WallClock = WallClock(1_700_000_000_000);
 
 fn config(link: LinkConfig, checks: Checks) -> EnclaveConfig {
     let policy = Policy { frame_limit: 1_200, grace: SECOND, settle: SECOND / 4, ..Policy::default() };
@@ -54,8 +62,10 @@ fn group(world: &mut World, config: EnclaveConfig, away: &Rc<RefCell<Vec<NodeId>
     world.add_checker(NoReplayDelivered::default());
     world.add_checker(NoDeliveryAfterRemoval::default());
     let star = EnclaveStar::add(world, config.clone(), 2)?;
+    world.set_wall(star.leader, Some(WALL))?;
     for member in star.members.iter().copied() {
         let (config, name) = (config.clone(), world.name(member).to_string());
+        world.set_wall(member, Some(WALL))?;
         world.set_factory(member, move |_| member_machine(&config, &name).unwrap())?;
         for tick in 0..240 {
             let away = Rc::clone(away);
@@ -124,12 +134,12 @@ fn settled(world: &World, star: &EnclaveStar, away: &[NodeId]) -> bool {
 /// Runs the session to that step, lets `act` happen, and runs it to its end. `None` if there are not so many steps.
 fn at_step(
     seed: u64,
-    link: LinkConfig,
+    config: &EnclaveConfig,
     step: u64,
     act: impl FnOnce(&mut World, &EnclaveStar, &Rc<RefCell<Vec<NodeId>>>) -> Result<(), Stop>,
 ) -> Result<Option<(World, EnclaveStar)>, Stop> {
     let mut world = World::new(seed);
-    let (config, away) = (config(link, Checks::ALL), Rc::default());
+    let away = Rc::default();
     let star = group(&mut world, config.clone(), &away)?;
     script(&mut world, &star);
     let end = world.now() + SESSION;
@@ -140,7 +150,7 @@ fn at_step(
     let acted = world.now();
     // Nobody who has gone is a member longer than the bound, whatever else goes on.
     let gone = away.borrow().clone();
-    world.run_until(acted + ghost_bound(&config), |_| false)?;
+    world.run_until(acted + ghost_bound(config), |_| false)?;
     for node in &gone {
         let name = world.name(*node).to_string();
         let stays =
@@ -149,25 +159,33 @@ fn at_step(
     }
     world.run_until(end, |_| false)?;
     let text = format!("step {step}: all that are there agree");
-    world.eventually(bound(&config), &text, |world| settled(world, &star, &gone))?;
+    world.eventually(bound(config), &text, |world| settled(world, &star, &gone))?;
     Ok(Some((world, star)))
 }
 
 const LINKS: [LinkConfig; 2] = [LinkConfig::STREAM, LinkConfig::DATAGRAM];
 
-/// `act` at every step; gives how many steps there were.
+/// `act` at every step over each kind of links; gives how many steps there were.
 fn at_every_step(
+    act: impl FnMut(&mut World, &EnclaveStar, &Rc<RefCell<Vec<NodeId>>>) -> Result<(), Stop>,
+    after: impl FnMut(&World, &EnclaveStar),
+) -> u64 {
+    at_every_step_of(&LINKS.map(|link| config(link, Checks::ALL)), act, after)
+}
+
+fn at_every_step_of(
+    groups: &[EnclaveConfig],
     mut act: impl FnMut(&mut World, &EnclaveStar, &Rc<RefCell<Vec<NodeId>>>) -> Result<(), Stop>,
     mut after: impl FnMut(&World, &EnclaveStar),
 ) -> u64 {
     let mut runs = 0;
-    for link in LINKS {
+    for config in groups {
         // The first steps set the group up.
         for step in 5.. {
-            match at_step(48, link, step, &mut act) {
+            match at_step(48, config, step, &mut act) {
                 Ok(Some((world, star))) => after(&world, &star),
                 Ok(None) => break,
-                Err(stop) => panic!("{link:?}, step {step}: {stop}"),
+                Err(stop) => panic!("{config:?}, step {step}: {stop}"),
             }
             runs += 1;
         }
@@ -187,6 +205,71 @@ fn a_member_crashes_at_every_step_and_comes_back() {
             |_, _| {},
         );
         assert!(runs > 100, "{runs}");
+    }
+}
+
+/// How users log in with keys of Ed25519, with or without certificates.
+fn by_public_keys(suite: &Arc<dyn Suite>, certified: bool) -> Ways {
+    let pair = |number| suite.signing_pair(&mut SimRng::new(number)).unwrap();
+    let (issuer, root) = pair(99);
+    let issuer = Key::new(issuer);
+    let identity = |holder: &str| {
+        let (secret, public) = pair(holder.bytes().map(u64::from).sum());
+        let (secret, holder) = (Key::new(secret), Name::new(holder).unwrap());
+        let certificate = issue(&**suite, &issuer, holder.by_ref(), public, WALL, WallClock(u64::MAX)).unwrap();
+        let own = if certified { Identity::certified(secret, &certificate).unwrap() } else { Identity::known(secret) };
+        (own, if certified { Trust::Issuer(root) } else { Trust::Key(public) })
+    };
+    let (leader, leader_key) = identity(LEADER);
+    let users: BTreeMap<String, _> = ["m1", "m2"].map(|user| (user.to_string(), identity(user))).into();
+    Arc::new(move |user| {
+        let (own, key) = users[user].clone();
+        let credential = Credential::PublicKey(PublicKey::new(own, leader_key));
+        (credential, Account::PublicKey(PublicKey::new(leader.clone(), key)))
+    })
+}
+
+/// How users log in with passwords that the leader has not.
+#[cfg(feature = "opaque")]
+fn by_opaque() -> Ways {
+    use sodality::crypto::opaque::{Enrolment, OpaqueServer};
+    use sodality::crypto::password::Cost;
+    use sodality::enclaves::auth::opaque::{OpaqueAccount, Password};
+
+    let mut rng = SimRng::new(3);
+    let (server, leader) = (OpaqueServer::generate(&mut rng).unwrap(), Name::new(LEADER).unwrap());
+    let mut enrol = |user: &str| {
+        let (request, enrolment) = Enrolment::start(user.as_bytes(), &mut rng).unwrap();
+        let name = Name::new(user).unwrap();
+        let answer = server.answer_enrolment(name.by_ref(), &request).unwrap();
+        let upload = enrolment.finish(Cost::CHEAP, leader.by_ref(), name.by_ref(), &answer).unwrap();
+        (user.to_string(), OpaqueServer::record(&upload).unwrap())
+    };
+    let records = BTreeMap::from(["m1", "m2"].map(&mut enrol));
+    Arc::new(move |user| {
+        let password = Password::new(user.as_bytes(), Cost::CHEAP).unwrap();
+        let account = OpaqueAccount::new(server.clone(), records[user].clone());
+        (Credential::Opaque(password), Account::Opaque(account))
+    })
+}
+
+#[test]
+fn a_member_crashes_at_every_step_of_each_way_to_log_in() {
+    let suite = chacha20_poly1305();
+    let mut ways = vec![by_public_keys(&suite, false), by_public_keys(&suite, true)];
+    #[cfg(feature = "opaque")]
+    ways.push(by_opaque());
+    for ways in ways {
+        let config = EnclaveConfig { ways, ..config(LinkConfig::STREAM, Checks::ALL) };
+        let runs = at_every_step_of(
+            &[config],
+            |world, star, _| {
+                world.crash(star.members[0])?;
+                world.restart(star.members[0])
+            },
+            |_, _| {},
+        );
+        assert!(runs > 50, "{runs}");
     }
 }
 
