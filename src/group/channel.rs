@@ -400,8 +400,19 @@ impl Channel {
     /// Gives the number that it will have.
     pub fn queue(&mut self, body: Bytes) -> u64 {
         debug_assert!(body.first() == Some(&RECORD));
+        let number = self.next_record();
         self.waiting.push_back(body);
-        self.rseq + self.waiting.len() as u64
+        number
+    }
+
+    /// The number that the next queued record will have. Only where no record is ever [put first](Self::put_first).
+    pub fn next_record(&self) -> u64 {
+        self.rseq + self.waiting.len() as u64 + 1
+    }
+
+    /// The number of the last own record that the peer has acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.rseq - u64::from(self.outstanding.is_some())
     }
 
     /// Makes the next queued record the outstanding one, if none is. It goes out with the next sealed frame; its first
