@@ -50,6 +50,12 @@ impl Relay {
         self.listens
     }
 
+    /// The members that have the key, or are still to be given it; without those to whom the text has been passed on.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn holders(&self) -> impl Iterator<Item = MemberId> {
+        self.keyless.iter().chain(&self.ready).copied()
+    }
+
     /// Those named who were not reached, by rising number.
     pub fn missed(&self) -> Vec<MemberId> {
         let mut missed = self.missed.clone();
@@ -169,6 +175,12 @@ impl Relays {
     /// The word of this sender and number.
     pub fn get(&self, from: MemberId, number: u64) -> Option<&Relay> {
         self.under_way.get(&(from, number))
+    }
+
+    /// The words under way, with their senders.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn iter(&self) -> impl Iterator<Item = (MemberId, &Relay)> {
+        self.under_way.iter().map(|((from, _), relay)| (*from, relay))
     }
 
     /// Begins to relay a word to `to`. `reach` says whether somebody named is reached, and then owes that member the key.
