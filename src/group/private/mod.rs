@@ -150,3 +150,7 @@ pub fn open<M: Frame>(suite: &dyn Suite, key: &Key<role::Gossip>, frame: &mut [u
     let text = PrivateText::decode(sealed).map_err(|_| Reason::Violation)?;
     Ok((port_of(text.port)?, Bytes::copy_from_slice(text.payload.0)))
 }
+
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
+mod tests;
