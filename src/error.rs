@@ -208,7 +208,7 @@ pub enum Misuse {
     #[error("a member does not eject itself: leave")]
     Oneself,
     /// As many requests as may be are not answered yet.
-    #[error("as many requests as may be are not answered yet: wait for `EjectionAnswered`")]
+    #[error("as many requests as may be are not answered yet: wait for `EjectionAnswered`, or `GossipSent`")]
     Unanswered,
     /// The group is closed.
     #[error("the group is closed: open another")]
@@ -222,6 +222,9 @@ pub enum Misuse {
     /// A policy with shared objects, which groups of Antigone do not have.
     #[error("this policy names shared objects: groups of Enclaves have them")]
     SharedObjects,
+    /// A private word, in a group that has none.
+    #[error("a group with parts as published has no private words: open one of the repaired edition")]
+    NoPrivateWords,
     /// The name of another role or of the caller itself.
     #[error("a member and its leader need different names")]
     SameName,

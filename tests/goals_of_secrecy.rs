@@ -16,6 +16,7 @@ use sodality::antigone::{Member, MemberConfig};
 use sodality::crypto::keys::role;
 use sodality::crypto::{Key, Secret};
 use sodality::group::{Check, Checks};
+use sodality::identity::MemberId;
 use sodality::policy::{Policy, Views};
 use sodality::sim::check::{Counts, JoinsAgree, Secrecy};
 use sodality::sim::star::{APP, LEADER, StarConfig, long_term_key};
@@ -26,6 +27,7 @@ use sodality::wire::shape::Content;
 use scene::{SECOND, SOON, Scene, config, draft, name};
 
 const NAMES: [&str; 3] = ["m1", "m2", "m3"];
+const WORD: &[u8] = b"said to the second and the leader alone";
 const TEXTS: [&[u8]; 2] = [b"said while there are two of them", b"said when there are three"];
 
 fn key_of(config: &StarConfig, who: &str) -> Vec<u8> {
@@ -61,6 +63,8 @@ fn talk(scene: &mut Scene) -> Result<(), Stop> {
         scene.world.run_for(SECOND * 7)?;
     }
     scene.say(0, TEXTS[0]).unwrap();
+    let to = [scene.world.get(scene.star.members[1]).unwrap().cid().unwrap(), MemberId::LEADER];
+    scene.star.tell(&mut scene.world, 0, &to, WORD)?.unwrap();
     scene.world.run_for(SECOND)?;
     scene.join(2);
     scene.world.run_for(SECOND * 7)?;
@@ -144,7 +148,8 @@ fn s1_the_network_learns_no_key_of_a_group() {
     let (epochs, channels, judged) = secrecy.borrow().watched();
     assert_eq!((epochs, channels), (6, 6), "an epoch for each of five changes, two keys for each of three members");
     assert!(judged >= 6);
-    assert!(TEXTS.iter().all(|text| !secrecy.borrow().reads(text)));
+    assert!(TEXTS.iter().chain([&WORD]).all(|text| !secrecy.borrow().reads(text)));
+    assert_eq!(secrecy.borrow().words(), 1);
     assert_eq!(secrecy.borrow().repeated_numbers(), 0);
     // Somebody who answers in the third party's place.
     assert_eq!(rogue_run(Checks::ALL, true), Ok(()));
@@ -210,11 +215,42 @@ fn s7_a_member_knows_the_keys_of_its_own_time_only() {
     }
 }
 
+/// The third member works with the attacker: it holds the keys of the group, and reads no private word that is for others,
+/// be it that it is told one itself.
+#[test]
+fn s1_a_private_word_is_for_the_named() {
+    let (mut scene, secrecy) = listen(Policy::default(), Checks::ALL);
+    let traitor = scene.star.members[2];
+    let key = key_of(&scene.star.config, "m3");
+    secrecy.borrow_mut().corrupts(name("m3"), &key, traitor.into());
+    let mut story = || {
+        for n in 0..3 {
+            scene.join(n);
+            scene.world.run_for(SECOND * 7)?;
+        }
+        let [_, second, third] = [0, 1, 2].map(|n| scene.world.get(scene.star.members[n]).unwrap().cid().unwrap());
+        scene.say(0, TEXTS[1]).unwrap();
+        scene.star.tell(&mut scene.world, 0, &[second, MemberId::LEADER], WORD)?.unwrap();
+        scene.star.tell(&mut scene.world, 9, &[second], b"from the leader to the second")?.unwrap();
+        scene.star.tell(&mut scene.world, 0, &[third], b"to the third, who is not to be trusted")?.unwrap();
+        scene.world.run_for(SECOND * 7)?;
+        scene.rekey();
+        scene.world.run_for(SECOND * 7)
+    };
+    let told = story();
+    assert_eq!(judged(&scene, &secrecy, told), Ok(()));
+    let reads = |text: &[u8]| secrecy.borrow().reads(text);
+    assert!(reads(TEXTS[1]) && !reads(WORD) && !reads(b"from the leader to the second"));
+    assert!(reads(b"to the third, who is not to be trusted"), "the attacker is no straw man");
+    assert_eq!(secrecy.borrow().words(), 3);
+}
+
 /// Ordinary runs under faults and against the adversary without a plan, with crashes, leaves and returns, all checkers on. The
 /// keys of sessions that are over are handed out; at the end everything leaks.
 #[test]
 fn secrecy_holds_in_ordinary_runs_under_faults() {
-    let (mut epochs, mut channels, mut spent, mut counts, seeds) = (0, 0, 0, Counts::default(), star::seeds(12));
+    let (mut epochs, mut channels, mut spent, mut words) = (0, 0, 0, 0);
+    let (mut counts, seeds) = (Counts::default(), star::seeds(12));
     for seed in seeds.clone() {
         let mut world = World::new(seed);
         let secrecy = shared(Secrecy::new());
@@ -245,14 +281,15 @@ fn secrecy_holds_in_ordinary_runs_under_faults() {
         let watched = secrecy.borrow().watched();
         (epochs, channels) = (epochs + watched.0, channels + watched.1);
         spent += secrecy.borrow().spent();
+        words += secrecy.borrow().words();
         assert_eq!(secrecy.borrow().repeated_numbers(), 0, "seed {seed}");
     }
     star::report(&format!(
-        "secrecy, seeds {seeds:?}: {epochs} keys of epochs and {channels} of channels, of which the attacker knows those of \
+        "secrecy, seeds {seeds:?}: {epochs} keys of epochs, {words} of private words and {channels} of channels, of which the attacker knows those of \
          {spent} sessions that are over; {} joins, {} messages",
         counts.joins, counts.delivered
     ));
     let runs = (seeds.end - seeds.start) as usize;
     assert!(epochs > 4 * runs && channels > 6 * runs && spent > runs, "{epochs} {channels} {spent}");
-    assert!(counts.joins > 0 && counts.delivered > 0, "{counts:?}");
+    assert!(counts.joins > 0 && counts.delivered > 0 && counts.words > 0 && words > runs, "{words} {counts:?}");
 }

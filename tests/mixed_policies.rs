@@ -9,15 +9,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use sodality::antigone::mixed::Member;
-use sodality::error::Reason;
-use sodality::event::{Cause, Causes, EjectVerdict, Event};
-use sodality::identity::Name;
+use sodality::crypto::Key;
+use sodality::endpoint::Endpoint as _;
+use sodality::error::{CommandError, Misuse, Reason};
+use sodality::event::{Cause, Causes, EjectVerdict, Event, Port};
+use sodality::group::private::{self, Word};
+use sodality::identity::{MemberId, Name};
 use sodality::policy::{Communication, Editions, EjectRequests, Mix, OnSilence, Part, Policy, Protection, Views};
 use sodality::sim::mixed::{MixedConfig, MixedStar};
-use sodality::sim::{Checker, LinkConfig, NodeId, Observed, Tables, World};
-use sodality::wire::Message as _;
+use sodality::sim::{Checker, LinkConfig, NodeId, Observed, SimRng, Tables, World};
+use sodality::wire::antigone::PrivateWord;
 use sodality::wire::published::{KeyDelivery, LeaderBeat, Rekey};
+use sodality::wire::{Edition, Header, Message as _, System};
 
 use mixed::{
     SECOND, all_hear_all, alone, but, command, joined, leader, member, say_ok, settled, terms, told, with_policy,
@@ -450,5 +455,28 @@ fn data_go_as_the_policy_says() {
                 }
             }
         }
+    }
+}
+
+/// Where any part is as published there are no private words, and that is said; a mix takes the frames of none.
+#[test]
+fn a_mix_has_no_private_words() {
+    for editions in [Editions::PUBLISHED, alone(Part::Data), alone(Part::Keys), alone(Part::ThirdParty)] {
+        let (mut world, star) = joined(6, terms(editions), 2);
+        let refused = Err(CommandError::Misuse(Misuse::NoPrivateWords));
+        let to = [MemberId(1), MemberId(2)];
+        let said = world.with(star.members[0], |member, cx| member.say_privately(cx, &to, Port::Application, b"no"));
+        assert_eq!(said.unwrap(), refused, "{editions:?}");
+        let said = world.with(star.leader, |leader, cx| leader.say_privately(cx, &to, Port::Application, b"no"));
+        assert_eq!(said.unwrap(), refused, "{editions:?}");
+        let suite = star.config.suite.clone();
+        let header = Header { system: System::Antigone, edition: Edition::Repaired, suite: suite.id() };
+        let word = Word { group: world.get(star.leader).unwrap().group(), cid: MemberId(1), number: 1 };
+        let key = Key::new(suite.fresh_secret(&mut SimRng::new(6), suite.sizes().group_key).unwrap());
+        let frame = private::seal::<PrivateWord>(&*suite, header, &key, word, 0, b"no").unwrap();
+        let link = world.links_of(star.leader)[0];
+        let before = world.get(star.leader).unwrap().stats().rejections();
+        world.with(star.leader, |leader, cx| leader.handle_frame(cx, link, BytesMut::from(&*frame))).unwrap().unwrap();
+        assert_eq!(world.get(star.leader).unwrap().stats().rejections(), before + 1, "{editions:?}");
     }
 }

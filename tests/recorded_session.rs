@@ -13,13 +13,16 @@ use std::sync::Arc;
 use serde_json::Value;
 use session_file::{Session, read};
 use sodality::crypto::{Suite, SuiteId, aes_128_gcm, aes_256_gcm, chacha20_poly1305};
+use sodality::event::Port;
 use sodality::group::{Check, Checks, Limits};
+use sodality::identity::MemberId;
 use sodality::policy::{Policy, Protection, Views};
 use sodality::sim::star::{LEADER, Star, StarConfig};
 use sodality::sim::{LinkConfig, Recorder, World, shared};
 
 const SEED: u64 = 2000;
 const SAID: [&str; 3] = ["to the group, from m1", "to the group, from the leader", "without m2"];
+const PRIVATE: [&str; 2] = ["to m2 and the leader alone", "to m1 alone, from the leader"];
 
 /// Runs a session of the repaired edition and has it read.
 fn read_back(name: &str, suite: &Arc<dyn Suite>, policy: Policy, multicast: bool) -> Option<Output> {
@@ -36,6 +39,11 @@ fn read_back(name: &str, suite: &Arc<dyn Suite>, policy: Policy, multicast: bool
     world.run_for(Duration::from_secs(10)).unwrap();
     star.say(&mut world, 0, SAID[0].as_bytes()).unwrap().unwrap();
     star.say(&mut world, usize::MAX, SAID[1].as_bytes()).unwrap().unwrap();
+    let [one, other] = [0, 1].map(|at| world.get(star.members[at]).unwrap().cid().unwrap());
+    let (text, to) = (PRIVATE[0].as_bytes(), [other, MemberId::LEADER]);
+    world.with(star.members[0], |m1, cx| m1.say_privately(cx, &to, Port::Application, text)).unwrap().unwrap();
+    let text = PRIVATE[1].as_bytes();
+    world.with(star.leader, |lea, cx| lea.say_privately(cx, &[one], Port::Application, text)).unwrap().unwrap();
     world.run_for(Duration::from_secs(7)).unwrap();
     world.with(star.members[1], |member, cx| member.leave(cx)).unwrap().unwrap();
     world.run_for(Duration::from_secs(7)).unwrap();
@@ -70,6 +78,10 @@ fn long_term_keys_open_sessions_without_an_ephemeral_exchange() {
         for (from, text) in [("m1", SAID[0]), (LEADER, SAID[1]), ("m1", SAID[2])] {
             assert!(said.contains(&format!("said: {from}: '{text}'")), "{name}: {text:?} did not come out\n{said}");
         }
+        for (from, text) in [("m1", PRIVATE[0]), (LEADER, PRIVATE[1])] {
+            let word = format!("said: {from}, to some alone,: '{text}'");
+            assert!(said.contains(&word), "{name}: {text:?} did not come out\n{said}");
+        }
         let read = said.lines().filter(|line| line.contains(" → ")).count();
         assert!(read > 30 && said.contains(&format!("{read} opened, 0 shut, 0 wrong")), "{name}: {said}");
         assert_eq!(said.contains(" RA-H: heartbeat"), multicast, "{name}");
@@ -83,8 +95,8 @@ fn long_term_keys_open_nothing_after_an_ephemeral_exchange() {
     assert_eq!(output.status.code(), Some(2), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("shut: lea and m1 made the keys of this session by an ephemeral exchange"), "{said}");
     assert!(said.contains("the long-term keys do not open it") && said.contains(", 0 wrong"), "{said}");
-    assert!(SAID.iter().all(|text| !said.contains(text)), "{said}");
-    for id in ["RA-J2", "RA-CL", "RA-CM", "RA-R", "RA-D"] {
+    assert!(SAID.iter().chain(&PRIVATE).all(|text| !said.contains(text)), "{said}");
+    for id in ["RA-J2", "RA-CL", "RA-CM", "RA-R", "RA-D", "RA-P"] {
         let opened = said.lines().any(|line| line.contains(&format!(" {id}: ")) && !line.contains(": shut: "));
         assert!(!opened, "{id} was opened\n{said}");
     }

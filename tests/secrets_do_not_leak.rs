@@ -1,4 +1,5 @@
-//! R33: nothing that is printed shows a secret. R32: no block of memory that a whole session gives back holds one; and
+//! R33: nothing that is printed shows a secret. R32: no block of memory that a whole session gives back holds one, the keys of
+//! private words among them; and
 //! after an eviction none that is still in use holds the old group key or what follows from it.
 //!
 //! Each session runs twice from one seed: first under a suite that writes all secrets down, then without it, while the
@@ -20,12 +21,12 @@ use sodality::antigone::{Leader, Member};
 use sodality::crypto::faulty::Recording;
 use sodality::crypto::{Key, Secret, Suite, aes_128_gcm, aes_256_gcm, chacha20_poly1305};
 use sodality::endpoint::Endpoint;
-use sodality::event::Port;
+use sodality::event::{Event, Port};
 use sodality::fingerprint::Fingerprint;
 use sodality::identity::MemberId;
 use sodality::sim::check::Always;
 use sodality::sim::star::{LEADER, Star, StarConfig, long_term_key};
-use sodality::sim::{Faults, LinkConfig, Observed, Stop, World};
+use sodality::sim::{Faults, LinkConfig, NodeId, Observed, Stop, World};
 use sodality::ttp::ThirdParty;
 use sodality::wire::antigone::Kind;
 
@@ -187,7 +188,7 @@ fn the_allocator_finds_what_is_there() {
 
 // ---- sessions ----
 
-/// Joins, talk, a plain rekey, an eviction and a return, over bad links. `at` is called before and after the eviction.
+/// Joins, talk, private words, a plain rekey, an eviction and a return, over bad links. `at` is called before and after the eviction.
 fn session(world: &mut World, suite: Arc<dyn Suite>, mut at: impl FnMut(&World, &Star, &str)) -> Result<(), Stop> {
     let faults = Faults { corrupt: 10, ..Faults::HARSH };
     let link = LinkConfig::DATAGRAM.max_frame(65_536).faults(faults);
@@ -207,7 +208,14 @@ fn session(world: &mut World, suite: Arc<dyn Suite>, mut at: impl FnMut(&World, 
     for from in [0, 9, 1, 2] {
         let _ = star.say(world, from, format!("once more {from}").as_bytes())?;
     }
-    world.run_for(SECOND)?;
+    // Private words, heard by a member and by the leader: their keys come and go.
+    let others = [1, 2].map(|index| world.get(star.members[index]).and_then(Member::cid).unwrap());
+    star.tell(world, 0, &[others[0], MemberId::LEADER], b"to two alone")?.unwrap();
+    star.tell(world, 9, &others, b"to two alone, from the leader")?.unwrap();
+    world.run_for(SECOND * 2)?;
+    let word = |event: &&Event| matches!(event, Event::Gossip(_));
+    let heard = |node: NodeId| world.events(node).iter().filter(word).count();
+    assert_eq!([star.leader.id, star.members[1].id, star.members[2].id].map(heard), [1, 2, 1]);
     at(world, &star, "before");
     world.with(star.members[1], |member, cx| member.leave(cx))?.unwrap();
     // Long enough for everybody, too short for a return.

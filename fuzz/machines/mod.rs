@@ -15,7 +15,7 @@ use sodality::endpoint::{Cx, Endpoint, Instant, Link, LinkInfo, LinkTicket, Wake
 use sodality::error::Reason;
 use sodality::event::{Event, Port, Ticket};
 use sodality::fingerprint::{Fingerprint, fingerprint_of};
-use sodality::identity::Name;
+use sodality::identity::{MemberId, Name};
 use sodality::policy::Policy;
 use sodality::sim::check::Checker;
 use sodality::sim::enclaves_version_1::DAWN;
@@ -111,7 +111,11 @@ impl InStar for ThirdParty {
 
 impl Subject for Member {
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8) {
-        match which % 3 {
+        match which % 4 {
+            3 => {
+                let to = [MemberId(u64::from(argument & 7)), MemberId(u64::from(argument >> 3))];
+                let _ = self.say_privately(cx, &to, Port::Application, &[argument; 64]);
+            }
             0 => {
                 let _ = self.join(cx);
             }
@@ -127,7 +131,11 @@ impl Subject for Member {
 
 impl Subject for Leader {
     fn command(&mut self, cx: &mut Cx<'_>, which: u8, argument: u8) {
-        match which % 3 {
+        match which % 4 {
+            3 => {
+                let to = [MemberId(u64::from(argument & 7)), MemberId(u64::from(argument >> 3))];
+                let _ = self.say_privately(cx, &to, Port::Application, &[argument; 64]);
+            }
             0 => {
                 let _ = self.rekey(cx);
             }
@@ -187,7 +195,7 @@ impl<M: Subject> Checker for Witness<M> {
 }
 
 impl<M: InStar> Scene<M> {
-    /// A session of two members over a network that loses and repeats a little: joins, words, a rekey, a leave.
+    /// A session of two members over a network that loses and repeats a little: joins, words to all and to some, a rekey, a leave.
     pub fn new() -> Result<Self, Stop> {
         let link = bad_link();
         let policy = Policy { frame_limit: 1_200, ..Policy::default() };
@@ -200,6 +208,12 @@ impl<M: InStar> Scene<M> {
         for from in [0, 1, usize::MAX] {
             let _ = star.say(&mut world, from, b"a word")?;
             world.run_for(Duration::from_millis(200))?;
+        }
+        let cid = |world: &World, at: usize| star.members.get(at).and_then(|member| world.get(*member)?.cid());
+        let (one, other) = (cid(&world, 0).unwrap_or_default(), cid(&world, 1).unwrap_or_default());
+        for (from, to) in [(0, [MemberId::LEADER, other]), (1, [MemberId::LEADER, one]), (usize::MAX, [one, other])] {
+            let _ = star.tell(&mut world, from, &to, b"a private word")?;
+            world.run_for(Duration::from_millis(500))?;
         }
         let _ = world.with(star.leader, |leader, cx| leader.rekey(cx))?;
         world.run_for(Duration::from_secs(10))?;

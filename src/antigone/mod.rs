@@ -10,6 +10,7 @@ pub mod member;
 pub mod membership;
 #[cfg(feature = "historic")]
 pub mod mixed;
+pub mod private;
 mod roles;
 pub mod schedule;
 

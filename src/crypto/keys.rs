@@ -142,7 +142,7 @@ pub mod role {
         User;
         /// `K_a` of repaired Enclaves: a member and the leader, for one session.
         Enclave;
-        /// `K'` of repaired Enclaves: one private message.
+        /// `K'` of both repaired systems: one private word.
         Gossip;
         /// `P_a` of Enclaves as published: a user and the leader, for good.
         PublishedUser;

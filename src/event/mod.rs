@@ -219,16 +219,16 @@ pub enum Event {
 
     /// A message to the group.
     Data(Message),
-    /// (Enclaves) A private message to some members, this one among them (gossip).
+    /// A private word to some members, this one among them (Enclaves: gossip).
     Gossip(Message),
-    /// (Enclaves) The own private message is on its way.
+    /// The own private word is on its way.
     GossipSent {
         /// Its number, as the command gave it.
         number: u64,
         /// Those named who were not reached: they are no members, or there was no room for them (D29).
         missed: Vec<MemberId>,
     },
-    /// (Enclaves) The key of a private message came, and the message did not, in time.
+    /// (Member) The key of a private word came, and the word did not, in time.
     GossipMissed {
         /// Who sent it.
         from: MemberId,

@@ -289,12 +289,13 @@ explained! {
         Policy "policy" Own "The policy contradicts itself." "See `Policy::check`, whose answer has a code of its own.";
         NoMember "no-member" Own "No live member has that number, or it is the leader." "See the view. The leader cannot be ejected.";
         Oneself "oneself" Own "A member does not eject itself." "Leave.";
-        Unanswered "unanswered" Own "As many requests as may be are not answered yet." "Wait for `EjectionAnswered`.";
+        Unanswered "unanswered" Own "As many requests as may be are not answered yet." "Wait for `EjectionAnswered`, or for a private word for `GossipSent`.";
         Closed "closed" Own "The group is closed." "Open another.";
         FixedPolicy "fixed-policy" Own "Views, signed origin and the frame limit are fixed while a group runs." "Open another group for others.";
         AsPublished "as-published" Own "The policy names parts as published, and this group is of the repaired edition." "Use `antigone::mixed`, or a policy without a mix.";
         SharedObjects "shared-objects" Own "The policy names shared objects, which groups of Antigone do not have."
             "Take the objects out, or open a group of Enclaves.";
+        NoPrivateWords "no-private-words" Own "A group with parts as published has no private words." "Open a group of the repaired edition.";
         SameName "same-name" Own "A member and its leader have the same name." "Give them different names.";
         NoWallClock "no-wall-clock" Own "This system stamps its messages with wall-clock time, and the call brought none." "Set `Cx::wall`.";
         NoDirectLink "no-direct-link" Own "There is no open direct link to that member." "Ask for one with `Member::link_to`, and wait for `DirectOpened`.";

@@ -14,6 +14,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::fmt;
 use core::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -73,16 +74,33 @@ pub struct Channel {
     accepted: u64,
     rseq: u64,
     outstanding: Option<Outstanding>,
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Record>,
     capacity: usize,
     checks: Checks,
+}
+
+/// The encoding of a record, with the code of the body in front. It may hold a key: printed, it shows its length (R33).
+#[derive(Clone)]
+struct Record(Bytes);
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(any(test, feature = "sim"))]
+impl crate::fingerprint::Fingerprint for Record {
+    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
+        self.0.fingerprint(now, sink);
+    }
 }
 
 /// The record that awaits its acknowledgement.
 #[derive(Debug)]
 #[cfg_attr(any(test, feature = "sim"), derive(Clone))]
 struct Outstanding {
-    body: Bytes,
+    body: Record,
     backoff: Backoff,
 }
 
@@ -327,7 +345,7 @@ impl Channel {
         let n = self.sent;
         let body: &[u8] = match (carry, &self.outstanding) {
             (Carry::End(end), _) => end,
-            (Carry::Due, Some(outstanding)) => &outstanding.body,
+            (Carry::Due, Some(outstanding)) => &outstanding.body.0,
             (Carry::Due, None) => &[NOTHING],
         };
         let status = ChannelStatus {
@@ -387,7 +405,7 @@ impl Channel {
     /// Makes `body` the outstanding record, ahead of those that wait. Only while the channel is [`Self::free`].
     pub fn put_first(&mut self, body: Bytes, retry: Retry, now: Instant, jitter: &mut Jitter) {
         debug_assert!(body.first() == Some(&RECORD) && self.free());
-        self.waiting.push_front(body);
+        self.waiting.push_front(Record(body));
         self.advance(retry, now, jitter);
     }
 
@@ -400,8 +418,19 @@ impl Channel {
     /// Gives the number that it will have.
     pub fn queue(&mut self, body: Bytes) -> u64 {
         debug_assert!(body.first() == Some(&RECORD));
-        self.waiting.push_back(body);
-        self.rseq + self.waiting.len() as u64
+        let number = self.next_record();
+        self.waiting.push_back(Record(body));
+        number
+    }
+
+    /// The number that the next queued record will have. Only where no record is ever [put first](Self::put_first).
+    pub fn next_record(&self) -> u64 {
+        self.rseq + self.waiting.len() as u64 + 1
+    }
+
+    /// The number of the last own record that the peer has acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.rseq - u64::from(self.outstanding.is_some())
     }
 
     /// Makes the next queued record the outstanding one, if none is. It goes out with the next sealed frame; its first

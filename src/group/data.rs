@@ -12,6 +12,7 @@ use crate::error::{CommandError, DecodeError, Misuse, Reason};
 use crate::event::{Message, Port, Sender};
 use crate::group::checks::{Check, Checks};
 use crate::group::keyring::{EpochKeys, KeyRing, Mark, Rules};
+use crate::group::private::{port_code, port_of};
 use crate::group::sealer::{SealLimits, Sealer};
 use crate::group::view::View;
 use crate::identity::{Epoch, Instance, MemberId, Name};
@@ -39,14 +40,6 @@ pub fn data_key(
 ) -> Result<Key<role::DataKey>, SuiteError> {
     let info: [&[u8]; 3] = [DATA, &[kind as u8], &cid.0.to_be_bytes()];
     suite.expand(base.secret(), &info, Purpose::Aead).map(Key::new)
-}
-
-/// The code of a port on the wire.
-const fn port_code(port: Port) -> u8 {
-    match port {
-        Port::Application => 0,
-        Port::Transfer => 1,
-    }
 }
 
 /// What a sender says the same in each of its frames.
@@ -366,11 +359,7 @@ impl Checked {
         if self.labelled && self.viewed {
             return Err(Reason::Violation);
         }
-        let port = match content.port {
-            0 => Port::Application,
-            1 => Port::Transfer,
-            _ => return Err(Reason::Violation),
-        };
+        let port = port_of(content.port)?;
         if self.rules.origin && signs {
             let covered = self.frame.get(..self.clear).unwrap_or_default();
             if self.key.is_empty() {

@@ -49,9 +49,9 @@ pub struct Limits {
     pub records: usize,
     /// (Enclaves) Without failure detection, how long a member may leave unacknowledged what it is told (D33).
     pub silence: Duration,
-    /// (Enclaves) Private messages under way: of one member at the leader, and at a member those sent and those awaited.
+    /// Private words under way: of one member at the leader, and at a member those sent and those awaited.
     pub gossip: usize,
-    /// (Enclaves) How long one of them may be under way.
+    /// How long one of them may be under way.
     pub gossip_time: Duration,
     /// (Enclaves) Changes of shared objects that a leader remembers, for members that keep up; others get the newest contents.
     pub object_log: usize,

@@ -8,6 +8,7 @@
 //! | [`past`] | which epochs came here: why what belongs to another cannot be read |
 //! | [`sealer`] | the one sealer of the own number in one epoch: a counter that stops, limits, a lease, a revoke flag |
 //! | [`data`], [`claims`] | messages to the group under keys for each sender (RA §5); what they claim when they cannot be read |
+//! | [`private`] | private words to some members, sealed by their sender, keys handed out by the leader (D29) |
 //! | [`station`] | what every participant has of a group: identity, policy, view, keys, early frames |
 //! | [`pages`] | views cut into pages, and put together again |
 //! | [`issue`] | an epoch as it is issued: a group key with its facts |
@@ -44,6 +45,7 @@ pub mod limits;
 pub mod outbox;
 pub mod pages;
 pub mod past;
+pub mod private;
 pub mod questions;
 pub mod retry;
 pub mod roles;

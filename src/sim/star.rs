@@ -15,7 +15,7 @@ use crate::endpoint::{Cx, Link};
 use crate::error::CommandError;
 use crate::event::{Event, Peer, Port};
 use crate::group::Limits;
-use crate::identity::Name;
+use crate::identity::{MemberId, Name};
 use crate::policy::{Floor, Policy, Views};
 use crate::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 
@@ -260,6 +260,26 @@ impl Star {
         match self.members.get(from) {
             Some(member) => world.command(*member, &words, |member, cx| member.send(cx, Port::Application, text)),
             None => world.command(self.leader, &words, |leader, cx| leader.send(cx, Port::Application, text)),
+        }
+    }
+
+    /// Says `text` to some members alone, from a member or from the leader, for checkers that want to know for whom it was.
+    ///
+    /// # Errors
+    /// [`Stop`] of the world; the command's own answer inside.
+    pub fn tell(
+        &self,
+        world: &mut World,
+        from: usize,
+        to: &[MemberId],
+        text: &[u8],
+    ) -> Result<Result<u64, CommandError>, Stop> {
+        let port = Port::Application;
+        let named: Vec<String> = to.iter().map(ToString::to_string).collect();
+        let words = alloc::format!("tell {}: {}", named.join(","), String::from_utf8_lossy(text));
+        match self.members.get(from) {
+            Some(member) => world.command(*member, &words, |member, cx| member.say_privately(cx, to, port, text)),
+            None => world.command(self.leader, &words, |leader, cx| leader.say_privately(cx, to, port, text)),
         }
     }
 

@@ -1,13 +1,11 @@
-//! The messages of the repaired Antigone (RA §3), declared once each.
-//!
-//! What is specified but has no message here yet: the records `wrap` and `wrapped`; their codes are kept free.
+//! The messages of the repaired Antigone (RA §3), declared once each. Codes 0x0A and 0x0B are those of bridges.
 
 pub use super::codes::Flags;
 use super::field::{
     Blob, Digest, List, MaybeName, Nested, Nonce, Rest, SealedKey, Share, Signature, Tag, VerifyingKey,
 };
 use super::frame::MAX_TEXT;
-pub use super::shared::{Added, Change, Kind, Removed};
+pub use super::shared::{Added, Change, KeyBytes, Kind, MAX_RECIPIENTS, PrivateText, Removed};
 use crate::event::{Causes, EndReason};
 use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 
@@ -136,6 +134,17 @@ messages! {
         kind: Kind,
         /// The sender's name where members see no view; else empty.
         label: MaybeName<'a>,
+    }
+
+    /// A private word to some members, sealed under a key of its own (D29). The leader passes it on to its recipients.
+    0x0C "RA-P" Any => Members, Boxed(PrivateText<'a>)
+    struct PrivateWord {
+        /// The group instance.
+        group: Instance,
+        /// The sender.
+        cid: MemberId,
+        /// Its number: that of the sender's record `wrap`, or a number of the leader's own.
+        number: u64,
     }
 }
 
@@ -269,12 +278,14 @@ structure! {
 }
 
 choice! {
-    /// A member's records. Code 3 is kept for `wrap`.
+    /// A member's records.
     pub enum MemberRecord<'a> {
         /// The first record of each channel: the join is confirmed.
         1 = Hello(Hello),
         /// Another member should go.
         2 = Eject(EjectRequest<'a>),
+        /// The key of a private word that follows.
+        3 = Wrap(Wrap<'a>),
     }
 }
 
@@ -298,7 +309,7 @@ structure! {
 }
 
 choice! {
-    /// A leader's records. Code 4 is kept for `wrapped`.
+    /// A leader's records.
     pub enum LeaderRecord<'a> {
         /// A page of the view.
         1 = View(ViewPage<'a>),
@@ -306,6 +317,10 @@ choice! {
         2 = Policy(PolicyChange<'a>),
         /// What became of a request.
         3 = Answer(RequestAnswer),
+        /// The key of a private word that this member is to have.
+        4 = Wrapped(Wrapped<'a>),
+        /// What became of a private word of this member.
+        5 = Passed(Passed<'a>),
     }
 }
 
@@ -326,6 +341,42 @@ structure! {
         rseq: u64,
         /// The verdict.
         verdict: crate::event::EjectVerdict,
+    }
+}
+
+structure! {
+    /// The key of a private word, for the leader to hand out. The number of the word is that of this record.
+    pub struct Wrap<'a> {
+        /// The recipients, by rising number.
+        to: List<'a, MemberId, MAX_RECIPIENTS, true>,
+        /// K', used once.
+        key: KeyBytes<'a>,
+        /// The digest of the whole RA-P: no holder of K' can put another in its place.
+        digest: Digest,
+    }
+}
+
+structure! {
+    /// The key of a private word, for one of its recipients.
+    pub struct Wrapped<'a> {
+        /// Who said it: the leader vouches for that.
+        from: MemberId,
+        /// The number of the word.
+        number: u64,
+        /// K', used once.
+        key: KeyBytes<'a>,
+        /// The digest of the whole RA-P, as its sender gave it.
+        digest: Digest,
+    }
+}
+
+structure! {
+    /// What became of a private word.
+    pub struct Passed<'a> {
+        /// The number of the record `wrap`.
+        number: u64,
+        /// Those named who were not reached: they are no members, or there was no room for them.
+        missed: List<'a, MemberId, MAX_RECIPIENTS, true>,
     }
 }
 

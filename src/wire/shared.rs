@@ -1,9 +1,19 @@
-//! What both systems write the same: changes of the view (RA §4.5; its digest is over this encoding), and protections of
-//! data (RA §5).
+//! What both systems write the same: changes of the view (RA §4.5; its digest is over this encoding), protections of
+//! data (RA §5), and private words (D29).
 
-use super::field::VerifyingKey;
+use core::fmt;
+
+use bytes::BytesMut;
+
+use super::field::{Field, Reader, Rest, VerifyingKey, put_opaque};
+use super::frame::MAX_TEXT;
+use super::shape::Shape;
+use crate::error::DecodeError;
 use crate::event::Cause;
 use crate::identity::{MemberId, NameRef};
+
+/// Most recipients of one private word.
+pub const MAX_RECIPIENTS: usize = 64;
 
 choice! {
     /// A change of the view.
@@ -50,5 +60,42 @@ choice! {
         2 = Confidentiality,
         /// A box; promised as both.
         3 = Both,
+    }
+}
+
+structure! {
+    /// The text of a private word: of RA-P and EN-R10.
+    pub struct PrivateText<'a> {
+        /// For whom inside the application: 0 the application, 1 objects.
+        port: u8,
+        /// What is said.
+        payload: Rest<'a, MAX_TEXT>,
+    }
+}
+
+/// A key inside a box. Its length comes from the suite; it is not printed (R33).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyBytes<'a>(pub &'a [u8]);
+
+impl KeyBytes<'_> {
+    /// Shortest and longest, in bytes.
+    pub const LENGTHS: (usize, usize) = (8, 64);
+}
+
+impl fmt::Debug for KeyBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyBytes(..)")
+    }
+}
+
+impl<'a> Field<'a> for KeyBytes<'a> {
+    const SHAPE: Shape = Shape::Opaque { min: Self::LENGTHS.0, max: Self::LENGTHS.1 };
+
+    fn put(&self, out: &mut BytesMut) {
+        put_opaque(self.0, out);
+    }
+
+    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        reader.opaque(Self::LENGTHS.0, Self::LENGTHS.1).map(Self)
     }
 }

@@ -37,6 +37,8 @@ def prime(label):
 RSA_SECRET = prime("p") + prime("q")
 ORIGIN_SECRET = filler("origin secret", 32)
 INSTANCE = filler("group instance", 16)
+# Port and payload of what is said.
+PAYLOADS = ((0, HELLO), (1, filler("payload", 40)))
 POLICY = layout.POLICY_FORM.put({
     "form": 1, "ephemeral": True, "rekey_on": ["Join", "Leave", "Eject", "Failure", "Takeover", "Policy", "Command"],
     "grace": 5000, "settle": 1000, "key_lifetime": 0, "key_messages": 0, "key_bytes": 0, "protection": "Both",

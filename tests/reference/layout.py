@@ -70,14 +70,18 @@ REASONS = ("Left", "Ejected", "Failed", "TakenOver", "Policy", "Closing", "Proto
 END = Struct(reason=Choice(dict(enumerate(REASONS))), by=U64)
 VERDICTS = ("Ejected", "NotAllowed", "NoSuchMember", "Denied", "Busy")
 VIEW_PAGE = Struct(**{"from": U64, "to": U64, "digest": DIGEST, "first": YES_NO, "last": YES_NO, "changes": CHANGES})
+RECIPIENTS = List(U64, 64, rising=True)
 LEADER_RECORD = Choice({
     1: ("View", VIEW_PAGE),
     2: ("Policy", Struct(version=U64, policy=POLICY)),
     3: ("Answer", Struct(rseq=U64, verdict=Choice(dict(enumerate(VERDICTS))))),
+    4: ("Wrapped", Struct(**{"from": U64, "number": U64, "key": KEY, "digest": DIGEST})),
+    5: ("Passed", Struct(number=U64, missed=RECIPIENTS)),
 })
 MEMBER_RECORD = Choice({
     1: ("Hello", Struct(origin_key=VERIFYING_KEY)),
     2: ("Eject", Struct(cid=U64, name=NAME)),
+    3: ("Wrap", Struct(to=RECIPIENTS, key=KEY, digest=DIGEST)),
 })
 
 
@@ -88,6 +92,7 @@ def channel_text(record):
 
 LEADER_TEXT, MEMBER_TEXT = channel_text(LEADER_RECORD), channel_text(MEMBER_RECORD)
 CONTENT = Struct(origin=SIGNATURE, port=U8, payload=Rest(MAX_TEXT))
+PRIVATE = Struct(port=U8, payload=Rest(MAX_TEXT))
 
 # What stands in the one {…} of each message of Enclaves 1.0.
 HEAD = Struct(sender=NAME, recipient=NAME_OR_NONE, sequence=U64, timestamp=U64, kind=U8)
@@ -135,7 +140,6 @@ SIGNED = Struct(share=SHARE, evidence=EVIDENCE, signature=SIGNATURE)
 ENCLAVE_OFFER = Choice({0: ("Accept", ACCEPT), 1: ("Refuse", REFUSAL)})
 CONFIRM = Struct(n3=NONCE, proof=PART, origin_key=VERIFYING_KEY)
 POLICY_CHANGE = LEADER_RECORD.by_name["Policy"][1]
-RECIPIENTS = List(U64, 64, rising=True)
 ADMIN_PAYLOAD = Choice({
     0: "Ping",
     1: ("Key", Struct(common=Nested(COMMON, 512), key=KEY)),
@@ -149,7 +153,6 @@ ADMIN_PAYLOAD = Choice({
 ADMIN = Struct(last=NONCE, next=NONCE, epoch=U64, view=U64, policy=U64, taken=U64, payload=ADMIN_PAYLOAD)
 ACK = Struct(last=NONCE, next=NONCE)
 CLOSE = Struct(member=NAME, leader=NAME)
-PRIVATE = Struct(port=U8, payload=Rest(MAX_TEXT))
 REQUEST = Choice({
     0: "Here",
     1: ("Eject", MEMBER_RECORD.by_name["Eject"][1]),
@@ -229,6 +232,7 @@ MESSAGES = {(message.system, message.edition, message.code): message for message
         0x09, "RA-D", "Boxed", CONTENT, group=INSTANCE, epoch=U64, cid=U64, counter=U64, kind=KIND, label=NAME_OR_NONE),
     repaired(0x0A, "RA-T1m", "Tagged", leader=NAME, i1=NONCE, join=Bytes(1, 320)),
     repaired(0x0B, "RA-Dm", "Boxed", CONTENT, group=GROUP_ID, sender=NAME, salt=NONCE, counter=U64, kind=KIND),
+    repaired(0x0C, "RA-P", "Boxed", PRIVATE, group=INSTANCE, cid=U64, number=U64),
     version_1(0x01, "EN-1J", member=NAME),
     version_1(0x02, "EN-1K"),
     version_1(0x03, "EN-1E"),

@@ -25,6 +25,7 @@ class RepairedSession:
         self.names = {}  # (G, cid): name
         self.origin = {}  # (G, cid): public origin key; 0 is the leader
         self.bases = {}  # (G, epoch): base
+        self.words = {}  # (G, cid, number) of a private word: K' and the digest of its RA-P
 
     def key(self, name):
         if name not in self.long_term:
@@ -127,6 +128,10 @@ class RepairedSession:
 
     def read_cl(self, frame, suite, fields):
         text = self.channel_text(frame, suite, self.channel(suite, fields)[0])
+        match text["body"]:
+            case ("Record", ("Wrapped", wrapped)):
+                place = fields["group"], wrapped["from"], wrapped["number"]
+                self.word_key(place, wrapped)
         said = self.body(text) or self.witness(fields, text, "the member's heartbeat: challenge", "the leader's heartbeat")
         return f"the leader to {self.name(fields)}, epoch {text['status']['epoch']}: {said}", None
 
@@ -135,9 +140,27 @@ class RepairedSession:
         match text["body"]:
             case ("Record", ("Hello", hello)):
                 self.origin[fields["group"], fields["cid"]] = hello["origin_key"]
+            case ("Record", ("Wrap", wrap)):
+                self.word_key((fields["group"], fields["cid"], text["status"]["rseq"]), wrap)
         answer = "the member's heartbeat" if text["status"]["epoch"] else "key request"
         said = self.body(text) or self.witness(fields, text, "the leader's heartbeat: challenge", answer)
         return f"{self.name(fields)}, epoch {text['status']['epoch']}: {said}", None
+
+    def word_key(self, place, record):
+        """K' and the digest of a word: the leader hands on what the sender has given it."""
+        told = record["key"], record["digest"]
+        if self.words.setdefault(place, told) != told:
+            raise Forged("another key or digest than the one of the sender")
+
+    def read_p(self, frame, suite, fields):
+        place = fields["group"], fields["cid"], fields["number"]
+        if place not in self.words:
+            raise self.shut("a private word whose key is not known")
+        key, digest = self.words[place]
+        if not same(digest, sha256(frame.data)):
+            raise Forged("another text than the one that its sender has named")
+        content = decode(layout.PRIVATE, ra.open_private_word(suite, key, frame))
+        return f"{self.name(fields)}, to some alone,", U8.put(content["port"]) + content["payload"]
 
     def name(self, fields):
         return self.names.get((fields["group"], fields["cid"]), f"number {fields['cid']}")

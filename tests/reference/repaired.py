@@ -202,6 +202,25 @@ def data(suite, name, key, origin_secret, port, payload, **clear):
     return covered + layout.TEXT.put(sealed) + layout.TAG.put(tag)
 
 
+def word_key(suite, key, group, cid, number):
+    """The key of the one box under K'."""
+    info = LABEL + b"private" + group + U64.put(cid) + U64.put(number)
+    return expand(extract(LABEL, key), info, aead_key_length(suite))
+
+
+def private_word(suite, key, port, payload, **clear):
+    """RA-P. `clear`: group, cid, number."""
+    sealing = word_key(suite, key, clear["group"], clear["cid"], clear["number"])
+    text = layout.PRIVATE.put({"port": port, "payload": payload})
+    return boxed(suite, "RA-P", sealing, nonce(0, 0), text, **clear)
+
+
+def open_private_word(suite, key, taken):
+    """The text of an RA-P, encoded."""
+    opening = word_key(suite, key, taken.fields["group"], taken.fields["cid"], taken.fields["number"])
+    return Aead(suite, opening).open(nonce(0, 0), taken.clear, taken.sealed, taken.tag)
+
+
 def open_data(suite, key, taken):
     """The content of an RA-D or RA-Dm."""
     number = nonce(0, taken.fields["counter"])

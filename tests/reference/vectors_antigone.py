@@ -4,7 +4,8 @@ import layout
 import published as an
 import repaired as ra
 import suites
-from book import APP, HELLO, INSTANCE, LEADER, MEMBER, MODERN, ORIGIN_SECRET, OTHER, POLICY, RSA_SECRET, Book, filler
+from book import APP, HELLO, INSTANCE, LEADER, MEMBER, MODERN, ORIGIN_SECRET, OTHER, PAYLOADS, POLICY, RSA_SECRET, Book
+from book import filler
 from codec import U64
 from suites import AES_128_GCM, DES_MD5_RSA, published_suite, sha256
 
@@ -86,7 +87,7 @@ def as_published(vectors, suite_id):
     book.add("AN-HM", an.hm(suite, group, MEMBER, 2, one), inputs, {"covered": an.beat_text(group, 2)})
     book.add("AN-Q", an.q(suite, group, MEMBER), {"group": group, "member": MEMBER})
 
-    for port, payload in ((0, HELLO), (1, filler("payload", 40))):
+    for port, payload in PAYLOADS:
         said = {"group": group, "sender": MEMBER, "port": port, "payload": payload}
         keyed = said | {"group_key": group_key}
         sealed = keyed | {"iv": iv("d")}
@@ -184,6 +185,7 @@ def channels(book, suite, keys):
     bodies = [
         ("Record", ("Hello", {"origin_key": suites.ed25519_public(filler("origin key", 32))})),
         ("Record", ("Eject", {"cid": 2, "name": OTHER})),
+        ("Record", ("Wrap", {"to": [0, 2, 7], "key": filler("K'", 32), "digest": filler("digest of a word", 32)})),
         ("End", {"reason": "Left", "by": cid}),
         "Nothing",
     ]
@@ -206,6 +208,9 @@ def channels(book, suite, keys):
         ("Record", ("View", page)),
         ("Record", ("Policy", {"version": 2, "policy": POLICY})),
         ("Record", ("Answer", {"rseq": 2, "verdict": "NotAllowed"})),
+        ("Record", ("Wrapped", {
+            "from": 2, "number": 5, "key": filler("K'", 32), "digest": filler("digest of a word", 32)})),
+        ("Record", ("Passed", {"number": 2, "missed": [2, 7]})),
         ("End", {"reason": "Ejected", "by": 2}),
         "Nothing",
     ]
@@ -217,6 +222,16 @@ def channels(book, suite, keys):
         opening = {"key": k_al, "heard": hello}
         frame = ra.channel(suite, "RA-CL", k_la, text, **clear)
         book.add("RA-CL", frame, inputs, {"text": layout.LEADER_TEXT.put(text)}, opening, "after RA-CM with Hello")
+
+
+def private(book, suite):
+    """RA-P under its K', and the digest that its sender names."""
+    for port, payload in PAYLOADS:
+        clear = {"group": INSTANCE, "cid": 3, "number": 4}
+        said = {"key": filler("K'", 32), "port": port, "payload": payload}
+        frame = ra.private_word(suite, **said, **clear)
+        derived = {"box_key": ra.word_key(suite, said["key"], INSTANCE, 3, 4), "digest": sha256(frame)}
+        book.add("RA-P", frame, clear | said, derived)
 
 
 def data_of_kind(book, suite, name, kind, facts, group_key):
@@ -242,6 +257,7 @@ def repaired(vectors, suite):
     long_terms = {name: filler("long-term key of " + name, 32) for name in (LEADER, MEMBER)}
     k_la, k_al = joins(book, suite, long_terms)
     channels(book, suite, (k_la, k_al))
+    private(book, suite)
 
     changes = [
         ("Add", {"cid": 0, "name": LEADER, "origin_key": filler("a key", 32)}),

@@ -5,13 +5,12 @@ import enclaves_published as ep
 import layout
 import repaired as ra
 import suites
-from book import APP, HELLO, INSTANCE, LEADER, MEMBER, MODERN, OTHER, POLICY, Book, filler
+from book import APP, INSTANCE, LEADER, MEMBER, MODERN, OTHER, PAYLOADS, POLICY, Book, filler
 from codec import U64
 from suites import DES_MD5_RSA, published_suite
 from vectors_antigone import data_of_kind
 
 KINDS = ("Clear", "Integrity", "Confidentiality", "Both")
-PAYLOADS = ((0, HELLO), (1, filler("payload", 40)))
 
 
 def version_2(vectors, suite_id):

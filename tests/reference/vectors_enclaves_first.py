@@ -1,10 +1,8 @@
 """The vectors of Enclaves 1.0."""
 
 import enclaves_first as first
-from book import HELLO, LEADER, MEMBER, MODERN, OTHER, Book, filler
+from book import LEADER, MEMBER, MODERN, OTHER, PAYLOADS, Book, filler
 from suites import DES_MD5_RSA, published_suite
-
-PAYLOADS = ((0, HELLO), (1, filler("payload", 40)))
 
 
 def messages(key):

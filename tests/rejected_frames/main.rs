@@ -32,7 +32,7 @@ const SEED: u64 = 0x0dd_f4a3e5;
 
 /// What must be reached: p mutants that parse, k that are authentic, r refused, R refused though authentic, a accepted,
 /// e that end something. No letter stands where it cannot be: nobody has keys with an idle member, a refusal of data ends
-/// nothing, what is unprotected is not authentic.
+/// nothing, what is unprotected is not authentic; of a private word the digest is looked at before its box.
 #[rustfmt::skip]
 const REACHED: &[(&str, &str, &str)] = &[
     ("RA-CL", "M behind", "pkrRae"),
@@ -86,6 +86,8 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("RA-J2", "M asking", "pkra"),
     ("RA-J2", "M confirming", "pr"),
     ("RA-J2", "M in", "pr"),
+    ("RA-P", "L member", "pr"),
+    ("RA-P", "M in", "pr"),
     ("RA-R", "M behind", "pkrRa"),
     ("RA-R", "M confirming", "pkrRa"),
     ("RA-R", "M ending", "pr"),

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sodality::antigone::Access;
+use sodality::antigone::{Access, Member};
 use sodality::crypto::chacha20_poly1305;
-use sodality::event::{Cause, Causes, EndReason, Event, JoinFailure};
+use sodality::endpoint::Cx;
+use sodality::event::{Cause, Causes, EndReason, Event, JoinFailure, Port};
+use sodality::identity::MemberId;
 use sodality::policy::{EjectRequests, OnSilence, Policy, Protection, Views};
 use sodality::sim::star::{self, Star, StarConfig};
 use sodality::sim::{
@@ -348,5 +350,35 @@ pub(crate) fn sessions() -> BTreeMap<Cell, Vec<Sample>> {
         *policy = Policy { detection: None, views: Views::WithEachKey, rekey_on: Causes::NONE, ..Policy::default() };
     };
     play(&catcher, policy(lax), &["m1"], |world, star| star.join_all(world, MINUTE));
+    let mut samples = catcher.take().samples;
+    for (cell, kept) in private_words() {
+        samples.entry(cell).or_default().extend(kept);
+    }
+    samples
+}
+
+/// What a private word makes leader and members say, each frame twice. Only the first frames after it count: records of words
+/// are among them.
+fn private_words() -> BTreeMap<Cell, Vec<Sample>> {
+    let catcher = shared(Catcher::default());
+    play(
+        &catcher,
+        |_| {},
+        &["m1", "m2", "m3"],
+        |world, star| {
+            star.join_all(world, MINUTE)?;
+            world.run_for(SECOND * 6)?;
+            world.set_adversary(ReplayAll { after: Duration::from_millis(300), times: 1 });
+            catcher.borrow_mut().samples.clear();
+            let mut to: Vec<MemberId> = (1..3).map(|at| world.get(star.members[at]).unwrap().cid().unwrap()).collect();
+            to.push(MemberId::LEADER);
+            let say = |member: &mut Member, cx: &mut Cx<'_>| member.say_privately(cx, &to, Port::Application, b"psst");
+            world.with(star.members[0], say)?.unwrap();
+            world.run_for(SECOND)?;
+            let heard = |event: &Event| matches!(event, Event::Gossip(message) if message.payload == b"psst"[..]);
+            assert!(star.members[1..].iter().all(|member| world.events(*member).iter().any(heard)));
+            Ok(())
+        },
+    );
     catcher.take().samples
 }

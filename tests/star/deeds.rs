@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use sodality::antigone::{Leader, Member};
+use sodality::endpoint::{Cx, Endpoint};
+use sodality::error::CommandError;
 use sodality::event::Port;
+use sodality::group::Participant;
 use sodality::identity::MemberId;
 use sodality::policy::EjectRequests;
 use sodality::sim::star::Star;
@@ -16,6 +19,10 @@ pub(crate) enum Deed {
     Say,
     /// The leader does.
     LeaderSays,
+    /// A member says something to two others alone: whoever has the lowest number, which is the leader, and the highest.
+    Tell,
+    /// The leader says something to the members with the lowest and the highest number alone.
+    LeaderTells,
     /// A member leaves; whoever is to stay in asks again at once (`persist`).
     Leave,
     /// A member leaves and asks to join in the same breath.
@@ -36,11 +43,13 @@ pub(crate) enum Deed {
 pub(crate) type Habits = &'static [(u16, Deed)];
 
 /// They talk.
-pub(crate) const TALK: Habits = &[(200, Deed::LeaderSays)];
+pub(crate) const TALK: Habits = &[(200, Deed::LeaderSays), (100, Deed::Tell), (50, Deed::LeaderTells)];
 
 /// They talk, come and go.
 pub(crate) const COME_AND_GO: Habits = &[
     (200, Deed::LeaderSays),
+    (100, Deed::Tell),
+    (50, Deed::LeaderTells),
     (35, Deed::Leave),
     (10, Deed::Rejoin),
     (25, Deed::Rekey),
@@ -52,8 +61,15 @@ pub(crate) const COME_AND_GO: Habits = &[
 
 /// The same where nothing detects failures: there, whom the leader has put out and who does not hear it stays where it is for
 /// ever, as with a leader that restarts.
-pub(crate) const COME_AND_GO_UNWATCHED: Habits =
-    &[(200, Deed::LeaderSays), (35, Deed::Leave), (10, Deed::Rejoin), (25, Deed::Rekey), (5, Deed::CrashAndRestart)];
+pub(crate) const COME_AND_GO_UNWATCHED: Habits = &[
+    (200, Deed::LeaderSays),
+    (100, Deed::Tell),
+    (50, Deed::LeaderTells),
+    (35, Deed::Leave),
+    (10, Deed::Rejoin),
+    (25, Deed::Rekey),
+    (5, Deed::CrashAndRestart),
+];
 
 fn pick(habits: Habits, rng: &mut SimRng) -> Deed {
     let mut at = rng.below(1000);
@@ -84,6 +100,14 @@ pub(crate) fn act(
         Deed::LeaderSays if leads => drop(world.command(leader, &words, |leader, cx| {
             let _ = leader.send(cx, Port::Application, text.as_bytes());
         })?),
+        Deed::Tell if lives => {
+            let (own, known) = (world.get(member).and_then(Member::cid), world.get(member).map(Participant::known));
+            tell(world, member, own, known.unwrap_or_default(), text.as_bytes(), Member::say_privately)?;
+        }
+        Deed::LeaderTells if leads => {
+            let known = world.get(leader).map(Participant::known).unwrap_or_default();
+            tell(world, leader, Some(MemberId::LEADER), known, text.as_bytes(), Leader::say_privately)?;
+        }
         Deed::Leave if lives => drop(world.command(member, "leave", |member, cx| {
             let _ = member.leave(cx);
         })?),
@@ -129,6 +153,27 @@ pub(crate) fn act(
         _ => {}
     }
     Ok(())
+}
+
+/// How either machine says something privately.
+type Says<M> = fn(&mut M, &mut Cx<'_>, &[MemberId], Port, &[u8]) -> Result<u64, CommandError>;
+
+/// Says something privately to the first and the last of those known that are not oneself.
+fn tell<M: Endpoint + 'static>(
+    world: &mut World,
+    node: Node<M>,
+    own: Option<MemberId>,
+    mut known: Vec<MemberId>,
+    text: &[u8],
+    says: Says<M>,
+) -> Result<(), Stop> {
+    known.retain(|cid| Some(*cid) != own);
+    let (Some(first), Some(last)) = (known.iter().min(), known.iter().max()) else { return Ok(()) };
+    let (to, said) = ([*first, *last], String::from_utf8_lossy(text));
+    let words = format!("tell {first},{last}: {said}");
+    world.command(node, &words, |machine, cx| {
+        let _ = says(machine, cx, &to, Port::Application, text);
+    })
 }
 
 /// Somebody does something every half second or so, for so long.

@@ -135,7 +135,30 @@ fn repaired() -> Vec<Recorded> {
     });
     let content = Content { origin: none(Signature::new), port: 0, payload: Rest(b"hello, all") };
     let data = Data { group, epoch: Epoch(2), cid, counter: 0, kind: Kind::Confidentiality, label: MaybeName(None) };
-    vec![join, ask, answer, accept, leader, member, rekey, heartbeat, boxed(&data, &content)]
+    let data = boxed(&data, &content);
+    let words = private(group, cid, status);
+    [vec![join, ask, answer, accept, leader, member, rekey, heartbeat, data], words].concat()
+}
+
+/// A private word, and the records about it.
+fn private(group: Instance, cid: MemberId, status: ChannelStatus) -> Vec<Recorded> {
+    let (key, digest) = (bytes(0x90, 32), filler!(Digest, 0xe0, 16));
+    let (to, key) = ([MemberId::LEADER, MemberId(2)], KeyBytes(&key));
+    let word = PrivateWord { group, cid, number: 2 };
+    let body = MemberBody::Record(MemberRecord::Wrap(Wrap { to: List::of(&to), key, digest }));
+    let wrap = boxed(&MemberFrame { group, cid, n: 6 }, &MemberText { status, body });
+    let leader = |record| {
+        let body = LeaderBody::Record(record);
+        boxed(&LeaderFrame { group, cid, n: 7 }, &LeaderText { status, body })
+    };
+    let wrapped = leader(LeaderRecord::Wrapped(Wrapped { from: MemberId(2), number: 2, key, digest }));
+    let passed = leader(LeaderRecord::Passed(Passed { number: 2, missed: List::of(&to[1..]) }));
+    vec![
+        boxed(&word, &PrivateText { port: 0, payload: Rest(b"between us") }),
+        Recorded { id: "RA-CM-wrap", ..wrap },
+        Recorded { id: "RA-CL-wrapped", ..wrapped },
+        Recorded { id: "RA-CL-passed", ..passed },
+    ]
 }
 
 fn group_id() -> an::GroupId<'static> {

@@ -4,10 +4,11 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use sodality::antigone::Member;
 use sodality::crypto::aes_128_gcm;
 use sodality::crypto::null::insecure_null;
-use sodality::endpoint::Instant;
-use sodality::event::Causes;
+use sodality::endpoint::{Cx, Instant};
+use sodality::event::{Causes, Port};
 use sodality::identity::{MemberId, Name};
 use sodality::policy::{Policy, Views};
 use sodality::sim::star::{Star, StarConfig};
@@ -22,8 +23,16 @@ use sodality::wire::{Guard, Value};
 pub(crate) const SEED: u64 = 1999;
 
 /// Frames that show something more than the first of their message: by what their body holds.
-const MORE: [(&str, &str); 5] =
-    [("RA-J2", "Accept"), ("RA-CM", "Hello"), ("RA-CM", "End"), ("RA-CL", "View"), ("RA-CL", "End")];
+const MORE: [(&str, &str); 8] = [
+    ("RA-J2", "Accept"),
+    ("RA-CM", "Hello"),
+    ("RA-CM", "Wrap"),
+    ("RA-CM", "End"),
+    ("RA-CL", "View"),
+    ("RA-CL", "Wrapped"),
+    ("RA-CL", "Passed"),
+    ("RA-CL", "End"),
+];
 
 /// One frame of each message, and those of [`MORE`], in the order in which they were sent.
 pub(crate) fn recorded() -> Vec<Recorded> {
@@ -34,6 +43,10 @@ pub(crate) fn recorded() -> Vec<Recorded> {
     star.join_all(&mut world, Duration::from_secs(60)).unwrap();
     world.run_for(Duration::from_secs(10)).unwrap();
     star.say(&mut world, 0, b"to the group").unwrap().unwrap();
+    world.run_for(Duration::from_secs(1)).unwrap();
+    let to = [world.get(star.members[1]).unwrap().cid().unwrap()];
+    let word = |member: &mut Member, cx: &mut Cx<'_>| member.say_privately(cx, &to, Port::Application, b"to m2 alone");
+    world.with(star.members[0], word).unwrap().unwrap();
     world.run_for(Duration::from_secs(1)).unwrap();
     world.with(star.members[1], |member, cx| member.leave(cx)).unwrap().unwrap();
     world.run_for(Duration::from_secs(10)).unwrap();

@@ -11,7 +11,7 @@ use sodality::enclaves::{chain, gossip};
 use sodality::endpoint::WallClock;
 use sodality::group::channel::Standing;
 use sodality::group::{Backoff, Checks, Jitter, Pool, Retry};
-use sodality::identity::{Epoch, Instance, MemberId};
+use sodality::identity::{Epoch, Instance};
 use sodality::wire::antigone::{EjectRequest, PolicyChange, RequestAnswer};
 use sodality::wire::enclaves::repaired::*;
 use sodality::wire::field::{Nested, Nonce, VerifyingKey, to_vec};
@@ -191,15 +191,11 @@ fn with_payload<T>(
             with(AdminPayload::GossipGrant(GossipGrant { number, key: KeyBytes(&key) }))
         }
         "Gossiped" => {
-            let (number, missed) = (inner.number("number")?, members(inner, "missed")?);
+            let (number, missed) = (inner.number("number")?, inner.cids("missed")?);
             with(AdminPayload::Gossiped(Gossiped { number, missed: List::of(&missed) }))
         }
         other => Err(format!("payload {other}")),
     }
-}
-
-fn members(fields: Fields<'_>, list: &str) -> Result<Vec<MemberId>, String> {
-    fields.list(list)?.map(|number| number.0.as_u64().map(MemberId).ok_or_else(|| "no number".into())).collect()
 }
 
 fn port_code(fields: Fields<'_>) -> Result<u8, String> {
@@ -213,7 +209,7 @@ fn with_wish<T>(inputs: Fields<'_>, with: impl FnOnce(RequestText<'_>) -> T) -> 
         "Here" => Ok(with(RequestText::Here)),
         "Eject" => Ok(with(RequestText::Eject(EjectRequest { cid: inner.cid("cid")?, name: inner.name("name")? }))),
         "Gossip" | "GossipKey" | "GossipWrap" => {
-            let members = members(inner, "to")?;
+            let members = inner.cids("to")?;
             let to = List::of(&members);
             match which {
                 "Gossip" => {

@@ -82,6 +82,12 @@ impl<'v> Fields<'v> {
         self.number(name).map(MemberId)
     }
 
+    /// A list of member numbers.
+    pub(crate) fn cids(self, name: &str) -> Result<Vec<MemberId>, String> {
+        let numbers = self.list(name)?.map(|number| number.0.as_u64().ok_or_else(|| format!("{name}: no number")));
+        numbers.map(|number| number.map(MemberId)).collect()
+    }
+
     pub(crate) fn version(self, name: &str) -> Result<Version, String> {
         self.number(name).map(Version)
     }

@@ -8,11 +8,13 @@ use sodality::antigone::join::asking::{Answer, Attempt, Parties};
 use sodality::antigone::keys::open as open_block;
 use sodality::antigone::leave::requests::{answer as verdict, request};
 use sodality::antigone::leave::{leader_end, member_end};
+use sodality::antigone::private;
 use sodality::antigone::schedule::{ChannelKeys, transcript};
 use sodality::crypto::{BoxNumber, Purpose, Secret, Suite, SuiteId};
 use sodality::endpoint::Link;
 use sodality::event::{EjectVerdict, EndReason};
 use sodality::group::channel::{Body, Carry, Channel, Side, Standing};
+use sodality::group::private::{self as words, Word};
 use sodality::group::{Checks, Jitter, Pool, Probes, Retry, View};
 use sodality::identity::Epoch;
 use sodality::ttp::exchange::{Question, Verdict};
@@ -113,6 +115,12 @@ fn body(id: &str, inputs: Fields<'_>) -> Result<Option<(Bytes, bool)>, String> {
             to_vec(&MemberBody::Record(MemberRecord::Hello(hello))).into()
         }
         (true, "Eject") => request(inner.cid("cid")?, &inner.name("name")?.to_name()),
+        (true, "Wrap") => private::wrap(&inner.cids("to")?, &inner.key("key")?, inner.digest("digest")?),
+        (false, "Wrapped") => {
+            let (key, digest) = (inner.key("key")?, inner.digest("digest")?);
+            private::wrapped(inner.cid("from")?, inner.number("number")?, &key, digest)
+        }
+        (false, "Passed") => private::passed(inner.number("number")?, &inner.cids("missed")?),
         (false, "Answer") => {
             let said: EjectVerdict = coded(inner.text("verdict")?)?;
             verdict(inner.number("rseq")?, said)
@@ -126,6 +134,11 @@ fn body(id: &str, inputs: Fields<'_>) -> Result<Option<(Bytes, bool)>, String> {
         (_, other) => return Err(format!("record {other}")),
     };
     Ok(Some((bytes, true)))
+}
+
+/// What a private word says of itself in clear.
+fn word(inputs: Fields<'_>) -> Result<Word, String> {
+    Ok(Word { group: inputs.instance("group")?, cid: inputs.cid("cid")?, number: inputs.number("number")? })
 }
 
 /// One end of a channel that seals with `own` and opens with `peer`.
@@ -276,6 +289,12 @@ pub(crate) fn make(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
             Ok(frame.to_vec())
         }),
         "RA-D" => data(header, inputs),
+        "RA-P" => {
+            let port = u8::try_from(inputs.number("port")?).map_err(no)?;
+            let (key, payload) = (inputs.key("key")?, inputs.bytes("payload")?);
+            let frame = words::seal::<PrivateWord>(suite, header, &key, word(inputs)?, port, &payload);
+            frame.map(|frame| frame.to_vec()).map_err(no)
+        }
         "RA-Dm" => bridged_data(suite, header, inputs),
         _ => Err(format!("no vector {id} here")),
     }
@@ -342,6 +361,13 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
             same(verified.is_some())
         }
         "RA-D" => open_data(header, inputs, opening, frame),
+        "RA-P" => {
+            private::is_named(suite, Some(&private::digest(suite, frame).map_err(no)?), frame).map_err(no)?;
+            same(words::word_of::<PrivateWord>(frame).map_err(no)? == word(inputs)?)?;
+            let mut opened = frame.to_vec();
+            let (port, payload) = words::open::<PrivateWord>(suite, &inputs.key("key")?, &mut opened).map_err(no)?;
+            same(u64::from(words::port_code(port)) == inputs.number("port")? && payload == inputs.bytes("payload")?)
+        }
         _ => Ok(()),
     }
 }

@@ -128,6 +128,8 @@ fn a_group_of_processes_as_published() {
     ada.sees("delivered", "a file.bin");
 
     // Who is there, by name; how it stands; what the policy is.
+    bob.type_line("/gossip ada not as published");
+    bob.sees("error", "parts as published have no private messages");
     bob.type_line("/who");
     bob.sees_all(["lea", "bob", "ada"].map(|name| ("who", name)));
     bob.type_line("/status");

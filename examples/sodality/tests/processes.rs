@@ -41,6 +41,14 @@ fn a_group_of_four_processes() {
     }
     lea.type_line("and to you");
     ada.sees("heard", "and to you");
+    // To one alone, and to the leader.
+    ada.type_line("/gossip bob,lea the list is with me");
+    for party in [&mut lea, &mut bob] {
+        assert_eq!(field(&party.sees("gossip", "the list is with me"), "from"), "ada");
+    }
+    assert_eq!(field(&ada.sees("gossip-sent", "bob,lea"), "missed"), "");
+    lea.type_line("/gossip bob only bob has this");
+    assert_eq!(field(&bob.sees("gossip", "only bob has this"), "from"), "lea");
     bob.type_line("/who");
     bob.sees("who", "\"name\":\"ada\"");
     bob.type_line("/status");

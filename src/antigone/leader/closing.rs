@@ -33,12 +33,13 @@ impl Leader {
         let pending: alloc::vec::Vec<_> = self.pendings.iter().map(|(id, _)| id).collect();
         pending.into_iter().for_each(|id| self.drop_pending(id));
         self.wanted.close();
-        for timer in [Timer::Rekey, Timer::Ring, Timer::KeyAge, Timer::Condemned, Timer::Ejection] {
+        for timer in [Timer::Rekey, Timer::Ring, Timer::KeyAge, Timer::Condemned, Timer::Ejection, Timer::Word] {
             self.timers.set(timer, None);
         }
         self.verdicts.clear();
         self.condemned.clear();
         self.questions.clear();
+        self.relays.clear();
         self.next_policy = None;
         self.station.erase(&self.me.limits);
         self.issue.erase();

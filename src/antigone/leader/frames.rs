@@ -2,6 +2,7 @@
 //! it (R25).
 
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
 use super::peer::Peer;
 use super::{Leader, Timer};
@@ -11,11 +12,12 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason};
 use crate::group::channel::{Body, Channel, Heard, Refused, Side, Standing};
+use crate::group::private::Whispers;
 use crate::group::turn::Removal;
 use crate::group::{Allowance, Backoff, Check, Probes};
 use crate::identity::{Epoch, MemberId};
 use crate::policy::{Communication, Views};
-use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord};
+use crate::wire::antigone::{Data, JoinRequest, KeyAnswer, MemberBody, MemberFrame, MemberRecord, PrivateWord};
 use crate::wire::{Field, Message as _};
 
 impl Leader {
@@ -24,7 +26,7 @@ impl Leader {
         cx: &mut Cx<'_>,
         now: Instant,
         link: Link,
-        frame: BytesMut,
+        mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
         if frame.len() > info.max_frame {
@@ -35,7 +37,13 @@ impl Leader {
             _ => Reason::Malformed,
         })?;
         match code {
-            code if code == MemberFrame::INFO.code => self.on_channel(cx, now, link, frame),
+            code if code == MemberFrame::INFO.code => {
+                let done = self.on_channel(cx, now, link, &mut frame);
+                // It may hold a key, opened in place (R32).
+                frame.zeroize();
+                done
+            }
+            code if code == PrivateWord::INFO.code => self.on_private(&frame),
             code if code == Data::INFO.code => self.on_data(now, link, frame),
             code if code == JoinRequest::INFO.code => self.on_request(cx, now, link, &frame),
             code if code == KeyAnswer::INFO.code => self.on_verdict(cx, now, frame),
@@ -44,8 +52,8 @@ impl Leader {
     }
 
     /// RA §4.2, receiver, at the leader.
-    fn on_channel(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
-        let message = MemberFrame::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+    fn on_channel(&mut self, cx: &mut Cx<'_>, now: Instant, link: Link, frame: &mut [u8]) -> Result<(), Reason> {
+        let message = MemberFrame::parse(frame).map_err(|_| Reason::Malformed)?.message;
         if message.group != self.station.group {
             return Err(Reason::Unknown);
         }
@@ -62,7 +70,7 @@ impl Leader {
             return self.on_hello(cx, now, link, id, &offered, frame);
         }
         let peer = self.peers.get_mut(&cid).ok_or(Reason::Unknown)?;
-        let heard = match peer.channel.hear(&mut frame) {
+        let heard = match peer.channel.hear(frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return self.cut_off(cx, now, cid),
@@ -86,7 +94,13 @@ impl Leader {
                 let verdict = self.on_eject_request(cx, now, cid, rseq, request.cid, &name)?;
                 answer = verdict.map(|verdict| (rseq, verdict));
             }
-            // `hello` came with the first frame.
+            (Body::Record, MemberBody::Record(MemberRecord::Wrap(wrap))) if !self.waits(cid) => {
+                if !may_ask || !self.may_wrap(cid) {
+                    return Err(Reason::Budget);
+                }
+                self.on_wrap(now, cid, accepted + 1, &wrap);
+            }
+            // `hello` came with the first frame; and who waits for its rekey has nobody to talk to.
             (Body::Record, _) => return self.cut_off(cx, now, cid),
             _ => {}
         }
@@ -135,6 +149,7 @@ impl Leader {
         let shares = self.station.policy.communication != Communication::Relay;
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         peer.channel.commit(heard);
+        let told = if heard.acknowledged { peer.telling.take() } else { None };
         let moved = own_link.is_some() && peer.link != own_link;
         if moved {
             peer.link = own_link;
@@ -178,6 +193,9 @@ impl Leader {
         if moved || turned {
             self.reconnect();
         }
+        if let Some(word) = told {
+            self.keyed(cid, word);
+        }
     }
 
     /// RA §4.1, "L on the first RA-CM": the join is confirmed.
@@ -188,7 +206,7 @@ impl Leader {
         link: Link,
         id: PendingId,
         offered: &Offered,
-        mut frame: BytesMut,
+        frame: &mut [u8],
     ) -> Result<(), Reason> {
         let (cid, limits) = (offered.cid, &self.me.limits);
         let mut probes = Probes::first_and_newest();
@@ -197,7 +215,7 @@ impl Leader {
         let (header, group) = (self.station.header, self.station.group);
         let channel = Channel::new(Side::Leader, header, group, cid, seal, open, probes, limits.records)
             .with_checks(limits.checks);
-        let heard = match channel.hear(&mut frame) {
+        let heard = match channel.hear(frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => {
@@ -245,6 +263,9 @@ impl Leader {
             pages: None,
             pages_again: now,
             page_next: true,
+            whispers: Whispers::new(),
+            whisper_next: true,
+            telling: None,
             ask: false,
             answer: false,
             block: false,
@@ -275,10 +296,10 @@ impl Leader {
     }
 
     /// A frame of somebody whose channel has ended.
-    fn on_lingering(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+    fn on_lingering(&mut self, cid: MemberId, link: Link, frame: &mut [u8]) -> Result<(), Reason> {
         let own = self.own_link(link);
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
-        let heard = match lingering.channel.hear(&mut frame) {
+        let heard = match lingering.channel.hear(frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return Err(Reason::Violation),

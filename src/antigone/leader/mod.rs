@@ -3,7 +3,7 @@
 //!
 //! `frames.rs` holds what an input frame does, `data.rs` what data do and where they go, `joins.rs` what happens before `hello`, `rekey.rs` how members come and
 //! go and keys change, `policy.rs` when keys are used up and how a policy changes, `suspicion.rs` who is taken for dead,
-//! `ejection.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed,
+//! `ejection.rs`, `private.rs` and `closing.rs` what their names say, `output.rs` the cursor that gives each member what it is owed,
 //! `shared.rs` what goes to all at once, `time.rs` what a deadline does.
 
 mod closing;
@@ -16,6 +16,7 @@ mod label;
 mod output;
 mod peer;
 mod policy;
+mod private;
 mod rekey;
 mod shared;
 mod suspicion;
@@ -41,6 +42,7 @@ use crate::event::{Cause, Causes, Event, Stats, Suspicion, Ticket};
 pub use crate::group::access::Access;
 use crate::group::access::Verdicts;
 use crate::group::claims::claims;
+use crate::group::private::Relays;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::turn::Rekeys;
@@ -110,6 +112,10 @@ pub struct Leader {
     condemned: BTreeMap<MemberId, Suspicion>,
     /// Requests to eject that the application is to decide about.
     questions: Questions,
+    /// Private words under way.
+    relays: Relays,
+    /// The number of the leader's own last one.
+    words: u64,
     /// The group is being closed, or has been.
     closing: Option<Closing>,
     timers: Timers<Timer>,
@@ -126,7 +132,7 @@ pub struct Leader {
 
 fingerprint!(Leader {
     third_party, wanted, station, leader_key, issue, pendings, peers, names, verdicts, lingering, next_cid, rekeys,
-    key_use, next_policy, watched_from, condemned, questions, closing, timers, work, out, shared,
+    key_use, next_policy, watched_from, condemned, questions, relays, words, closing, timers, work, out, shared,
 } skip { me, jitter, links, next_ticket, at, singly });
 
 /// What never changes.
@@ -161,6 +167,8 @@ enum Timer {
     KeyAge,
     /// Nobody decided about a request to eject.
     Ejection,
+    /// A private word has been under way for too long.
+    Word,
     /// The group has been closed for long enough.
     Closing,
     /// Members that are taken for dead go.
@@ -186,6 +194,7 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Ejection => (8, 0),
             Self::Closing => (9, 0),
             Self::Condemned => (10, 0),
+            Self::Word => (11, 0),
             Self::Beat => (16, 0),
             Self::Cast => (17, 0),
         };
@@ -267,6 +276,8 @@ impl Leader {
             watched_from: Instant::ORIGIN,
             condemned: BTreeMap::new(),
             questions: Questions::new(limits.ejection_questions),
+            relays: Relays::new(&limits),
+            words: 0,
             closing: None,
             timers,
             work: BTreeSet::new(),

@@ -79,21 +79,27 @@ impl Leader {
     }
 
     /// Chooses the next record of a member whose channel is free: the policy, which is short and which a key may wait for,
-    /// then pages and answers in turn. Should sealing fail afterwards, it is outstanding and goes with the next frame.
+    /// then private words, pages and answers in turn. Should sealing fail afterwards, it is outstanding and goes with the next frame.
     fn next_record(&mut self, now: Instant, cid: MemberId) {
         let (retry, frame_limit) = (self.me.limits.retry, self.station.policy.frame_limit as usize);
         let Some(peer) = self.peers.get(&cid).filter(|peer| peer.channel.free()) else { return };
+        let others = peer.pages.is_some() || peer.channel.ready();
+        let whispers = peer.whisper_next || !others;
         let policy = self.policy_record(peer);
+        let word = if policy.is_none() && whispers { self.word_record(cid) } else { None };
         let Some(peer) = self.peers.get_mut(&cid) else { return };
         if let Some((version, record)) = policy {
             peer.told_policy = version;
             peer.channel.put_first(record, retry, now, &mut self.jitter);
+        } else if let Some((record, of)) = word {
+            (peer.telling, peer.whisper_next) = (of, false);
+            peer.channel.put_first(record, retry, now, &mut self.jitter);
         } else if let Some(pages) = peer.pages.take_if(|_| peer.page_next || !peer.channel.ready()) {
             let (body, left) = pages.page(frame_limit);
-            (peer.pages, peer.page_next) = (left, false);
+            (peer.pages, peer.page_next, peer.whisper_next) = (left, false, true);
             peer.channel.put_first(body, retry, now, &mut self.jitter);
         } else if peer.channel.advance(retry, now, &mut self.jitter) {
-            peer.page_next = true;
+            (peer.page_next, peer.whisper_next) = (true, true);
         } else {
             return;
         }

@@ -3,8 +3,9 @@
 use crate::antigone::membership::Pages;
 use crate::endpoint::{Instant, Link};
 use crate::group::channel::{Channel, Standing};
+use crate::group::private::Whispers;
 use crate::group::{Allowance, Backoff};
-use crate::identity::{Epoch, Name, Version};
+use crate::identity::{Epoch, MemberId, Name, Version};
 use crate::wire::field::VerifyingKey;
 
 /// A live member.
@@ -32,6 +33,12 @@ pub(super) struct Peer {
     pub(super) pages_again: Instant,
     /// The next record is a page, if one waits, and else an answer to a request: they take turns.
     pub(super) page_next: bool,
+    /// What it is to be told of private words.
+    pub(super) whispers: Whispers,
+    /// The next record is one of these, if one waits: they take turns with pages and answers.
+    pub(super) whisper_next: bool,
+    /// The word whose key the outstanding record holds.
+    pub(super) telling: Option<(MemberId, u64)>,
     /// A frame that asks for an answer is owed.
     pub(super) ask: bool,
     /// A frame without a record is owed: an answer.
@@ -60,6 +67,9 @@ fingerprint!(Peer {
     pages,
     pages_again,
     page_next,
+    whispers,
+    whisper_next,
+    telling,
     ask,
     answer,
     block,
@@ -102,6 +112,6 @@ impl Peer {
             || self.block
             || self.channel.ready()
             || self.owes_policy(newest)
-            || (self.pages.is_some() && self.channel.free())
+            || ((self.pages.is_some() || !self.whispers.is_empty()) && self.channel.free())
     }
 }

@@ -184,6 +184,7 @@ impl Leader {
         self.timers.set(Timer::Repeat(cid), None);
         self.timers.set(Timer::Silence(cid), None);
         self.condemned.remove(&cid);
+        self.relays.forget(cid);
         let peer = self.peers.remove(&cid)?;
         self.names.remove(&peer.name);
         Some(peer)

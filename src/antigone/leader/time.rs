@@ -29,7 +29,7 @@ impl Leader {
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
             Timer::KeyAge => Due::Rekey,
             Timer::Condemned => Due::Silence,
-            Timer::Ejection => Due::Answer,
+            Timer::Ejection | Timer::Word => Due::Answer,
             Timer::Closing => Due::Farewell,
         };
         Wake::At(at, due)
@@ -74,6 +74,7 @@ impl Leader {
                 }
                 Timer::Condemned => self.remove_condemned(cx, now),
                 Timer::Ejection => self.deny_by_silence(now),
+                Timer::Word => self.word_time(now),
                 Timer::Closing => self.end_closing(),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Ring => {

@@ -1,5 +1,6 @@
 //! What a checker of a simulation sees of a leader: facts that no event tells.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
 use super::Leader;
@@ -46,6 +47,11 @@ impl Leader {
     /// The channel to a live member.
     pub fn channel(&self, cid: MemberId) -> Option<&Channel> {
         self.peers.get(&cid).map(|peer| &peer.channel)
+    }
+
+    /// The keys of the private words under way, with those who are to have them besides the leader.
+    pub fn word_keys(&self) -> impl Iterator<Item = (MemberId, &Secret, BTreeSet<MemberId>)> {
+        self.relays.iter().map(|(from, relay)| (from, relay.key.secret(), relay.holders().chain([from]).collect()))
     }
 
     /// Whether a live member of this number is taken for dead.

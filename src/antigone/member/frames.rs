@@ -4,6 +4,7 @@
 use alloc::collections::VecDeque;
 
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
 use super::ejection::{asked_about, take_answer};
 use super::session::{Owed, Session};
@@ -18,6 +19,7 @@ use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Lacking};
 use crate::group::channel::{Body, Carry, Channel, Refused, Side, Standing};
 use crate::group::following::{Announced, Follow, Named, Taken, follow_view, take_page, take_policy};
+use crate::group::private::Words;
 use crate::group::station::{Identity, Station};
 use crate::group::{Allowance, Backoff, ChangeRecord, Check, Probes, ViewStep};
 use crate::identity::Epoch;
@@ -25,7 +27,8 @@ use crate::policy::{MIN_FRAME, Policy, Views};
 use crate::wire::Field;
 use crate::wire::Message as _;
 use crate::wire::antigone::{
-    Data, Heartbeat, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, Rekey,
+    Data, Heartbeat, Hello, JoinAnswer, LeaderBody, LeaderFrame, LeaderRecord, MemberBody, MemberRecord, PrivateWord,
+    Rekey,
 };
 use crate::wire::field::VerifyingKey;
 
@@ -35,7 +38,7 @@ impl Member {
         cx: &mut Cx<'_>,
         now: Instant,
         link: Link,
-        frame: BytesMut,
+        mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let info = self.links.get(&link).ok_or(Reason::Unknown)?;
         if frame.len() > info.max_frame {
@@ -44,7 +47,13 @@ impl Member {
         let code = self.me.header().code_of(&frame).map_err(reason_of)?;
         match code {
             code if code == JoinAnswer::INFO.code => self.on_answer(cx, now, link, frame),
-            code if code == LeaderFrame::INFO.code => self.on_channel(now, link, frame),
+            code if code == LeaderFrame::INFO.code => {
+                let done = self.on_channel(now, link, &mut frame);
+                // It may hold a key, opened in place (R32).
+                frame.zeroize();
+                done
+            }
+            code if code == PrivateWord::INFO.code => self.on_private(now, frame),
             code if code == Rekey::INFO.code => self.on_rekey_over(now, link, frame),
             code if code == Heartbeat::INFO.code => self.on_heartbeat(now, link, &frame),
             code if code == Data::INFO.code => self.on_data(now, link, frame, true),
@@ -129,6 +138,7 @@ impl Member {
             held: None,
             pages: None,
             requests: VecDeque::new(),
+            words: Words::new(&me.limits),
             next_policy: None,
             watched_since: now,
             evidence: Evidence::new(now),
@@ -148,12 +158,12 @@ impl Member {
     }
 
     /// RA §4.2, receiver, at the member.
-    fn on_channel(&mut self, now: Instant, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+    fn on_channel(&mut self, now: Instant, link: Link, frame: &mut [u8]) -> Result<(), Reason> {
         match &mut self.phase {
             Phase::In(_) => {}
             Phase::Ending(farewell) => {
                 // Any verified end of the leader is the answer to ours.
-                return match farewell.channel.hear(&mut frame) {
+                return match farewell.channel.hear(frame) {
                     Ok(heard) if heard.body == Body::End => {
                         let said = farewell.said;
                         self.finish(said);
@@ -170,7 +180,7 @@ impl Member {
         // A roster, or as many changes as a leader remembers: causes are told with changes only (S6).
         let most = self.me.limits.members + 1 + self.me.limits.view_history;
         let Phase::In(session) = &mut self.phase else { return Err(Reason::Unknown) };
-        let heard = match session.channel.hear(&mut frame) {
+        let heard = match session.channel.hear(frame) {
             Ok(heard) => heard,
             Err(Refused::Drop(why)) => return Err(why),
             Err(Refused::Violation) => return self.break_off(now),
@@ -178,7 +188,7 @@ impl Member {
         let body = frame.get(heard.range.clone()).unwrap_or_default();
         let Ok(body) = LeaderBody::decode(body) else { return self.break_off(now) };
         // Compute what a record does before anything changes.
-        let (mut paged, mut policy, mut answered) = (None, None, None);
+        let (mut paged, mut policy, mut answered, mut word) = (None, None, None, None);
         match (heard.body, body) {
             (Body::Record, LeaderBody::Record(LeaderRecord::View(page))) => {
                 match take_page(&session.station, session.leader_key, session.pages.as_ref(), &page, most) {
@@ -200,6 +210,14 @@ impl Member {
                 Some(target) => answered = Some((answer, target)),
                 None => return self.break_off(now),
             },
+            (Body::Record, LeaderBody::Record(LeaderRecord::Wrapped(wrapped)))
+                if wrapped.from == session.station.cid =>
+            {
+                return self.break_off(now);
+            }
+            (Body::Record, LeaderBody::Record(record @ (LeaderRecord::Wrapped(_) | LeaderRecord::Passed(_)))) => {
+                word = Some(record);
+            }
             (Body::End, LeaderBody::End(end)) => {
                 session.channel.commit(&heard);
                 let joined = session.joined;
@@ -239,6 +257,13 @@ impl Member {
         if session.channel.ready() {
             session.ask(now);
         }
+        session.words.follow(now, self.me.limits.retry, &mut self.jitter, session.channel.acknowledged());
+        match word {
+            Some(LeaderRecord::Wrapped(wrapped)) => self.on_wrapped(now, &wrapped),
+            Some(LeaderRecord::Passed(passed)) => self.on_passed(&passed),
+            _ => {}
+        }
+        let Phase::In(session) = &mut self.phase else { return Ok(()) };
         match policy {
             Some(Announced::Kept(next)) => {
                 session.reply(now);

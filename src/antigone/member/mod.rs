@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `frames.rs` holds what an input frame does, `data.rs` what it says and hears of data, `shared.rs` what comes over links that many listen to, `policy.rs` how a policy
-//! follows another, `ejection.rs` how a member asks for an ejection, `session.rs` what a member knows in a group, `time.rs`
+//! follows another, `ejection.rs` how a member asks for an ejection, `private.rs` what it says to some, `session.rs` what a member knows in a group, `time.rs`
 //! what a deadline does. Channel frames are owed, and sealed when they are polled: a suite that fails leaves the debt.
 
 mod data;
@@ -17,6 +17,7 @@ mod frames;
 #[cfg(any(test, feature = "sim"))]
 mod label;
 mod policy;
+mod private;
 mod session;
 mod shared;
 mod time;

@@ -10,6 +10,7 @@ use crate::antigone::membership::Assembly;
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending, Lacking};
 use crate::group::channel::Channel;
+use crate::group::private::Words;
 use crate::group::station::{Ruling, Station};
 use crate::group::{Allowance, Backoff, Check};
 use crate::identity::MemberId;
@@ -34,6 +35,8 @@ pub(super) struct Session {
     pub(super) pages: Option<Assembly>,
     /// Requests to eject that are not answered: the number of the record, and who should go.
     pub(super) requests: VecDeque<(u64, MemberId)>,
+    /// Private words, its own and others'.
+    pub(super) words: Words,
     /// The policy to come: only the newest. Boxed: what is empty inside a session would keep old bytes of the stack.
     pub(super) next_policy: Option<alloc::boxed::Box<Ruling>>,
     pub(super) evidence: Evidence,
@@ -68,6 +71,7 @@ fingerprint!(Session {
     held,
     pages,
     requests,
+    words,
     next_policy,
     watched_since,
     evidence,

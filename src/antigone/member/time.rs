@@ -36,6 +36,7 @@ impl Member {
                 let due = if session.owed.is_some_and(|owed| owed.ask) { Due::Poll } else { Due::Output };
                 let mut wake = Wake::at(linked(session.owed.map(|owed| owed.at)), due);
                 wake = wake.earlier(Wake::at(linked(session.channel.repeat_at()), Due::Record));
+                wake = wake.earlier(Wake::at(session.words.due(), Due::Record));
                 wake = wake.earlier(Wake::at(session.poll_at, Due::Poll));
                 wake = wake.earlier(Wake::at(session.awaiting.as_ref().map(Backoff::due), Due::Poll));
                 if !session.joined {
@@ -124,6 +125,7 @@ impl Member {
             session.poll_at = period.map(|period| now + self.jitter.spread(period, 10, 0));
         }
         self.note_silence(now);
+        self.word_time(now);
         self.open_early(now);
     }
 

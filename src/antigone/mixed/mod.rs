@@ -17,6 +17,7 @@ mod faults;
 mod leader;
 mod member;
 mod plane;
+mod private;
 mod roles;
 mod sides;
 

@@ -14,8 +14,9 @@ use crate::crypto::{BoxNumber, Key, Purpose, Secret, Suite, SuiteError};
 use crate::endpoint::Entropy;
 use crate::error::{Failure, Reason};
 use crate::wire::Field;
-use crate::wire::enclaves::auth::{KeyBytes, SealedPart, SharedAnswer, SharedAsk};
+use crate::wire::enclaves::auth::{SealedPart, SharedAnswer, SharedAsk};
 use crate::wire::field::{Nonce, Rest, Share};
+use crate::wire::shared::KeyBytes;
 
 /// P_a, and whether shares are exchanged: both sides must agree on that beforehand.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{DecodeError, Reason};
 use crate::event::{Cause, EndReason};
 use crate::group::channel::Standing;
+use crate::group::private::Whispers;
 use crate::group::turn::Removal;
 use crate::group::{Allowance, Check};
 use crate::identity::{Epoch, Instance, MemberId, Version};
@@ -96,7 +97,7 @@ impl Leader {
             suspected: false,
             pages: None,
             answers: VecDeque::new(),
-            whispers: VecDeque::new(),
+            whispers: Whispers::new(),
             seat,
             ping: false,
             again: false,

@@ -1,6 +1,6 @@
 //! Private messages at a leader: it hands out their keys, and passes them on to whom it has given one.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
@@ -8,65 +8,21 @@ use bytes::{Bytes, BytesMut};
 use super::{Leader, Timer};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret};
-use crate::enclaves::gossip::{self, port_code, port_of};
+use crate::enclaves::gossip;
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
+use crate::group::private::{Asked, Passing, Relay, Whisper, port_code, port_of, recipients};
 use crate::identity::MemberId;
 use crate::wire::Message as _;
-use crate::wire::enclaves::repaired::{Gossip, MAX_RECIPIENTS, RequestText};
-
-/// A private message under way: by its sender and number.
-#[derive(Debug)]
-#[cfg_attr(any(test, feature = "sim"), derive(Clone))]
-pub(super) struct Relay {
-    pub(super) key: Key<role::Gossip>,
-    /// The message, once it is here.
-    frame: Option<Bytes>,
-    /// Who is still to be given the key.
-    keyless: BTreeSet<MemberId>,
-    /// Who has the key, and waits for the message.
-    ready: BTreeSet<MemberId>,
-    /// Who was named and is not reached.
-    missed: Vec<MemberId>,
-    /// The leader is a recipient, and has not heard it.
-    listens: bool,
-    until: Instant,
-}
-
-fingerprint!(Relay { key, frame, keyless, ready, missed, listens, until });
-
-/// What a member is to be told of private messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Whisper {
-    /// The key of this one.
-    Key(MemberId, u64),
-    /// The key that it asked for.
-    Grant(u64),
-    /// What became of its own.
-    Answer(u64),
-}
-
-#[cfg(any(test, feature = "sim"))]
-impl crate::fingerprint::Fingerprint for Whisper {
-    fn fingerprint(&self, now: Instant, sink: &mut dyn crate::fingerprint::Sink) {
-        match self {
-            Self::Key(from, number) => (0u8, (from.0, *number)).fingerprint(now, sink),
-            Self::Grant(number) => (1u8, *number).fingerprint(now, sink),
-            Self::Answer(number) => (2u8, *number).fingerprint(now, sink),
-        }
-    }
-}
-
-/// The private messages under way.
-pub(super) type Relays = BTreeMap<(MemberId, u64), Relay>;
+use crate::wire::enclaves::repaired::{Gossip, RequestText};
 
 impl Leader {
     /// Says something to some members, by number; gives the number of the message. Best effort. [`Event::GossipSent`] tells
     /// who was not reached.
     ///
     /// # Errors
-    /// [`Misuse::NoMember`] (nobody, or more than [`MAX_RECIPIENTS`]), [`Misuse::Oneself`], [`Misuse::TooLong`],
+    /// [`Misuse::NoMember`] (nobody, or more than [`MAX_RECIPIENTS`](crate::wire::shared::MAX_RECIPIENTS)), [`Misuse::Oneself`], [`Misuse::TooLong`],
     /// [`Misuse::Unanswered`], [`Misuse::Closed`], [`CommandError::Full`], [`Failure`].
     pub fn gossip(
         &mut self,
@@ -76,19 +32,11 @@ impl Leader {
         payload: &[u8],
     ) -> Result<u64, CommandError> {
         let now = self.command(cx)?;
-        let mut to: Vec<MemberId> = to.to_vec();
-        to.sort_unstable();
-        to.dedup();
-        if to.is_empty() || to.len() > MAX_RECIPIENTS {
-            return Err(Misuse::NoMember.into());
-        }
-        if to.contains(&MemberId::LEADER) {
-            return Err(Misuse::Oneself.into());
-        }
+        let to = recipients(MemberId::LEADER, to)?;
         if payload.len() > self.max_gossip(to.len()) {
             return Err(Misuse::TooLong.into());
         }
-        if self.relayed_for(MemberId::LEADER) >= self.me.limits.gossip {
+        if !self.relays.has_room(MemberId::LEADER) {
             return Err(Misuse::Unanswered.into());
         }
         let number = self.gossips + 1;
@@ -96,8 +44,8 @@ impl Leader {
         let frame = self.seal_gossip(&key, MemberId::LEADER, number, port_code(port), payload)?;
         // Nothing can fail from here on.
         self.gossips = number;
-        self.relay(now, MemberId::LEADER, number, to, key, Some(frame));
-        let missed = self.relays.get(&(MemberId::LEADER, number)).map(|relay| relay.missed.clone());
+        self.relay(now, MemberId::LEADER, number, to.into_iter(), key, Some(frame));
+        let missed = self.relays.get(MemberId::LEADER, number).map(Relay::missed);
         self.out.event(Event::GossipSent { number, missed: missed.unwrap_or_default() });
         Ok(number)
     }
@@ -128,27 +76,9 @@ impl Leader {
             RequestText::GossipWrap(wrap) => (wrap.to, Key::new(Secret::new(wrap.key.0)), None, false),
             RequestText::Here | RequestText::Eject(_) | RequestText::Put(_) => return Ok(()),
         };
-        let to: Vec<MemberId> = to.iter().filter(|cid| *cid != from).collect();
         let whole = frame.is_some();
-        let to = if self.relayed_for(from) < self.me.limits.gossip { Ok(to) } else { Err(to) };
-        match to {
-            Ok(to) => self.relay(now, from, number, to, key, frame),
-            // No room: nobody is reached.
-            Err(missed) => {
-                let relay = Relay {
-                    key,
-                    frame: None,
-                    keyless: BTreeSet::new(),
-                    ready: BTreeSet::new(),
-                    missed,
-                    listens: false,
-                    until: now + self.me.limits.gossip_time,
-                };
-                self.relays.insert((from, number), relay);
-                self.set_gossip_timer();
-            }
-        }
-        let nobody = self.relays.get(&(from, number)).is_some_and(Relay::is_done);
+        self.relay(now, from, number, to.iter(), key, frame);
+        let nobody = self.relays.get(from, number).is_some_and(Relay::is_done);
         if whole || nobody {
             self.whisper(from, Whisper::Answer(number));
         } else if grants {
@@ -166,19 +96,14 @@ impl Leader {
         if group != self.station.group {
             return Err(Reason::OtherGroup);
         }
-        let relay = self.relays.get(&(cid, number)).ok_or(Reason::Unknown)?;
-        if relay.frame.is_some() {
-            return Err(Reason::Replayed);
-        }
+        let relay = self.relays.awaiting(cid, number)?;
         // Nobody else could seal it; and what does not open is worth nothing to anybody. It costs the leader one opening.
         let mut copy = frame.clone();
         let (port, payload) = gossip::open(&*self.me.suite, &relay.key, &mut copy)?;
-        let frame = Bytes::copy_from_slice(&frame);
-        let Some(relay) = self.relays.get_mut(&(cid, number)) else { return Err(Reason::Unknown) };
-        relay.frame = Some(frame);
-        if core::mem::take(&mut relay.listens) {
+        if relay.listens() {
             self.hear_gossip(cid, port, payload);
         }
+        self.relays.arrived(cid, number, Bytes::copy_from_slice(&frame));
         self.pass_on(cid, number);
         self.whisper(cid, Whisper::Answer(number));
         Ok(())
@@ -206,114 +131,70 @@ impl Leader {
         gossip::seal(&*self.me.suite, header, key, group, from, number, port, payload)
     }
 
-    fn relayed_for(&self, from: MemberId) -> usize {
-        self.relays.range((from, 0)..=(from, u64::MAX)).count()
-    }
-
     /// Begins to relay.
     fn relay(
         &mut self,
         now: Instant,
         from: MemberId,
         number: u64,
-        to: Vec<MemberId>,
+        to: impl Iterator<Item = MemberId>,
         key: Key<role::Gossip>,
         frame: Option<Bytes>,
     ) {
-        let most = self.me.limits.gossip.saturating_mul(4);
-        let (mut keyless, mut missed, mut listens) = (BTreeSet::new(), Vec::new(), false);
-        for cid in to {
-            match self.peers.get_mut(&cid) {
-                _ if cid == MemberId::LEADER => listens = true,
-                // Who waits for its rekey is not in the group yet; and who takes none is not told more and more.
-                Some(peer) if !peer.waits() && peer.whispers.len() < most => {
-                    peer.whispers.push_back(Whisper::Key(from, number));
-                    keyless.insert(cid);
-                    self.work.insert(cid);
-                }
-                _ => missed.push(cid),
+        let Self { relays, peers, work, me, .. } = self;
+        let whole = frame.clone();
+        relays.begin(now, from, number, Asked { key, digest: None, frame }, to, |cid| match peers.get_mut(&cid) {
+            // Who waits for its rekey is not in the group yet.
+            Some(peer) if !peer.waits() && peer.whispers.has_room(&me.limits) => {
+                peer.whispers.push(Whisper::Key(from, number));
+                work.insert(cid);
+                true
             }
-        }
-        let heard = frame.clone().filter(|_| listens);
-        let until = now + self.me.limits.gossip_time;
-        let listens = listens && heard.is_none();
-        let relay = Relay { key, frame, keyless, ready: BTreeSet::new(), missed, listens, until };
-        if let Some(frame) = heard
+            _ => false,
+        });
+        if let (Some(frame), Some(relay)) = (whole, self.relays.get(from, number).filter(|relay| relay.listens()))
             && let Ok((port, payload)) = gossip::open(&*self.me.suite, &relay.key, &mut frame.to_vec())
         {
+            self.relays.heard(from, number);
             self.hear_gossip(from, port, payload);
         }
-        self.relays.insert((from, number), relay);
         self.set_gossip_timer();
     }
 
     /// A member is to be told something of private messages.
     fn whisper(&mut self, cid: MemberId, whisper: Whisper) {
-        if let Some(peer) = self.peers.get_mut(&cid)
-            && !peer.whispers.contains(&whisper)
-        {
-            peer.whispers.push_back(whisper);
+        if let Some(peer) = self.peers.get_mut(&cid) {
+            peer.whispers.push(whisper);
             self.work.insert(cid);
         }
     }
 
     /// A member has been given the key of this one.
     pub(super) fn keyed(&mut self, cid: MemberId, from: MemberId, number: u64) {
-        if let Some(relay) = self.relays.get_mut(&(from, number)) {
-            relay.keyless.remove(&cid);
-            relay.ready.insert(cid);
-            self.pass_on(from, number);
-        }
+        self.relays.keyed(cid, from, number);
+        self.pass_on(from, number);
     }
 
     /// Passes a message that is here on to those who have its key.
     fn pass_on(&mut self, from: MemberId, number: u64) {
-        let Some(relay) = self.relays.get_mut(&(from, number)) else { return };
-        let Some(frame) = relay.frame.clone() else { return };
-        let ready = core::mem::take(&mut relay.ready);
-        let done = relay.is_done();
+        let Some(Passing { frame, to }) = self.relays.pass_on(from, number) else { return };
         let links: BTreeSet<Link> =
-            ready.iter().filter_map(|cid| self.peers.get(cid)).filter_map(|peer| peer.link).collect();
+            to.iter().filter_map(|cid| self.peers.get(cid)).filter_map(|peer| peer.link).collect();
         if !links.is_empty() {
             let to = To::Many(links.into_iter().collect::<Vec<_>>().into());
             self.out.stats.relayed += 1;
             self.out.send(Transmit { to, frame, class: Class::Data });
         }
-        if done && from == MemberId::LEADER {
-            self.relays.remove(&(from, number));
-            self.set_gossip_timer();
-        }
-    }
-
-    /// Somebody is gone: what it said goes on to whom it was for; what was for it does not.
-    pub(super) fn forget_gossip(&mut self, gone: MemberId) {
-        for relay in self.relays.values_mut() {
-            relay.keyless.remove(&gone);
-            relay.ready.remove(&gone);
-        }
+        self.set_gossip_timer();
     }
 
     /// Those that are under way for too long go.
     pub(super) fn gossip_time(&mut self, now: Instant) {
-        self.relays.retain(|_, relay| relay.until > now);
+        self.relays.expire(now);
         self.set_gossip_timer();
     }
 
-    fn set_gossip_timer(&mut self) {
-        let next = self.relays.values().map(|relay| relay.until).min();
-        self.timers.set(Timer::Gossip, next);
-    }
-}
-
-impl Relay {
-    fn is_done(&self) -> bool {
-        self.keyless.is_empty() && self.ready.is_empty() && !self.listens
-    }
-
-    /// Those named who were not reached, by rising number.
-    pub(super) fn missed(&self) -> Vec<MemberId> {
-        let mut missed = self.missed.clone();
-        missed.sort_unstable();
-        missed
+    pub(super) fn set_gossip_timer(&mut self) {
+        self.timers.set(Timer::Gossip, self.relays.next());
     }
 }

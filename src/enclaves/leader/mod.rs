@@ -36,6 +36,7 @@ use crate::event::{Cause, Causes, Event, Stats, Suspicion};
 use crate::group::access::{Access, Verdicts};
 use crate::group::claims::claims;
 use crate::group::issue::Issue;
+use crate::group::private::Relays;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::turn::Rekeys;
@@ -46,7 +47,6 @@ use crate::policy::Policy;
 use crate::wire::field::VerifyingKey;
 use crate::wire::{Edition, Header, System};
 use closing::{Closing, Lingering};
-use gossip::Relays;
 use joins::{PendingId, Pendings};
 use peer::Peer;
 
@@ -257,7 +257,7 @@ impl Leader {
             next_policy: None,
             condemned: BTreeMap::new(),
             questions: Questions::new(limits.ejection_questions),
-            relays: Relays::new(),
+            relays: Relays::new(&limits),
             gossips: 0,
             objects,
             puts: 0,

@@ -3,7 +3,6 @@
 
 use core::ops::Bound;
 
-use super::gossip::{Relay, Whisper};
 use super::peer::{Peer, Telling};
 use super::{Leader, Timer, control};
 use crate::enclaves::chain::LeaderChain;
@@ -12,6 +11,7 @@ use crate::error::Failure;
 use crate::event::Event;
 use crate::group::Backoff;
 use crate::group::channel::Standing;
+use crate::group::private::{Relay, Whisper};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::objects;
 use crate::policy::Views;
@@ -124,12 +124,12 @@ impl Leader {
             let frame = say(&mut peer.chain, AdminPayload::Ejection(RequestAnswer { rseq, verdict }))?;
             peer.answers.pop_front();
             (frame, Telling::Ejection)
-        } else if let Some(whisper) = peer.whispers.front().copied() {
+        } else if let Some(whisper) = peer.whispers.front() {
             let of = match whisper {
                 Whisper::Key(from, number) => (from, number),
                 Whisper::Grant(number) | Whisper::Answer(number) => (cid, number),
             };
-            let relay = self.relays.get(&of);
+            let relay = self.relays.get(of.0, of.1);
             let told = match (whisper, relay) {
                 (Whisper::Key(from, number), Some(relay)) => {
                     let key = KeyBytes(relay.key.secret().expose());
@@ -150,7 +150,10 @@ impl Leader {
                     (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing)
                 }
             };
-            peer.whispers.pop_front();
+            peer.whispers.pop();
+            if let Whisper::Answer(number) = whisper {
+                self.relays.answered(cid, number);
+            }
             told
         } else if peer.shown.epoch.0 > 0 && self.objects.owes(&peer.seat) {
             // Not before it is in: who waits for its rekey hears of no object.

@@ -2,13 +2,13 @@
 
 use alloc::collections::VecDeque;
 
-use super::gossip::Whisper;
 use crate::enclaves::chain::LeaderChain;
 use crate::endpoint::{Instant, Link};
 use crate::event::EjectVerdict;
 use crate::group::Allowance;
 use crate::group::channel::Standing;
 use crate::group::pages::Pages;
+use crate::group::private::Whispers;
 use crate::identity::{Epoch, MemberId, Name, Version};
 use crate::objects::Seat;
 use crate::wire::field::VerifyingKey;
@@ -37,7 +37,7 @@ pub(super) struct Peer {
     /// What became of its requests to eject.
     pub(super) answers: VecDeque<(u64, EjectVerdict)>,
     /// What it is to be told of private messages.
-    pub(super) whispers: VecDeque<Whisper>,
+    pub(super) whispers: Whispers,
     /// What it knows, and asks for, of shared objects.
     pub(super) seat: Seat,
     /// It is to be told something, be it only that the leader lives.

@@ -127,7 +127,7 @@ impl Leader {
             self.timers.set(timer, None);
         }
         self.condemned.remove(&cid);
-        self.forget_gossip(cid);
+        self.relays.forget(cid);
         let mut peer = self.peers.remove(&cid)?;
         self.objects.forget(&mut peer.seat);
         self.names.remove(&peer.name);

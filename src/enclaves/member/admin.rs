@@ -111,7 +111,9 @@ impl Member {
         self.out.send(control(link, reply.ack));
         self.make(now, effect);
         self.settle_evidence(now);
-        self.follow_up(now, taken);
+        if let Phase::In(session) = &mut self.phase {
+            session.gossips.follow(now, self.me.limits.retry, &mut self.jitter, taken);
+        }
         // What it answers may let the next request go; one that fails goes with a timeout.
         let _ = self.ask_next(now);
         Ok(())
@@ -142,7 +144,9 @@ impl Member {
                 self.out.event(Event::EjectionAnswered { target, verdict });
             }
             Effect::GossipKey { from, number, key } => self.await_gossip(now, from, number, key),
-            Effect::GossipGrant { number, frame } => self.grant_gossip(now, number, frame),
+            Effect::GossipGrant { number, frame } => {
+                session.gossips.sealed(now, self.me.limits.retry, &mut self.jitter, number, frame);
+            }
             Effect::Gossiped { number, missed } => {
                 session.gossips.answered(number);
                 self.out.event(Event::GossipSent { number, missed });

@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 
 use bytes::{Bytes, BytesMut};
 
-use super::gossip::Gossips;
 use super::requests::Requests;
 use super::session::{Confirm, Session};
 use super::{Asking, Member, Phase, control, reason_of};
@@ -17,6 +16,7 @@ use crate::endpoint::{Cx, Instant, Link};
 use crate::error::{Failure, Reason};
 use crate::event::{EndReason, Ending, Event, JoinFailure, Refusal};
 use crate::group::judgement::Evidence;
+use crate::group::private::Words;
 use crate::group::station::{Identity, Station};
 use crate::group::{Backoff, Check};
 use crate::objects::Guest;
@@ -176,7 +176,7 @@ impl Member {
             stale: false,
             early: false,
             requests: Requests::new(),
-            gossips: Gossips::new(),
+            gossips: Words::new(&self.me.limits),
             objects: Guest::new(),
             told: None,
         };

@@ -5,13 +5,13 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::gossip::Gossips;
 use super::requests::Requests;
 use crate::enclaves::chain::MemberChain;
 use crate::endpoint::{Instant, Link};
 use crate::event::Lacking;
 use crate::group::judgement::{Evidence, Own};
 use crate::group::pages::Assembly;
+use crate::group::private::Words;
 use crate::group::station::{Ruling, Station};
 use crate::group::{Backoff, Check};
 use crate::objects::Guest;
@@ -44,7 +44,7 @@ pub(super) struct Session {
     /// Frames that came before their key may open now.
     pub(super) early: bool,
     pub(super) requests: Requests,
-    pub(super) gossips: Gossips,
+    pub(super) gossips: Words,
     pub(super) objects: Guest,
     /// What was last told to be lacking, while behind.
     pub(super) told: Option<Lacking>,

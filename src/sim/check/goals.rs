@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use super::{
     DeadNoticed, EpochsAgree, EpochsGrow, JoinsAgree, NoDeliveryAfterRemoval, NoKeyBeforeAdmission, NoReplayDelivered,
     RecordsInOrder, RefusalsChangeNothing, RemovalHasCause, SendersAreTrue, StaleBound, StrangersAreBounded,
-    ViewsAgree,
+    ViewsAgree, WordsReachTheNamed,
 };
 use crate::sim::adversary::shared;
 use crate::sim::star::StarConfig;
@@ -22,6 +22,7 @@ pub struct Goals {
     dead: Option<Rc<RefCell<DeadNoticed>>>,
     replays: Rc<RefCell<NoReplayDelivered>>,
     senders: Rc<RefCell<SendersAreTrue>>,
+    words: Rc<RefCell<WordsReachTheNamed>>,
     refusals: Rc<RefCell<RefusalsChangeNothing>>,
     strangers: Rc<RefCell<StrangersAreBounded>>,
 }
@@ -43,6 +44,8 @@ pub struct Counts {
     pub suspected: u64,
     /// S9: messages delivered.
     pub delivered: u64,
+    /// S9: private words delivered.
+    pub words: u64,
     /// S10: frames refused.
     pub refused: u64,
     /// S10: the most bytes held for strangers.
@@ -61,6 +64,7 @@ impl Counts {
             sent: self.sent + other.sent,
             suspected: self.suspected + other.suspected,
             delivered: self.delivered + other.delivered,
+            words: self.words + other.words,
             refused: self.refused + other.refused,
             strangers: self.strangers.max(other.strangers),
         }
@@ -81,6 +85,7 @@ impl Goals {
             dead: detection.map(|detection| shared(DeadNoticed::new(detection.silence(rto)))),
             replays: shared(NoReplayDelivered::default()),
             senders: shared(SendersAreTrue::default()),
+            words: shared(WordsReachTheNamed::default()),
             refusals: shared(RefusalsChangeNothing::default()),
             strangers: shared(StrangersAreBounded::default()),
         };
@@ -96,6 +101,7 @@ impl Goals {
         goals.dead.iter().for_each(|dead| world.add_checker(dead.clone()));
         world.add_checker(goals.replays.clone());
         world.add_checker(goals.senders.clone());
+        world.add_checker(goals.words.clone());
         world.add_checker(goals.refusals.clone());
         world.add_checker(goals.strangers.clone());
         goals
@@ -112,6 +118,7 @@ impl Goals {
             sent: self.stale.as_ref().map_or(0, |stale| stale.borrow().messages().0),
             suspected: self.dead.as_ref().map_or(0, |dead| dead.borrow().noticed()),
             delivered: self.senders.borrow().deliveries(),
+            words: self.words.borrow().deliveries(),
             refused: self.refusals.borrow().refused().values().sum(),
             strangers: self.strangers.borrow().most() as u64,
         }

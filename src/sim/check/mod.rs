@@ -9,7 +9,7 @@
 //! | S6 | [`RemovalHasCause`], and [`JoinsAgree`] for who comes | commands and events |
 //! | S7 | [`NoDeliveryAfterRemoval`], [`NoKeyBeforeAdmission`], and `Secrecy` | events, keys |
 //! | S8 | [`StaleBound`], [`DeadNoticed`] | events and frames, by the world's clock |
-//! | S9 | [`NoReplayDelivered`], [`SendersAreTrue`] | commands and events |
+//! | S9 | [`NoReplayDelivered`], [`SendersAreTrue`], and of private words [`WordsReachTheNamed`] | commands and events |
 //! | S10 | [`RefusalsChangeNothing`], [`StrangersAreBounded`] | states before and after |
 //!
 //! [`Goals`] adds all but `Secrecy` to a world. Those that look at nothing but inputs and events serve both systems and all
@@ -38,6 +38,7 @@ mod secrecy;
 mod session;
 mod staleness;
 mod views;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ pub use secrecy::Secrecy;
 pub use session::{Session, Sessions};
 pub use staleness::{DeadNoticed, StaleBound};
 pub use views::{RemovalHasCause, ViewsAgree};
+pub use words::WordsReachTheNamed;
 
 /// Looks at every transition and objects to a bad one. Work and memory per transition should not grow with the group.
 pub trait Checker {

@@ -24,7 +24,7 @@ use crate::wire::antigone::{JoinRequest, LeaderFrame, MemberFrame};
 use crate::wire::frame::HEADER_BYTES;
 
 /// S1, S2, S7: the attacker, who reads every frame and works with those whose keys it was given, learns no key of an epoch
-/// that none of those may hold, and no channel key of anybody else; nor does it when, after the run, all long-term keys
+/// that none of those may hold, no key of a private word that is for none of them, and no channel key of anybody else; nor does it when, after the run, all long-term keys
 /// leak, if the policy demands the ephemeral exchange. The channel keys of sessions that are over may be handed to it, with
 /// what they open ([`Self::hands_over_sessions`]).
 ///
@@ -46,6 +46,8 @@ pub struct Secrecy {
     roster: Roster,
     keys: BTreeMap<(Instance, Epoch), Vec<u8>>,
     channels: BTreeMap<Vec<u8>, Session>,
+    /// Keys of private words, with those for whom they are.
+    words: BTreeMap<Vec<u8>, BTreeSet<Session>>,
     frames: u64,
     judged: u64,
 }
@@ -78,6 +80,7 @@ impl Secrecy {
             roster: Roster::default(),
             keys: BTreeMap::new(),
             channels: BTreeMap::new(),
+            words: BTreeMap::new(),
             frames: 0,
             judged: 0,
         }
@@ -130,6 +133,11 @@ impl Secrecy {
         (self.keys.len(), self.channels.len(), self.judged)
     }
 
+    /// Keys of private words that were looked at so far.
+    pub fn words(&self) -> usize {
+        self.words.len()
+    }
+
     /// Numbers that a key met with two different things (RA §2).
     pub fn repeated_numbers(&self) -> usize {
         self.record.violations().len()
@@ -163,6 +171,11 @@ impl Secrecy {
         for ((group, epoch), key) in &self.keys {
             if attacker.knows(key) && !self.roster.holders(*group, *epoch).any(|session| self.given(&session)) {
                 return Err(format!("{when}the attacker has the key of epoch {epoch}"));
+            }
+        }
+        for (key, holders) in &self.words {
+            if attacker.knows(key) && !holders.iter().any(|session| self.given(session)) {
+                return Err(format!("{when}the attacker has the key of a private word that is for none of its own"));
             }
         }
         for (key, session) in &self.channels {
@@ -223,6 +236,12 @@ impl Checker for Secrecy {
             self.ephemeral = leader.policy().ephemeral;
             self.keys.entry((leader.group(), epoch)).or_insert_with(|| key.expose().to_vec());
             installed = step.events.iter().any(|event| matches!(event, Event::Installed { .. }));
+            let group = leader.group();
+            for (_, key, holders) in leader.word_keys() {
+                // At first sight nobody has been passed the text yet: these are all.
+                let holders = || holders.into_iter().map(|cid| Session { group, cid }).collect();
+                self.words.entry(key.expose().to_vec()).or_insert_with(holders);
+            }
         }
         if let Some(member) = step.machine::<Member>()
             && !self.rogues.contains(&step.node)

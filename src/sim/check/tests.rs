@@ -305,6 +305,33 @@ fn senders_are_true() {
     assert_eq!(checker.deliveries(), 1);
 }
 
+fn word(cid: u64, text: &'static [u8]) -> Event {
+    let (from, port) = (Sender::Vouched(MemberId(cid)), crate::event::Port::Application);
+    Event::Gossip(Message { from, epoch: Epoch(2), port, payload: Bytes::from_static(text) })
+}
+
+#[test]
+fn private_words_reach_the_named() {
+    let new = WordsReachTheNamed::default;
+    let start = || {
+        let joins = [says(LEA, [joined(G, 0, 1)]), says(ANN, [joined(G, 1, 2)]), says(BOB, [joined(G, 2, 2)])];
+        joins.into_iter().chain([does(ANN, "tell 2,7: a"), does(BOB, "tell 0: b")])
+    };
+    let story = |line| start().chain([line]);
+    passes(new(), story(says(BOB, [word(1, b"a"), data(1, 2, b"c")])));
+    passes(new(), story(says(LEA, [word(2, b"b")])));
+    objects(new(), story(says(LEA, [word(1, b"a")])), "delivered to member 0, who is not named");
+    objects(new(), story(says(BOB, [word(3, b"a")])), "a word of member 1 was delivered as of member 3");
+    objects(new(), story(says(BOB, [word(1, b"c")])), "as of member 1 that nobody said");
+    objects(new(), story(says(BOB, [word(1, b"a"), word(1, b"a")])), "delivered twice to member 2");
+    objects(new(), story(says(LEA, [data(1, 2, b"a")])), "a private word of member 1 was delivered to the group");
+    // Who is in no group tells nobody anything.
+    objects(new(), [says(BOB, [joined(G, 2, 2)]), does(ANN, "tell 2: a"), says(BOB, [word(1, b"a")])], "nobody said");
+    let mut checker = new();
+    assert_eq!(tell(&mut checker, story(says(BOB, [word(1, b"a")]))), Ok(()));
+    assert_eq!(checker.deliveries(), 1);
+}
+
 #[test]
 fn who_is_said_to_have_asked_has_asked() {
     let asked = |by: u64| {

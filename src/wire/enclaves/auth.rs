@@ -1,13 +1,8 @@
 //! What the ways of authentication put into EN-R1 to EN-R3: no messages, but the parts inside them.
 
-use core::fmt;
-
-use bytes::BytesMut;
-
-use crate::error::DecodeError;
 use crate::identity::NameRef;
-use crate::wire::field::{Field, Reader, Rest, Share, Signature, Tag, VerifyingKey};
-use crate::wire::shape::Shape;
+use crate::wire::field::{Rest, Share, Signature, Tag, VerifyingKey};
+use crate::wire::shared::KeyBytes;
 
 /// The longest text in a part of the way by shared key, in bytes.
 pub const MAX_TEXT: usize = 256;
@@ -75,32 +70,5 @@ structure! {
         evidence: Evidence<'a>,
         /// Its signature.
         signature: Signature,
-    }
-}
-
-/// A key inside a box. Its length comes from the suite; it is not printed (R33).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyBytes<'a>(pub &'a [u8]);
-
-impl KeyBytes<'_> {
-    /// Shortest and longest, in bytes.
-    pub const LENGTHS: (usize, usize) = (8, 64);
-}
-
-impl fmt::Debug for KeyBytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyBytes(..)")
-    }
-}
-
-impl<'a> Field<'a> for KeyBytes<'a> {
-    const SHAPE: Shape = Shape::Opaque { min: Self::LENGTHS.0, max: Self::LENGTHS.1 };
-
-    fn put(&self, out: &mut BytesMut) {
-        crate::wire::field::put_opaque(self.0, out);
-    }
-
-    fn take(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        reader.opaque(Self::LENGTHS.0, Self::LENGTHS.1).map(Self)
     }
 }

@@ -8,15 +8,12 @@ use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use crate::wire::antigone::{
     Common, Content, EjectRequest, MAX_COMMON, MAX_POLICY, PolicyChange, RefuseCode, RequestAnswer, ViewPage,
 };
-use crate::wire::field::{Blob, List, MaybeName, Nested, Nonce, Rest, VerifyingKey};
-use crate::wire::frame::MAX_TEXT;
+use crate::wire::field::{Blob, List, MaybeName, Nested, Nonce, VerifyingKey};
 use crate::wire::objects::{ObjectNews, PutPiece};
 use crate::wire::shared::Kind;
 
-pub use crate::wire::enclaves::auth::KeyBytes;
+pub use crate::wire::shared::{KeyBytes, MAX_RECIPIENTS, PrivateText as GossipText};
 
-/// Most recipients of one private message.
-pub const MAX_RECIPIENTS: usize = 64;
 /// Longest part that a way of authentication puts into one message, in bytes.
 pub const MAX_AUTH: usize = 1_024;
 
@@ -341,15 +338,5 @@ structure! {
         to: List<'a, MemberId, MAX_RECIPIENTS, true>,
         /// K', used once.
         key: KeyBytes<'a>,
-    }
-}
-
-structure! {
-    /// The text of EN-R10.
-    pub struct GossipText<'a> {
-        /// For whom inside the application: 0 the application, 1 objects.
-        port: u8,
-        /// What is said.
-        payload: Rest<'a, MAX_TEXT>,
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn print(
     for who in MEMBERS.iter().filter(|who| [LEAVER, EJECTED].contains(who)) {
         wrong.extend(keyless(printer, &mut finale, who));
     }
-    if finale.system == System::Enclaves {
+    if finale.system == System::Enclaves || !finale.past {
         wrong.extend(whispers(printer, &finale));
     }
     wrong.extend(noticed(printer, &finale));

@@ -13,7 +13,7 @@ const LONGEST: u64 = 32 << 10;
 pub(super) const HELP: &[&str] = &[
     "a line            says it to the group",
     "/send FILE        sends a file to all",
-    "/gossip A,B TEXT  (Enclaves) says TEXT to A and B alone",
+    "/gossip A,B TEXT  says TEXT to A and B alone",
     "/who              shows who is in the group",
     "/status           shows what protects the group, and how fresh the key is (the leader: how each member is)",
     "/policy           shows the policy in force",

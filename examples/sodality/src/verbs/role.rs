@@ -66,7 +66,7 @@ pub(crate) trait Role: Participant + Sync {
     const GOSSIPS: bool = false;
     /// Says something to some members alone; gives the number of the message.
     fn gossip(&mut self, _cx: &mut Cx<'_>, _to: &[MemberId], _payload: &[u8]) -> Result<u64, CommandError> {
-        Err(Misuse::NoMember.into())
+        Err(Misuse::NoPrivateWords.into())
     }
 }
 
@@ -177,8 +177,20 @@ macro_rules! leader_role {
     };
 }
 
-member_role!(antigone::Member {});
-leader_role!(antigone::Leader {});
+member_role!(antigone::Member {
+    const GOSSIPS: bool = true;
+
+    fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
+        Self::say_privately(self, cx, to, Port::Application, payload)
+    }
+});
+leader_role!(antigone::Leader {
+    const GOSSIPS: bool = true;
+
+    fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
+        Self::say_privately(self, cx, to, Port::Application, payload)
+    }
+});
 
 member_role!(enclaves::Member {
     const GOSSIPS: bool = true;

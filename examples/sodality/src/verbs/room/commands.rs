@@ -51,7 +51,7 @@ impl<M: Role + 'static> Room<M> {
             }
             Typed::Eject(name) => self.eject(name).await?,
             Typed::Gossip(..) if !M::GOSSIPS => {
-                self.wrong("only Enclaves has private messages (--system enclaves)").await
+                self.wrong("groups with parts as published have no private messages").await
             }
             Typed::Gossip(names, text) => self.gossip(names, text).await?,
             Typed::Answer(number, yes) => self.answer(number, yes).await?,
