@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use sodality::crypto::chacha20_poly1305;
 use sodality::endpoint::{LinkInfo, LinkTicket};
+use sodality::policy::Communication;
 use sodality_transports::Connector;
 use sodality_transports::conformance::{Antigone, Capabilities, Network, Scenario, run};
 use sodality_transports::redial::{Backoff, Dial, Redial};
@@ -167,7 +168,13 @@ impl Network for Channels {
     type Place = u64;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reliable: true, ends_seen: true, holds: 5 * MAX_FRAME, max_frame: MAX_FRAME, multicast: false }
+        Capabilities {
+            reliable: true,
+            ends_seen: true,
+            holds: 5 * MAX_FRAME,
+            max_frame: MAX_FRAME,
+            communication: Communication::Relay,
+        }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<u64> {

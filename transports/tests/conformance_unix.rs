@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sodality::crypto::chacha20_poly1305;
+use sodality::policy::Communication;
 use sodality_transports::conformance::{Antigone, Capabilities, Network};
 use sodality_transports::{Connector, Uplink};
 use tokio::io::AsyncWriteExt;
@@ -49,7 +50,7 @@ impl Network for Unix {
             ends_seen: true,
             holds: 2 << 20,
             max_frame: adapter::MAX_FRAME,
-            multicast: false,
+            communication: Communication::Relay,
         }
     }
 

@@ -148,11 +148,11 @@ impl<M: Endpoint + 'static> Seat<M> {
     }
 
     /// Drives `machine` in a thread and a runtime of its own, so that it can be stopped and killed with all its adapters.
-    /// `prepare` runs there.
+    /// `config` and `prepare` run there.
     pub(super) async fn apart<T, F>(
         name: &str,
         machine: M,
-        config: Config,
+        config: impl FnOnce() -> Config + Send + 'static,
         prepare: impl FnOnce(Handle<M>) -> F + Send + 'static,
     ) -> Result<(Self, T), Failure>
     where
@@ -165,7 +165,7 @@ impl<M: Endpoint + 'static> Seat<M> {
         let run = move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async move {
-                let (handle, events) = driver::spawn(machine, config);
+                let (handle, events) = driver::spawn(machine, config());
                 let prepared = prepare(handle.clone()).await;
                 let _ = ready.send((handle, Log::of(events), prepared));
                 let _ = stopped.await;
@@ -306,6 +306,9 @@ pub(super) struct Room<N: Network, S: System> {
     helper: Option<Seat<S::Helper>>,
 }
 
+/// A helper, and where it is reached.
+type Helper<N, S> = (Seat<<S as System>::Helper>, <N as Network>::Place);
+
 impl<N: Network, S: System> Stage<N, S> {
     pub(super) fn new(network: N, system: S) -> Self {
         Self { network: Arc::new(network), system: Arc::new(system) }
@@ -314,7 +317,8 @@ impl<N: Network, S: System> Stage<N, S> {
     /// Terms under which a crash is noticed after a second or two.
     pub(super) fn quick(&self) -> Terms {
         let can = self.network.capabilities();
-        Terms { max_frame: can.max_frame, multicast: can.multicast, period: Duration::from_millis(300), misses: 5 }
+        let communication = self.system.communication(can.communication);
+        Terms { max_frame: can.max_frame, communication, period: Duration::from_millis(300), misses: 5 }
     }
 
     /// Terms under which nobody is suspected for as long as a scenario lasts.
@@ -322,34 +326,59 @@ impl<N: Network, S: System> Stage<N, S> {
         Terms { period: Duration::from_secs(3), misses: 10, ..self.quick() }
     }
 
-    /// A leader's machine, the configuration of its driver, and the helper that it needs.
-    async fn convene(&self, terms: &Terms) -> Result<(S::Leader, Config, Option<Seat<S::Helper>>), Failure> {
+    /// A leader's machine, its clock, and the helper that it needs.
+    async fn convene(&self, terms: &Terms) -> Result<(S::Leader, Clock, Option<Helper<N, S>>), Failure> {
         let clock = Clock::new();
-        let mut config = Config::default().clock(clock);
-        let mut helper = None;
-        if let Some(machine) = self.system.helper() {
-            let (seat, place) = self.help(machine).await?;
-            config = config.connector(self.network.connector(place));
-            helper = Some(seat);
-        }
+        let helper = match self.system.helper() {
+            Some(machine) => Some(self.help(machine).await?),
+            None => None,
+        };
         let mut rng = getrandom::SysRng;
         let mut cx = Cx::new(clock.now(), &mut rng);
         let machine = self.system.leader(terms, &mut cx).map_err(Failure::of)?;
-        Ok((machine, config, helper))
+        Ok((machine, clock, helper))
+    }
+
+    /// How drivers are configured that reach `place`. What it gives is for the runtime of the driver.
+    pub(super) fn towards(&self, place: Option<&N::Place>) -> impl FnOnce() -> Config + Send + use<N, S> {
+        let (network, place) = (self.network.clone(), place.cloned());
+        move || match place {
+            Some(place) => Config::default().connector(network.connector(place)),
+            None => Config::default(),
+        }
+    }
+
+    /// Accepts links for a leader, and joins what all share. Runs in the runtime of its driver.
+    async fn lead(self, handle: Handle<S::Leader>) -> Result<N::Place, Failure> {
+        let place = self.network.listen(handle.uplink()).await;
+        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
+        self.share(&handle, &place).await?;
+        Ok(place)
+    }
+
+    /// Joins what all share. Runs in the runtime of the driver.
+    pub(super) async fn share<M: Endpoint + 'static>(
+        &self,
+        handle: &Handle<M>,
+        place: &N::Place,
+    ) -> Result<(), Failure> {
+        let shared = self.network.share(handle.uplink(), place).await;
+        shared.map_err(|error| Failure(format!("the link that all share cannot be joined: {error}")))
     }
 
     /// Opens a group.
     pub(super) async fn room(&self, terms: Terms) -> Result<Room<N, S>, Failure> {
-        let (machine, config, helper) = self.convene(&terms).await?;
-        let network = self.network.clone();
-        let listen = move |handle: Handle<S::Leader>| async move { network.listen(handle.uplink()).await };
-        let (leader, place) = Seat::apart("leader", machine, config, listen).await?;
-        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
-        Ok(Room { stage: self.clone(), terms, leader, place, members: Vec::new(), helper })
+        let (machine, clock, helper) = self.convene(&terms).await?;
+        let config = self.towards(helper.as_ref().map(|(_, place)| place));
+        let stage = self.clone();
+        let listen = move |handle| stage.lead(handle);
+        let (leader, place) = Seat::apart("leader", machine, move || config().clock(clock), listen).await?;
+        let helper = helper.map(|(seat, _)| seat);
+        Ok(Room { stage: self.clone(), terms, leader, place: place?, members: Vec::new(), helper })
     }
 
     /// Starts a helper, and answers what it asks.
-    async fn help(&self, machine: S::Helper) -> Result<(Seat<S::Helper>, N::Place), Failure> {
+    async fn help(&self, machine: S::Helper) -> Result<Helper<N, S>, Failure> {
         let (handle, mut events) = driver::spawn(machine, Config::default());
         let place = self.network.listen(handle.uplink()).await;
         let place = place.map_err(|error| Failure(format!("the helper cannot listen: {error}")))?;
@@ -370,11 +399,17 @@ impl<N: Network, S: System> Stage<N, S> {
 }
 
 impl<N: Network, S: System> Room<N, S> {
-    /// The machine of a member, and how it reaches this leader.
-    pub(super) fn newcomer(&self, name: &str) -> Result<(S::Member, Config), Failure> {
+    /// The machine of a member.
+    pub(super) fn machine(&self, name: &str) -> Result<S::Member, Failure> {
         let name = Name::new(name).map_err(Failure::of)?;
-        let machine = self.stage.system.member(&self.terms, name).map_err(Failure::of)?;
-        Ok((machine, Config::default().connector(self.stage.network.connector(self.place.clone()))))
+        self.stage.system.member(&self.terms, name).map_err(Failure::of)
+    }
+
+    /// A member's driver, which does not ask to join yet.
+    pub(super) async fn newcomer(&self, name: &str) -> Result<Seat<S::Member>, Failure> {
+        let seat = Seat::here(name, self.machine(name)?, self.stage.towards(Some(&self.place))());
+        self.stage.share(&seat.handle, &self.place).await?;
+        Ok(seat)
     }
 
     /// Asks to join, and waits until it is in.
@@ -388,8 +423,8 @@ impl<N: Network, S: System> Room<N, S> {
     pub(super) async fn join(&mut self, names: &[&str]) -> Result<(), Failure> {
         let first = self.members.len();
         for name in names {
-            let (machine, config) = self.newcomer(name)?;
-            self.members.push(Seat::here(name, machine, config));
+            let seat = self.newcomer(name).await?;
+            self.members.push(seat);
         }
         for seat in self.members.iter().skip(first) {
             seat.command("join", |member, cx| S::join(member, cx)).await?;
@@ -401,13 +436,12 @@ impl<N: Network, S: System> Room<N, S> {
     }
 
     /// One member joins in a thread of its own.
-    pub(super) async fn join_apart(
-        &mut self,
-        name: &str,
-        config: impl FnOnce(Config) -> Config,
-    ) -> Result<(), Failure> {
-        let (machine, own) = self.newcomer(name)?;
-        let (seat, ()) = Seat::apart(name, machine, config(own), |_| async {}).await?;
+    pub(super) async fn join_apart(&mut self, name: &str) -> Result<(), Failure> {
+        let (stage, place) = (self.stage.clone(), self.place.clone());
+        let share = move |handle| async move { stage.share(&handle, &place).await };
+        let config = self.stage.towards(Some(&self.place));
+        let (seat, shared) = Seat::apart(name, self.machine(name)?, config, share).await?;
+        shared?;
         self.admit(&seat).await?;
         self.members.push(seat);
         self.agree().await
@@ -527,17 +561,24 @@ impl<N: Network, S: System> Stage<N, S> {
         &self,
         terms: Terms,
     ) -> Result<(Bare<S::Leader>, N::Place, Option<Seat<S::Helper>>), Failure> {
-        let (machine, config, helper) = self.convene(&terms).await?;
-        let (handle, events) = driver::spawn(machine, config);
-        let place = self.network.listen(handle.uplink()).await;
-        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
-        Ok(((handle, events), place, helper))
+        let (machine, clock, helper) = self.convene(&terms).await?;
+        let config = self.towards(helper.as_ref().map(|(_, place)| place))();
+        let (handle, events) = driver::spawn(machine, config.clock(clock));
+        let place = self.clone().lead(handle.clone()).await?;
+        Ok(((handle, events), place, helper.map(|(seat, _)| seat)))
     }
 
     /// A member whose events are the scenario's.
-    pub(super) fn bare_member(&self, terms: &Terms, name: &str, place: &N::Place) -> Result<Bare<S::Member>, Failure> {
+    pub(super) async fn bare_member(
+        &self,
+        terms: &Terms,
+        name: &str,
+        place: &N::Place,
+    ) -> Result<Bare<S::Member>, Failure> {
         let name = Name::new(name).map_err(Failure::of)?;
         let machine = self.system.member(terms, name).map_err(Failure::of)?;
-        Ok(driver::spawn(machine, Config::default().connector(self.network.connector(place.clone()))))
+        let (handle, events) = driver::spawn(machine, self.towards(Some(place))());
+        self.share(&handle, place).await?;
+        Ok((handle, events))
     }
 }

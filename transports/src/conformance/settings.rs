@@ -6,7 +6,7 @@ use sodality::crypto::Secret;
 use sodality::error::{CommandError, Misuse};
 use sodality::group::{Limits, Retry};
 use sodality::identity::Name;
-use sodality::policy::{Communication, Detection, Policy};
+use sodality::policy::{Detection, Policy};
 
 use super::Terms;
 
@@ -31,7 +31,7 @@ pub(super) fn policy(terms: &Terms) -> Policy {
         settle: Duration::from_millis(50),
         detection: Some(Detection { period: terms.period, misses: terms.misses }),
         frame_limit,
-        communication: if terms.multicast { Communication::Mixed } else { Communication::Relay },
+        communication: terms.communication,
         ..Policy::default()
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::QuicConfig;
 use crate::stream;
-use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink};
+use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink, Wire};
 
 /// Most bytes of datagrams that are handed to the connection before all of them have left. A connection puts datagrams in
 /// front of streams, so this is how much data control waits for at most.
@@ -65,13 +65,14 @@ async fn write_data(connection: &Connection, mut data: Outgoing, patience: Durat
     let mut batch = Vec::new();
     while data.batch(&mut batch, BURST).await {
         for frame in batch.drain(..) {
+            let bytes = frame.len() as u64;
             let sent = tokio::select! {
                 biased;
                 () = data.over() => return,
                 sent = timeout(patience, send(connection, frame, empty)) => sent,
             };
             match sent {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => data.sent(Wire { frames: 1, packets: 1, bytes }),
                 Ok(Err(())) => return data.close(reason(connection)),
                 Err(_) => return data.close(CloseReason::Stalled),
             }
@@ -117,6 +118,7 @@ async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, pa
                 if datagram.len() > max_frame {
                     return feeder.close(CloseReason::Oversize { announced: datagram.len() as u64 });
                 }
+                feeder.received(Wire { frames: 1, packets: 1, bytes: datagram.len() as u64 });
                 if feeder.feed(BytesMut::from(datagram)).await.is_err() {
                     return;
                 }
@@ -137,6 +139,7 @@ async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, pa
 async fn read_one(mut stream: RecvStream, feeder: Feeder, max_frame: usize, patience: Duration) {
     match timeout(patience, stream.read_to_end(max_frame)).await {
         Ok(Ok(frame)) => {
+            feeder.received(Wire { frames: 1, packets: 1, bytes: frame.len() as u64 });
             let _ = feeder.feed(BytesMut::from(Bytes::from(frame))).await;
         }
         Ok(Err(ReadToEndError::TooLong)) => feeder.close(CloseReason::Oversize { announced: max_frame as u64 + 1 }),

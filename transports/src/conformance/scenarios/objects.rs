@@ -11,8 +11,8 @@ use sodality::identity::Name;
 use sodality::transfer::Manifest;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::room::{Stage, ensure, soon, text};
-use super::{Failure, Network, System, Verdict};
+use crate::conformance::room::{Stage, ensure, soon, text};
+use crate::conformance::{Failure, Network, System, Verdict};
 use crate::driver::Handle;
 use crate::objects::{self, Objects, ReadAt, Report, Reports, Store};
 
@@ -89,13 +89,13 @@ impl<M: Participant + 'static> Carrier<M> {
     }
 }
 
-pub(super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
+pub(in super::super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
     let suite: Arc<dyn Suite> = sodality::crypto::chacha20_poly1305();
     let (leader, place, _helper) = stage.bare_leader(stage.patient()).await?;
     let mut leader = Carrier::of(leader, suite.clone());
     let mut members = Vec::new();
     for name in ["m0", "m1"] {
-        let member = stage.bare_member(&stage.patient(), name, &place)?;
+        let member = stage.bare_member(&stage.patient(), name, &place).await?;
         let mut carrier = Carrier::of(member, suite.clone());
         carrier.handle.call(|member, cx| S::join(member, cx)).await.map_err(Failure::of)?.map_err(Failure::of)?;
         carrier.next("a join", |report| matches!(report, Report::Group(Event::Joined { .. }))).await?;
