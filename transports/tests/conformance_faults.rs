@@ -171,7 +171,7 @@ impl Network for Channels {
         Capabilities {
             reliable: true,
             ends_seen: true,
-            holds: 5 * MAX_FRAME,
+            holds: Some(5 * MAX_FRAME),
             max_frame: MAX_FRAME,
             communication: Communication::Relay,
         }

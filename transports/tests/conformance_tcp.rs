@@ -26,7 +26,7 @@ impl Network for Tcp {
         Capabilities {
             reliable: true,
             ends_seen: true,
-            holds: 2 << 20,
+            holds: Some(2 << 20),
             max_frame: config().max_frame,
             communication: Communication::Relay,
         }

@@ -32,7 +32,7 @@ impl Network for Udp {
             reliable: false,
             // By a datagram, which may be lost; not on loopback.
             ends_seen: true,
-            holds: 0,
+            holds: None,
             max_frame: config().max_frame,
             communication: Communication::Relay,
         }

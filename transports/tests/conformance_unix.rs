@@ -48,7 +48,7 @@ impl Network for Unix {
         Capabilities {
             reliable: true,
             ends_seen: true,
-            holds: 2 << 20,
+            holds: Some(2 << 20),
             max_frame: adapter::MAX_FRAME,
             communication: Communication::Relay,
         }

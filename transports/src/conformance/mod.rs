@@ -49,9 +49,9 @@ pub struct Capabilities {
     pub reliable: bool,
     /// When a link ends at one side, the other side sees it.
     pub ends_seen: bool,
-    /// Most bytes on the way in a link whose peer reads nothing, in the buffers of adapters and system. Only asked of what is
-    /// reliable.
-    pub holds: usize,
+    /// Most bytes on the way in a link whose peer reads nothing, in the buffers of adapters and system: then whoever sends
+    /// is slowed down. `None` if nothing slows it down, and what is too much is lost.
+    pub holds: Option<usize>,
     /// Longest frame, in bytes.
     pub max_frame: usize,
     /// How data reach the group: if not by [`Communication::Relay`], beside the links there is one that all share

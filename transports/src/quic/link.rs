@@ -51,7 +51,7 @@ pub(super) async fn attach<H: Send + Sync + 'static, P: Send + 'static>(
             stream::read(recv, incoming, info.max_frame, config.patience, stranger),
             stream::write(send, control, config.patience),
             write_data(&connection, data, config.patience.write),
-            read_data(&connection, feeder, info.max_frame, config.patience.frame),
+            read_data(&connection, feeder, info.max_frame, config),
         );
         connection.close(DONE, b"");
         drop(held);
@@ -107,8 +107,9 @@ async fn send(connection: &Connection, frame: Bytes, empty: usize) -> Result<(),
 }
 
 /// Data in, until the link takes nothing more. Frames come in any order.
-async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, patience: Duration) {
+async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, config: QuicConfig) {
     let mut streams = JoinSet::new();
+    let most = usize::try_from(config.data_streams).unwrap_or(usize::MAX);
     loop {
         tokio::select! {
             () = feeder.over() => return,
@@ -123,10 +124,10 @@ async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, pa
                     return;
                 }
             }
-            stream = connection.accept_uni() => {
+            // A peer may open another stream once one is read, also while its frame still waits to be taken in.
+            stream = connection.accept_uni(), if streams.len() < most => {
                 let Ok(stream) = stream else { break };
-                // No more at a time than the peer is allowed.
-                streams.spawn(read_one(stream, feeder.clone(), max_frame, patience));
+                streams.spawn(read_one(stream, feeder.clone(), max_frame, config.patience.frame));
             }
         }
     }
