@@ -11,6 +11,7 @@ use sodality::error::CommandError;
 use sodality::event::{Event, Port};
 use sodality::group::Participant;
 use sodality::identity::{Epoch, MemberId, Name};
+use sodality::policy::Communication;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -281,6 +282,22 @@ impl<M: Participant + 'static> Seat<M> {
     }
 }
 
+/// Waits until a message of the leader goes out once in all: it has heard from all that they hear what they share. Does nothing
+/// where they share nothing.
+pub(super) async fn once_for_all<M: Participant + 'static>(leader: &Handle<M>, terms: &Terms) -> Result<(), Failure> {
+    let until = Instant::now() + soon();
+    while terms.communication != Communication::Relay {
+        let before = leader.stats().frames_out;
+        let said = leader.call(|leader, cx| leader.send(cx, Port::Application, b"once")).await.map_err(Failure::of)?;
+        if said.is_ok() && leader.stats().frames_out == before + 1 {
+            break;
+        }
+        ensure!(Instant::now() < until, "messages go to members singly though all share a link");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// A text of this length, different for each number.
 pub(super) fn text(length: usize, number: u64) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(length as u64) | 1;
@@ -323,7 +340,10 @@ impl<N: Network, S: System> Stage<N, S> {
 
     /// Terms under which nobody is suspected for as long as a scenario lasts.
     pub(super) fn patient(&self) -> Terms {
-        Terms { period: Duration::from_secs(3), misses: 10, ..self.quick() }
+        let quick = self.quick();
+        // Where all share a link, it shows after a period that they hear it.
+        let period = if quick.communication == Communication::Relay { 3 } else { 1 };
+        Terms { period: Duration::from_secs(period), misses: 30 / period as u8, ..quick }
     }
 
     /// A leader's machine, its clock, and the helper that it needs.
@@ -419,6 +439,11 @@ impl<N: Network, S: System> Room<N, S> {
         seat.sees(mark, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await
     }
 
+    /// Waits until what is said goes over the link that all share, where there is one.
+    async fn settle(&self) -> Result<(), Failure> {
+        once_for_all(&self.leader.handle, &self.terms).await
+    }
+
     /// Members of these names join, all at once.
     pub(super) async fn join(&mut self, names: &[&str]) -> Result<(), Failure> {
         let first = self.members.len();
@@ -432,7 +457,8 @@ impl<N: Network, S: System> Room<N, S> {
         for seat in self.members.iter().skip(first) {
             seat.sees(0, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await?;
         }
-        self.agree().await
+        self.agree().await?;
+        self.settle().await
     }
 
     /// One member joins in a thread of its own.
@@ -444,7 +470,8 @@ impl<N: Network, S: System> Room<N, S> {
         shared?;
         self.admit(&seat).await?;
         self.members.push(seat);
-        self.agree().await
+        self.agree().await?;
+        self.settle().await
     }
 
     pub(super) fn member(&self, index: usize) -> Result<&Seat<S::Member>, Failure> {

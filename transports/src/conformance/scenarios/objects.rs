@@ -11,7 +11,7 @@ use sodality::identity::Name;
 use sodality::transfer::Manifest;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::conformance::room::{Stage, ensure, soon, text};
+use crate::conformance::room::{Stage, ensure, once_for_all, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::driver::Handle;
 use crate::objects::{self, Objects, ReadAt, Report, Reports, Store};
@@ -113,6 +113,7 @@ pub(in super::super) async fn objects_of_any_size<N: Network, S: System>(stage: 
             sleep(Duration::from_millis(5)).await;
         }
     }
+    once_for_all(&leader.handle, &stage.patient()).await?;
     let mut measured = String::new();
     for (number, size) in [0, 1, 70_000, 16 << 20].into_iter().enumerate() {
         let bytes = text(size, number as u64);

@@ -3,95 +3,113 @@
 use std::time::Duration;
 
 use sodality::policy::Communication;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::conformance::room::{Room, Speaker, Stage, ensure, soon, text};
+use crate::conformance::room::{Room, Speaker, Stage, ensure, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::report::DriverStats;
 
 const MESSAGES: u64 = 100;
 const MEMBERS: u64 = 4;
+/// In bytes.
+const LENGTH: usize = 500;
 
-/// What the leader has sent, and how many frames each member has taken.
-fn counts<N: Network, S: System>(room: &Room<N, S>) -> (DriverStats, Vec<u64>) {
-    let taken = room.members.iter().map(|seat| seat.handle.stats().wire_in_frames).collect();
-    (room.leader.handle.stats(), taken)
+/// The leader's counters, and those of each member.
+type Counts = (DriverStats, Vec<DriverStats>);
+
+fn counts<N: Network, S: System>(room: &Room<N, S>) -> Counts {
+    (room.leader.handle.stats(), room.members.iter().map(|seat| seat.handle.stats()).collect())
 }
 
-/// Waits until a message of the leader goes out once in all: it has heard that all members hear what they share.
-async fn all_hear_what_they_share<N: Network, S: System>(room: &Room<N, S>) -> Result<(), Failure> {
-    let until = Instant::now() + soon();
-    let mut number = 1_000_000;
-    loop {
-        number += 1;
-        let before = room.leader.handle.stats().frames_out;
-        room.leader.say(text(500, number)).await?;
-        if room.leader.handle.stats().frames_out == before + 1 {
-            return Ok(());
+/// What one driver sent between two readings: `copies` of each message, and little beside them. Says how many frames and
+/// packets these were.
+fn sent(before: &DriverStats, after: &DriverStats, copies: u64, once: bool) -> Result<(u64, u64), Failure> {
+    let frames = after.wire_out_frames - before.wire_out_frames;
+    let (packets, bytes) =
+        (after.wire_out_packets - before.wire_out_packets, after.wire_out_bytes - before.wire_out_bytes);
+    let least = copies * (MESSAGES + 1);
+    ensure!(frames >= least, "{frames} frames carried {least} copies");
+    // Beside them heartbeats and acknowledgements, and no more.
+    ensure!(frames <= least + least / 4 + 40, "{frames} frames for {least} copies of messages");
+    ensure!(bytes <= frames * 900, "{bytes} bytes for {least} copies of {LENGTH} bytes");
+    let queued = after.frames_out - before.frames_out;
+    ensure!(frames == queued, "{queued} frames were queued and {frames} sent");
+    // Whoever listens.
+    ensure!(!once || packets <= frames, "{packets} packets were sent for {frames} frames");
+    Ok((frames, packets))
+}
+
+/// One says all messages; what was counted meanwhile.
+async fn speak<N: Network, S: System>(room: &Room<N, S>, from: Speaker) -> Result<(Counts, Counts), Failure> {
+    sleep(Duration::from_millis(300)).await;
+    let before = counts(room);
+    let listener = room.member(1)?;
+    let mark = listener.log.mark();
+    for number in 0..MESSAGES {
+        match from {
+            Speaker::Leader => room.leader.say(text(LENGTH, number)).await?,
+            Speaker::Member(index) => room.member(index)?.say(text(LENGTH, number)).await?,
         }
-        ensure!(Instant::now() < until, "messages go to members singly though all share a link");
-        sleep(Duration::from_millis(50)).await;
     }
+    room.tell(from, text(LENGTH, MESSAGES)).await?;
+    let heard = listener.log.texts(mark);
+    let said: Vec<_> = (0..=MESSAGES).map(|number| text(LENGTH, number)).collect();
+    if room.stage.network.capabilities().reliable {
+        ensure!(heard == said, "messages of {from:?} came in another order");
+    }
+    // The last may have been said again.
+    for said in said.iter().rev().skip(1) {
+        let times = heard.iter().filter(|heard| *heard == said).count();
+        ensure!(times <= 1, "a message of {from:?} was heard {times} times");
+    }
+    sleep(Duration::from_millis(200)).await;
+    Ok((before, counts(room)))
 }
 
 pub(in super::super) async fn what_crosses_the_network<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
     let can = stage.network.capabilities();
     let mut room = stage.room(stage.patient()).await?;
     room.join(&["m0", "m1", "m2", "m3"]).await?;
-    let shares = room.terms.communication != Communication::Relay;
-    if shares {
-        all_hear_what_they_share(&room).await?;
-    }
-    sleep(Duration::from_millis(300)).await;
-    let (before, taken_before) = counts(&room);
-    let mark = room.member(0)?.log.mark();
-    for number in 0..MESSAGES {
-        room.leader.say(text(500, number)).await?;
-    }
-    let last = text(500, MESSAGES);
-    room.tell(Speaker::Leader, last).await?;
-    let heard = room.member(0)?.log.texts(mark);
-    if can.reliable {
-        ensure!(
-            heard == (0..=MESSAGES).map(|number| text(500, number)).collect::<Vec<_>>(),
-            "messages came in another order"
-        );
-    }
-    for number in 0..=MESSAGES {
-        let times = heard.iter().filter(|heard| **heard == text(500, number)).count();
-        // The last may have been said again until it was heard.
-        ensure!(times <= 1 || number == MESSAGES, "a message was heard {times} times");
-    }
-    sleep(Duration::from_millis(200)).await;
-    let (after, taken_after) = counts(&room);
+    let mode = room.terms.communication;
+    let shares = mode != Communication::Relay;
+    let of_leader = speak(&room, Speaker::Leader).await?;
+    let of_member = speak(&room, Speaker::Member(0)).await?;
     room.end().await?;
-    let frames = after.wire_out_frames - before.wire_out_frames;
-    if after.wire_out_frames == 0 {
+    if of_leader.1.0.wire_out_frames == 0 {
         return Ok("the adapter does not count".to_owned());
     }
-    let (packets, bytes) =
-        (after.wire_out_packets - before.wire_out_packets, after.wire_out_bytes - before.wire_out_bytes);
-    let copies = if shares { 1 } else { MEMBERS };
-    let least = copies * (MESSAGES + 1);
-    ensure!(frames >= least, "{frames} frames carried {least} copies");
-    // Beside them heartbeats and acknowledgements, and no more.
-    let most = least + least / 4 + 40;
-    ensure!(frames <= most, "{frames} frames for {least} copies of messages");
-    ensure!(bytes <= frames * 900, "{bytes} bytes for {least} copies of 500 bytes");
-    let queued = after.frames_out - before.frames_out;
-    ensure!(frames == queued, "{queued} frames were queued and {frames} sent");
-    let taken: Vec<u64> = taken_after.iter().zip(&taken_before).map(|(after, before)| after - before).collect();
-    let arrived: u64 = taken.iter().sum();
-    if shares {
-        // Whoever listens, a frame is one packet, and comes to each once.
-        ensure!(packets <= frames, "{packets} packets were sent for {frames} frames");
-        ensure!(taken.iter().all(|taken| *taken <= frames), "{frames} frames were sent, and members took {taken:?}");
-    } else {
-        ensure!(arrived <= frames, "{frames} frames were sent and {arrived} arrived");
+    let mut words = String::new();
+    let relayed = match mode {
+        Communication::Relay => MEMBERS - 1,
+        Communication::Mixed => 1,
+        Communication::Symmetric => 0,
+    };
+    let turns = [
+        (Speaker::Leader, of_leader, if shares { 1 } else { MEMBERS }, 0),
+        (Speaker::Member(0), of_member, relayed, 1),
+    ];
+    for (from, (before, after), copies, own) in turns {
+        let (frames, packets) = sent(&before.0, &after.0, copies, shares)?;
+        let mut others = 0;
+        let mut taken = Vec::new();
+        for (number, (before, after)) in before.1.iter().zip(&after.1).enumerate() {
+            others += sent(before, after, if number == 0 { own } else { 0 }, shares)?.0;
+            taken.push(after.wire_in_frames - before.wire_in_frames);
+        }
+        let arrived: u64 = taken.iter().sum();
+        if shares {
+            // Once to each.
+            let most = frames + others;
+            ensure!(taken.iter().all(|taken| *taken <= most), "{most} frames were sent, and members took {taken:?}");
+        } else {
+            ensure!(arrived <= frames, "{frames} frames were sent and {arrived} arrived");
+        }
+        if can.reliable {
+            ensure!(arrived >= frames, "{frames} frames were sent and {arrived} arrived");
+            let dropped = after.0.data_dropped;
+            ensure!(dropped == 0, "{dropped} frames were dropped");
+        }
+        words += &format!("; {from:?}: {frames} frames of the leader in {packets} packets, {others} of members");
     }
-    if can.reliable {
-        ensure!(arrived >= frames, "{frames} frames were sent and {arrived} arrived");
-        ensure!(after.data_dropped == 0, "{} frames were dropped", after.data_dropped);
-    }
-    Ok(format!("{} messages to {MEMBERS} members: {frames} frames, {packets} packets, {bytes} bytes", MESSAGES + 1))
+    Ok(format!("{} messages to all by each{words}", MESSAGES + 1))
 }
