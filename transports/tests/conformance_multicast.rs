@@ -2,29 +2,21 @@
 //! symmetric, where everybody does. Enclaves speak to each singly, and a channel beside them does no harm.
 
 #![cfg(feature = "udp")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod assault;
+mod unicast;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use sodality::crypto::chacha20_poly1305;
 use sodality::policy::Communication;
 use sodality_transports::conformance::{Antigone, Capabilities, Enclaves, Network};
-use sodality_transports::redial::Backoff;
 use sodality_transports::udp::multicast::{self, Interface, MulticastConfig};
-use sodality_transports::udp::{self, UdpConfig, UdpConnector};
 use sodality_transports::{Connector, Uplink};
+use unicast::Udp;
 
 struct Multicast(Communication);
-
-fn config() -> UdpConfig {
-    let backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(100), attempts: 1000 };
-    // All members are on one host.
-    UdpConfig { backoff, per_host: 200, retry: Duration::from_millis(40), ..UdpConfig::default() }
-}
 
 /// The channel of the leader at `place`: its port is nobody else's, and so the group is not either.
 fn channel(place: SocketAddr) -> MulticastConfig {
@@ -37,23 +29,15 @@ impl Network for Multicast {
     type Place = SocketAddr;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            reliable: false,
-            // By a datagram, which may be lost; not on loopback.
-            ends_seen: true,
-            holds: None,
-            max_frame: config().max_frame,
-            communication: self.0,
-        }
+        Capabilities { communication: self.0, ..Udp.capabilities() }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<SocketAddr> {
-        let listening = udp::listen(uplink, "127.0.0.1:0", config()).await.map_err(io::Error::other)?;
-        Ok(listening.address())
+        Udp.listen(uplink).await
     }
 
     fn connector(&self, place: SocketAddr) -> Box<dyn Connector> {
-        Box::new(UdpConnector::new(config(), move |_, _| Some(place)))
+        Udp.connector(place)
     }
 
     async fn share(&self, uplink: Uplink, place: &SocketAddr) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod babbler;
 mod enclaves;
 mod room;
 mod scenarios;
+mod seat;
 mod settings;
 
 use std::fmt;
@@ -319,7 +320,7 @@ pub fn run<N: Network, S: System>(scenario: Scenario, network: N, system: S) -> 
     let played = runtime.block_on(async {
         // Not in the thread of the caller: a scenario is a task like others.
         let soon = network.soon();
-        let playing = tokio::spawn(room::SOON.scope(soon, scenario.play(room::Stage::new(network, system))));
+        let playing = tokio::spawn(seat::SOON.scope(soon, scenario.play(room::Stage::new(network, system))));
         match tokio::time::timeout(LONGEST, playing).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(panicked)) => Err(Failure::of(panicked)),

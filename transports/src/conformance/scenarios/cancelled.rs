@@ -10,7 +10,8 @@ use sodality::event::{Event, Port};
 use sodality::group::Participant;
 use tokio::time::{sleep, timeout};
 
-use crate::conformance::room::{Speaker, Stage, ensure, soon, text};
+use crate::conformance::room::{Speaker, Stage};
+use crate::conformance::seat::{ensure, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 
 /// Polls `future` at most so many times, others in between, and then drops it.

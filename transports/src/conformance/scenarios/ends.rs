@@ -7,7 +7,8 @@ use sodality::event::{Cause, Ending, Event};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ended, longest, removed};
-use crate::conformance::room::{Room, Speaker, Stage, ensure, soon, text};
+use crate::conformance::room::{Room, Speaker, Stage};
+use crate::conformance::seat::{ensure, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::driver::Handle;
 

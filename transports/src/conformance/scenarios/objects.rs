@@ -11,7 +11,8 @@ use sodality::identity::Name;
 use sodality::transfer::Manifest;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::conformance::room::{Stage, ensure, once_for_all, soon, text};
+use crate::conformance::room::{Stage, once_for_all};
+use crate::conformance::seat::{ensure, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::driver::Handle;
 use crate::objects::{self, Objects, ReadAt, Report, Reports, Store};
@@ -56,15 +57,13 @@ struct Carrier<M> {
 
 impl<M: Participant + 'static> Carrier<M> {
     async fn next(&mut self, what: &str, mut wanted: impl FnMut(&Report) -> bool) -> Result<Report, Failure> {
-        let waiting = async {
-            while let Some(report) = self.reports.recv().await {
-                if wanted(&report) {
-                    return Some(report);
-                }
+        // An object goes on for as long as there is progress.
+        while let Ok(Some(report)) = timeout(soon(), self.reports.recv()).await {
+            if wanted(&report) {
+                return Ok(report);
             }
-            None
-        };
-        timeout(soon(), waiting).await.ok().flatten().ok_or_else(|| Failure(format!("{what} does not come")))
+        }
+        Err(Failure(format!("{what} does not come")))
     }
 
     /// Accepts the next offer, and gives what is stored in the end.

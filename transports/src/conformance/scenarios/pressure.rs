@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::longest;
 use crate::conformance::babbler::{Babbler, FLOOD, TRICKLE};
-use crate::conformance::room::{Room, Seat, Speaker, Stage, ensure, soon, text};
+use crate::conformance::room::{Room, Speaker, Stage};
+use crate::conformance::seat::{Seat, ensure, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::transport::LinkLimits;
 

@@ -9,7 +9,8 @@ use sodality::group::{Convener, Participant};
 use tokio::time::Instant;
 
 use super::{ended, longest, removed};
-use crate::conformance::room::{Seat, Speaker, Stage, ensure, soon, text};
+use crate::conformance::room::{Speaker, Stage};
+use crate::conformance::seat::{Seat, ensure, soon, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 
 pub(in super::super) async fn a_whole_session<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sodality::policy::Communication;
 use tokio::time::sleep;
 
-use crate::conformance::room::{Room, Speaker, Stage, ensure, text};
+use crate::conformance::room::{Room, Speaker, Stage};
+use crate::conformance::seat::{ensure, text};
 use crate::conformance::{Failure, Network, System, Verdict};
 use crate::report::DriverStats;
 
