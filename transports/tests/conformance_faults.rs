@@ -58,6 +58,8 @@ type Said = (u64, Bytes);
 #[derive(Clone)]
 struct Channels {
     fault: Fault,
+    /// What it says of itself: where it promises less, less is a fault.
+    reliable: bool,
     communication: Communication,
     /// What those at a place share.
     shared: Arc<Mutex<BTreeMap<u64, broadcast::Sender<Said>>>>,
@@ -73,6 +75,7 @@ impl Channels {
     fn new(fault: Fault, communication: Communication) -> Self {
         Self {
             fault,
+            reliable: true,
             communication,
             shared: Arc::default(),
             places: Places::default(),
@@ -82,7 +85,7 @@ impl Channels {
     }
 
     async fn carry(&self, uplink: &Uplink, (to, from): Pipe, answers: Option<LinkTicket>) -> Result<(), Refused> {
-        let info = LinkInfo { answers, ..LinkInfo::stream(MAX_FRAME) };
+        let info = LinkInfo { answers, reliable: self.reliable, ..LinkInfo::stream(MAX_FRAME) };
         let (incoming, outgoing) = uplink.open(info, "channels").await?;
         let (ends, ending) = watch::channel(false);
         tokio::spawn(self.clone().read(from, incoming, ends));
@@ -216,9 +219,10 @@ impl Network for Channels {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            reliable: true,
+            reliable: self.reliable,
             ends_seen: true,
-            holds: Some(5 * MAX_FRAME),
+            // Who shares a link is not slowed down by one that lags.
+            holds: (self.reliable && self.communication == Communication::Relay).then_some(5 * MAX_FRAME),
             max_frame: MAX_FRAME,
             communication: self.communication,
         }
@@ -269,7 +273,7 @@ impl Network for Channels {
 
     fn soon(&self) -> Duration {
         // What fails, fails by waiting in vain.
-        Duration::from_secs(if self.fault == Fault::None { 60 } else { 6 })
+        Duration::from_secs(if matches!(self.fault, Fault::None | Fault::Loses) { 60 } else { 6 })
     }
 }
 
@@ -314,7 +318,20 @@ fn play_over(channels: Channels, scenario: Scenario) -> Result<String, String> {
 
 /// It fails, and says so in these words.
 fn found(fault: Fault, scenario: Scenario, words: &str) {
-    match play(fault, scenario) {
+    judge(fault, scenario, play(fault, scenario), words);
+}
+
+/// The same where nothing is promised of order and loss.
+fn found_all_the_same(fault: Fault, scenario: Scenario, words: &str) {
+    judge(fault, scenario, play_over(unreliable(fault), scenario), words);
+}
+
+fn unreliable(fault: Fault) -> Channels {
+    Channels { reliable: false, ..Channels::new(fault, Communication::Relay) }
+}
+
+fn judge(fault: Fault, scenario: Scenario, played: Result<String, String>, words: &str) {
+    match played {
         Ok(measured) => panic!("{scenario:?} does not find that it {fault:?}: {measured}"),
         Err(failure) => {
             println!("{fault:?}: {failure}");
@@ -402,4 +419,22 @@ fn connectors_that_tire_are_found() {
 #[test]
 fn frames_for_all_that_are_sent_to_each_are_found() {
     found(Fault::Repeats, Scenario::Wire, "members took");
+}
+
+#[test]
+fn where_nothing_is_promised_other_faults_are_found() {
+    found_all_the_same(Fault::Doubles, Scenario::Wire, "were queued");
+    found_all_the_same(Fault::Cuts, Scenario::Session, "does not hear");
+    found_all_the_same(Fault::Waits, Scenario::Stopped, "while a peer read nothing");
+    found_all_the_same(Fault::Lingers, Scenario::Session, "have not ended");
+    found_all_the_same(Fault::Tires, Scenario::Reconnect, "was cut: m0 had");
+}
+
+#[test]
+fn where_nothing_is_promised_losses_are_no_fault() {
+    for scenario in [Scenario::Session, Scenario::Objects, Scenario::Reconnect, Scenario::Cancellation] {
+        if let Err(failure) = play_over(unreliable(Fault::Loses), scenario) {
+            panic!("{scenario:?}: {failure}");
+        }
+    }
 }
