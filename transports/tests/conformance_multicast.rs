@@ -8,6 +8,7 @@ mod unicast;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use sodality::crypto::chacha20_poly1305;
 use sodality::policy::Communication;
@@ -42,6 +43,11 @@ impl Network for Multicast {
 
     async fn share(&self, uplink: Uplink, place: &SocketAddr) -> io::Result<()> {
         multicast::join(uplink, channel(*place)).await.map(drop).map_err(io::Error::other)
+    }
+
+    fn soon(&self) -> Duration {
+        // 64 members each hear every frame for one of them, also on a machine that has much else to do.
+        Duration::from_secs(120)
     }
 
     async fn assault(&self, place: SocketAddr) {

@@ -20,7 +20,7 @@ pub(super) fn name(text: &str) -> Result<Name, CommandError> {
 pub(super) fn limits() -> Limits {
     let retry = Retry { first: Duration::from_millis(60), ceiling: Duration::from_millis(500) };
     // 64 may join at once on a machine that has much else to do.
-    let (join_time, pending_life) = (Duration::from_secs(50), Duration::from_secs(55));
+    let (join_time, pending_life) = (Duration::from_secs(100), Duration::from_secs(110));
     Limits { retry, join_time, pending_life, ..Limits::default() }
 }
 

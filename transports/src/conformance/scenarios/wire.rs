@@ -63,8 +63,22 @@ async fn speak<N: Network, S: System>(room: &Room<N, S>, from: Speaker) -> Resul
         let times = heard.iter().filter(|heard| *heard == said).count();
         ensure!(times <= 1, "a message of {from:?} was heard {times} times");
     }
-    sleep(Duration::from_millis(200)).await;
-    Ok((before, counts(room)))
+    Ok((before.clone(), at_rest(room, &before).await))
+}
+
+/// The counts once all that the leader queued is sent and nothing arrives any more; or later, if that does not come.
+async fn at_rest<N: Network, S: System>(room: &Room<N, S>, before: &Counts) -> Counts {
+    let arrived = |(_, members): &Counts| members.iter().map(|stats| stats.wire_in_frames).sum::<u64>();
+    let mut now = counts(room);
+    for _ in 0..25 {
+        sleep(Duration::from_millis(200)).await;
+        let earlier = std::mem::replace(&mut now, counts(room));
+        let queued = now.0.frames_out - before.0.frames_out;
+        if now.0.wire_out_frames - before.0.wire_out_frames == queued && arrived(&now) == arrived(&earlier) {
+            break;
+        }
+    }
+    now
 }
 
 pub(in super::super) async fn what_crosses_the_network<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
