@@ -12,11 +12,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use sodality::crypto::chacha20_poly1305;
 use sodality::endpoint::{LinkInfo, LinkTicket};
+use sodality::policy::Communication;
 use sodality_transports::Connector;
 use sodality_transports::conformance::{Antigone, Capabilities, Network, Scenario, run};
 use sodality_transports::redial::{Backoff, Dial, Redial};
 use sodality_transports::transport::{CloseReason, Incoming, Outgoing, Refused, Uplink, Wire, Wish};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
@@ -43,15 +45,24 @@ enum Fault {
     Hoards,
     /// Connects once only.
     Tires,
+    /// Sends a frame for all once for each of them, and says that it was one.
+    Repeats,
 }
 
 type Pipe = (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>);
 type Places = Arc<Mutex<BTreeMap<u64, mpsc::Sender<Pipe>>>>;
+/// A frame for all, and the link that it comes from.
+type Said = (u64, Bytes);
 
 /// Frames over channels of this process.
 #[derive(Clone)]
 struct Channels {
     fault: Fault,
+    /// What it says of itself: where it promises less, less is a fault.
+    reliable: bool,
+    communication: Communication,
+    /// What those at a place share.
+    shared: Arc<Mutex<BTreeMap<u64, broadcast::Sender<Said>>>>,
     places: Places,
     next: Arc<AtomicU64>,
     /// Where links that wait for one another do so.
@@ -61,12 +72,20 @@ struct Channels {
 const MAX_FRAME: usize = 1 << 17;
 
 impl Channels {
-    fn new(fault: Fault) -> Self {
-        Self { fault, places: Places::default(), next: Arc::default(), door: Arc::default() }
+    fn new(fault: Fault, communication: Communication) -> Self {
+        Self {
+            fault,
+            reliable: true,
+            communication,
+            shared: Arc::default(),
+            places: Places::default(),
+            next: Arc::default(),
+            door: Arc::default(),
+        }
     }
 
     async fn carry(&self, uplink: &Uplink, (to, from): Pipe, answers: Option<LinkTicket>) -> Result<(), Refused> {
-        let info = LinkInfo { answers, ..LinkInfo::stream(MAX_FRAME) };
+        let info = LinkInfo { answers, reliable: self.reliable, ..LinkInfo::stream(MAX_FRAME) };
         let (incoming, outgoing) = uplink.open(info, "channels").await?;
         let (ends, ending) = watch::channel(false);
         tokio::spawn(self.clone().read(from, incoming, ends));
@@ -163,11 +182,50 @@ impl Channels {
     }
 }
 
+/// From all the others.
+async fn hear(mut all: broadcast::Receiver<Said>, own: u64, mut incoming: Incoming) {
+    loop {
+        let (from, frame) = tokio::select! {
+            () = incoming.over() => return incoming.flushed().await,
+            said = all.recv() => match said {
+                Ok(said) => said,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+        };
+        if from == own {
+            continue;
+        }
+        incoming.received(Wire { frames: 1, packets: 1, bytes: frame.len() as u64 });
+        if incoming.feed(BytesMut::from(&frame[..])).await.is_err() {
+            return incoming.flushed().await;
+        }
+    }
+}
+
+/// To all.
+async fn speak(all: broadcast::Sender<Said>, own: u64, mut outgoing: Outgoing, fault: Fault) {
+    while let Some(frame) = outgoing.next().await {
+        let times = if fault == Fault::Repeats { all.receiver_count() - 1 } else { 1 };
+        for _ in 0..times {
+            let _ = all.send((own, frame.clone()));
+        }
+        outgoing.sent(Wire { frames: 1, packets: 1, bytes: frame.len() as u64 });
+    }
+}
+
 impl Network for Channels {
     type Place = u64;
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { reliable: true, ends_seen: true, holds: 5 * MAX_FRAME, max_frame: MAX_FRAME, multicast: false }
+        Capabilities {
+            reliable: self.reliable,
+            ends_seen: true,
+            // Who shares a link is not slowed down by one that lags.
+            holds: (self.reliable && self.communication == Communication::Relay).then_some(5 * MAX_FRAME),
+            max_frame: MAX_FRAME,
+            communication: self.communication,
+        }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<u64> {
@@ -200,9 +258,22 @@ impl Network for Channels {
         Box::new(Redial::new(Knock { channels: self.clone(), place, times: AtomicU64::new(0) }, backoff))
     }
 
+    async fn share(&self, uplink: Uplink, place: &u64) -> io::Result<()> {
+        if self.communication == Communication::Relay {
+            return Ok(());
+        }
+        let all = self.shared.lock().unwrap().entry(*place).or_insert_with(|| broadcast::channel(4096).0).clone();
+        let (heard, own) = (all.subscribe(), self.next.fetch_add(1, Ordering::Relaxed));
+        let info = LinkInfo { shared: true, proven: false, reliable: false, ..LinkInfo::stream(MAX_FRAME) };
+        let (incoming, outgoing) = uplink.open(info, "all").await.map_err(io::Error::other)?;
+        tokio::spawn(hear(heard, own, incoming));
+        tokio::spawn(speak(all, own, outgoing, self.fault));
+        Ok(())
+    }
+
     fn soon(&self) -> Duration {
         // What fails, fails by waiting in vain.
-        Duration::from_secs(if self.fault == Fault::None { 60 } else { 6 })
+        Duration::from_secs(if matches!(self.fault, Fault::None | Fault::Loses) { 60 } else { 6 })
     }
 }
 
@@ -236,12 +307,31 @@ impl Dial for Knock {
 }
 
 fn play(fault: Fault, scenario: Scenario) -> Result<String, String> {
-    run(scenario, Channels::new(fault), Antigone::new(chacha20_poly1305())).map_err(|failure| failure.0)
+    // What all share is needed for what goes wrong there.
+    let communication = if fault == Fault::Repeats { Communication::Mixed } else { Communication::Relay };
+    play_over(Channels::new(fault, communication), scenario)
+}
+
+fn play_over(channels: Channels, scenario: Scenario) -> Result<String, String> {
+    run(scenario, channels, Antigone::new(chacha20_poly1305())).map_err(|failure| failure.0)
 }
 
 /// It fails, and says so in these words.
 fn found(fault: Fault, scenario: Scenario, words: &str) {
-    match play(fault, scenario) {
+    judge(fault, scenario, play(fault, scenario), words);
+}
+
+/// The same where nothing is promised of order and loss.
+fn found_all_the_same(fault: Fault, scenario: Scenario, words: &str) {
+    judge(fault, scenario, play_over(unreliable(fault), scenario), words);
+}
+
+fn unreliable(fault: Fault) -> Channels {
+    Channels { reliable: false, ..Channels::new(fault, Communication::Relay) }
+}
+
+fn judge(fault: Fault, scenario: Scenario, played: Result<String, String>, words: &str) {
+    match played {
         Ok(measured) => panic!("{scenario:?} does not find that it {fault:?}: {measured}"),
         Err(failure) => {
             println!("{fault:?}: {failure}");
@@ -250,15 +340,26 @@ fn found(fault: Fault, scenario: Scenario, words: &str) {
     }
 }
 
+/// All of these pass.
+fn passes(channels: impl Fn() -> Channels + Sync, scenarios: &[Scenario]) {
+    std::thread::scope(|scope| {
+        for scenario in scenarios {
+            let channels = &channels;
+            scope.spawn(move || {
+                if let Err(failure) = play_over(channels(), *scenario) {
+                    panic!("{scenario:?}: {failure}");
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn without_a_fault_it_passes() {
-    for scenario in
-        [Scenario::Session, Scenario::Reconnect, Scenario::Stopped, Scenario::Farewell, Scenario::Deaf, Scenario::Wire]
-    {
-        if let Err(failure) = play(Fault::None, scenario) {
-            panic!("{scenario:?}: {failure}");
-        }
-    }
+    use Scenario::{Deaf, Farewell, Reconnect, Session, Stopped, Wire};
+    passes(|| Channels::new(Fault::None, Communication::Relay), &[Session, Reconnect, Stopped, Farewell, Deaf, Wire]);
+    passes(|| Channels::new(Fault::None, Communication::Mixed), &[Session, Reconnect, Stopped, Farewell, Deaf, Wire]);
+    passes(|| Channels::new(Fault::None, Communication::Symmetric), &[Session, Wire]);
 }
 
 #[test]
@@ -314,4 +415,24 @@ fn hoards_are_found() {
 #[test]
 fn connectors_that_tire_are_found() {
     found(Fault::Tires, Scenario::Reconnect, "was cut: m0 had");
+}
+
+#[test]
+fn frames_for_all_that_are_sent_to_each_are_found() {
+    found(Fault::Repeats, Scenario::Wire, "members took");
+}
+
+#[test]
+fn where_nothing_is_promised_other_faults_are_found() {
+    found_all_the_same(Fault::Doubles, Scenario::Wire, "were queued");
+    found_all_the_same(Fault::Cuts, Scenario::Session, "does not hear");
+    found_all_the_same(Fault::Waits, Scenario::Stopped, "while a peer read nothing");
+    found_all_the_same(Fault::Lingers, Scenario::Session, "have not ended");
+    found_all_the_same(Fault::Tires, Scenario::Reconnect, "was cut: m0 had");
+}
+
+#[test]
+fn where_nothing_is_promised_losses_are_no_fault() {
+    use Scenario::{Cancellation, Objects, Reconnect, Session};
+    passes(|| unreliable(Fault::Loses), &[Session, Objects, Reconnect, Cancellation]);
 }

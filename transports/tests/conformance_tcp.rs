@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sodality::crypto::chacha20_poly1305;
+use sodality::policy::Communication;
 use sodality_transports::conformance::{Antigone, Capabilities, Enclaves, Network};
 use sodality_transports::tcp::{self, Backoff, TcpConfig, TcpConnector};
 use sodality_transports::{Connector, Uplink};
@@ -25,9 +26,9 @@ impl Network for Tcp {
         Capabilities {
             reliable: true,
             ends_seen: true,
-            holds: 2 << 20,
+            holds: Some(2 << 20),
             max_frame: config().max_frame,
-            multicast: false,
+            communication: Communication::Relay,
         }
     }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sodality::crypto::chacha20_poly1305;
-use sodality_transports::conformance::{Antigone, Capabilities, Network};
+use sodality::policy::Communication;
+use sodality_transports::conformance::{Antigone, Capabilities, Enclaves, Network};
 use sodality_transports::{Connector, Uplink};
 use tokio::io::AsyncWriteExt;
 use unix_socket::adapter;
@@ -47,9 +48,9 @@ impl Network for Unix {
         Capabilities {
             reliable: true,
             ends_seen: true,
-            holds: 2 << 20,
+            holds: Some(2 << 20),
             max_frame: adapter::MAX_FRAME,
-            multicast: false,
+            communication: Communication::Relay,
         }
     }
 
@@ -72,3 +73,4 @@ impl Network for Unix {
 }
 
 sodality_transports::conformance_suite!(over_unix_sockets, Unix::new(), Antigone::new(chacha20_poly1305()));
+sodality_transports::conformance_suite!(enclaves_over_unix_sockets, Unix::new(), Enclaves::new(chacha20_poly1305()));

@@ -9,8 +9,11 @@ use sodality::identity::Name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Bytes that it sends in one go.
-const BURST: usize = 256 << 10;
+/// Bytes that it sends in one go at full speed.
+pub(super) const FLOOD: usize = 256 << 10;
+/// And at a speed that no machine has trouble with: where nothing slows a sender down, what is more than a machine can take is
+/// lost, and what others say with it.
+pub(super) const TRICKLE: usize = 4 << 10;
 const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
@@ -21,12 +24,14 @@ pub(super) struct Babbler {
     stats: Stats,
     /// State of the numbers that its nonsense is made of.
     noise: u64,
+    /// Bytes in one go.
+    pub(super) burst: usize,
     left: usize,
     next: Instant,
 }
 
 impl Babbler {
-    pub(super) fn new(seed: u64, leader: Name) -> Self {
+    pub(super) fn new(seed: u64, leader: Name, burst: usize) -> Self {
         let noise = seed | 1;
         Self {
             leader,
@@ -34,6 +39,7 @@ impl Babbler {
             links: BTreeMap::new(),
             stats: Stats::default(),
             noise,
+            burst,
             left: 0,
             next: Instant::ORIGIN,
         }
@@ -85,7 +91,7 @@ impl Endpoint for Babbler {
     fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
         if cx.now >= self.next {
             self.next = cx.now + PAUSE;
-            self.left = BURST;
+            self.left = self.burst;
         }
         Ok(())
     }

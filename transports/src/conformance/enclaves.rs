@@ -10,7 +10,7 @@ use sodality::error::CommandError;
 use sodality::event::Event;
 use sodality::group::access::Access;
 use sodality::identity::Name;
-use sodality::policy::{Communication, Floor, Policy};
+use sodality::policy::{Communication, Floor};
 
 use super::settings::{LEADER, limits, name, policy, secret};
 use super::{Nobody, System, Terms};
@@ -57,7 +57,7 @@ impl System for Enclaves {
             app: name("conformance")?,
             name: name(LEADER)?,
             accounts: self.accounts()?,
-            policy: Policy { communication: Communication::Relay, ..policy(terms) },
+            policy: policy(terms),
             access: Access::Registered,
             limits: limits(),
         };
@@ -74,6 +74,10 @@ impl System for Enclaves {
             floor: Floor::none(),
             limits: limits(),
         })
+    }
+
+    fn communication(&self, _offered: Communication) -> Communication {
+        Communication::Relay
     }
 
     fn helper(&self) -> Option<Nobody> {

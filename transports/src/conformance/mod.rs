@@ -20,9 +20,9 @@
 mod antigone;
 mod babbler;
 mod enclaves;
-mod objects;
 mod room;
 mod scenarios;
+mod seat;
 mod settings;
 
 use std::fmt;
@@ -36,6 +36,7 @@ use sodality::error::{CommandError, Fatal};
 use sodality::event::{Event, Stats};
 use sodality::group::{Convener, Participant};
 use sodality::identity::Name;
+use sodality::policy::Communication;
 
 pub use antigone::Antigone;
 pub use enclaves::Enclaves;
@@ -49,14 +50,14 @@ pub struct Capabilities {
     pub reliable: bool,
     /// When a link ends at one side, the other side sees it.
     pub ends_seen: bool,
-    /// Most bytes on the way in a link whose peer reads nothing, in the buffers of adapters and system. Only asked of what is
-    /// reliable.
-    pub holds: usize,
+    /// Most bytes on the way in a link whose peer reads nothing, in the buffers of adapters and system: then whoever sends
+    /// is slowed down. `None` if nothing slows it down, and what is too much is lost.
+    pub holds: Option<usize>,
     /// Longest frame, in bytes.
     pub max_frame: usize,
-    /// Beside the links there is one that all share: [`Network::listen`] announces it at the leader, and the connector
-    /// at members.
-    pub multicast: bool,
+    /// How data reach the group: if not by [`Communication::Relay`], beside the links there is one that all share
+    /// ([`Network::share`]).
+    pub communication: Communication,
 }
 
 /// A transport under test.
@@ -75,8 +76,19 @@ pub trait Network: Send + Sync + 'static {
     fn listen(&self, uplink: Uplink) -> impl Future<Output = io::Result<Self::Place>> + Send;
 
     /// Reaches `place`, whatever peer is wished for. It tries again soon and often: scenarios do not wait for a backoff of
-    /// seconds.
+    /// seconds. Called inside the runtime that is to run the tasks.
     fn connector(&self, place: Self::Place) -> Box<dyn Connector>;
+
+    /// Joins the link that all in the group of the leader at `place` share, for the driver of `uplink`: the leader's, after
+    /// [`Network::listen`], and those of members, before they ask to join. Called inside the runtime that is to run the
+    /// tasks. Does nothing where there is no such link.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn share(&self, uplink: Uplink, place: &Self::Place) -> impl Future<Output = io::Result<()>> + Send {
+        let _ = (uplink, place);
+        async { Ok(()) }
+    }
 
     /// Nothing that is expected takes longer than this over this transport; what does has failed.
     fn soon(&self) -> Duration {
@@ -95,8 +107,8 @@ pub trait Network: Send + Sync + 'static {
 pub struct Terms {
     /// Longest frame that the policy may allow, in bytes.
     pub max_frame: usize,
-    /// Whether there is a shared link.
-    pub multicast: bool,
+    /// How data reach the group.
+    pub communication: Communication,
     /// Time between two signs of life that are asked for.
     pub period: Duration,
     /// How many may be lost in a row.
@@ -123,6 +135,11 @@ pub trait System: Send + Sync + 'static {
     /// # Errors
     /// As the machine says.
     fn member(&self, terms: &Terms, name: Name) -> Result<Self::Member, CommandError>;
+
+    /// How its data reach the group over a transport for `offered`.
+    fn communication(&self, offered: Communication) -> Communication {
+        offered
+    }
 
     /// The helper, if there is one.
     fn helper(&self) -> Option<Self::Helper>;
@@ -303,7 +320,7 @@ pub fn run<N: Network, S: System>(scenario: Scenario, network: N, system: S) -> 
     let played = runtime.block_on(async {
         // Not in the thread of the caller: a scenario is a task like others.
         let soon = network.soon();
-        let playing = tokio::spawn(room::SOON.scope(soon, scenario.play(room::Stage::new(network, system))));
+        let playing = tokio::spawn(seat::SOON.scope(soon, scenario.play(room::Stage::new(network, system))));
         match tokio::time::timeout(LONGEST, playing).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(panicked)) => Err(Failure::of(panicked)),

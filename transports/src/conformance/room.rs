@@ -1,42 +1,19 @@
-//! Who takes part in a scenario: a leader, its helper and members, each with a driver and an application that writes down
-//! what it hears.
+//! A group in a scenario: a leader, its helper and members.
 
-use std::fmt;
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sodality::endpoint::{Cx, Endpoint};
-use sodality::error::CommandError;
 use sodality::event::{Event, Port};
 use sodality::group::Participant;
-use sodality::identity::{Epoch, MemberId, Name};
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use sodality::identity::Name;
+use sodality::policy::Communication;
+use tokio::time::{Instant, sleep};
 
+use super::seat::{Seat, ensure, soon};
 use super::{Failure, Network, System, Terms};
 use crate::clock::Clock;
 use crate::driver::{self, Config, Events, Handle};
-
-tokio::task_local! {
-    /// [`Network::soon`] of the scenario that runs in this task.
-    pub(super) static SOON: Duration;
-}
-
-/// Nothing that is expected takes longer.
-pub(super) fn soon() -> Duration {
-    SOON.try_with(|soon| *soon).unwrap_or(Duration::from_secs(60))
-}
-
-/// Fails with these words if the condition does not hold.
-macro_rules! ensure {
-    ($condition:expr, $($words:tt)+) => {
-        if !$condition {
-            return Err($crate::conformance::Failure(format!($($words)+)));
-        }
-    };
-}
-pub(super) use ensure;
 
 /// Transport and system of a scenario.
 pub(super) struct Stage<N, S> {
@@ -50,249 +27,22 @@ impl<N, S> Clone for Stage<N, S> {
     }
 }
 
-/// What an application has heard.
-#[derive(Clone)]
-pub(super) struct Log {
-    events: Arc<Mutex<Vec<Event>>>,
-    grown: watch::Receiver<usize>,
-}
-
-impl Log {
-    /// Writes down all `events` from now on.
-    fn of(mut events: Events) -> Self {
-        let (grew, grown) = watch::channel(0);
-        let log = Self { events: Arc::default(), grown };
-        let written = log.events.clone();
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-                written.push(event);
-                grew.send_replace(written.len());
-            }
-        });
-        log
+/// Waits until a message of the leader goes out once in all: it has heard from all that they hear what they share. Does nothing
+/// where they share nothing.
+pub(super) async fn once_for_all<M: Participant + 'static>(leader: &Handle<M>, terms: &Terms) -> Result<(), Failure> {
+    if terms.communication == Communication::Relay {
+        return Ok(());
     }
-
-    /// How much there is: for [`Self::wait`].
-    pub(super) fn mark(&self) -> usize {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// How many events after `mark` are such.
-    pub(super) fn count(&self, mark: usize, mut such: impl FnMut(&Event) -> bool) -> usize {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.iter().skip(mark).filter(|event| such(event)).count()
-    }
-
-    /// All messages after `mark`, in their order.
-    pub(super) fn texts(&self, mark: usize) -> Vec<Vec<u8>> {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts = events.iter().skip(mark).filter_map(|event| match event {
-            Event::Data(message) => Some(message.payload.to_vec()),
-            _ => None,
-        });
-        texts.collect()
-    }
-
-    /// Waits for the first answer that `find` gives for an event after `mark`.
-    pub(super) async fn wait<T>(
-        &self,
-        mark: usize,
-        limit: Duration,
-        mut find: impl FnMut(&Event) -> Option<T>,
-    ) -> Option<T> {
-        let mut grown = self.grown.clone();
-        let mut seen = mark;
-        let waiting = async {
-            loop {
-                grown.borrow_and_update();
-                {
-                    let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-                    let found = events.iter().skip(seen).find_map(&mut find);
-                    seen = seen.max(events.len());
-                    if found.is_some() {
-                        return found;
-                    }
-                }
-                if grown.changed().await.is_err() {
-                    return None;
-                }
-            }
-        };
-        timeout(limit, waiting).await.ok().flatten()
-    }
-
-    /// The last events, for a failure.
-    fn tail(&self) -> String {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = events.len().saturating_sub(6);
-        format!("{:?}", events.iter().skip(from).collect::<Vec<_>>())
-    }
-}
-
-/// A driven endpoint. Dropped, it ends in order, unless it is [`Seat::apart`]: then it is gone at once, like a process that
-/// is killed.
-pub(super) struct Seat<M> {
-    pub(super) name: String,
-    pub(super) handle: Handle<M>,
-    pub(super) log: Log,
-    /// The thread of one that is apart ends when this is dropped, and says so.
-    alone: Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>,
-}
-
-impl<M: Endpoint + 'static> Seat<M> {
-    /// Drives `machine` in the runtime of the caller.
-    pub(super) fn here(name: &str, machine: M, config: Config) -> Self {
-        let (handle, events) = driver::spawn(machine, config);
-        Self { name: name.to_owned(), handle, log: Log::of(events), alone: None }
-    }
-
-    /// Drives `machine` in a thread and a runtime of its own, so that it can be stopped and killed with all its adapters.
-    /// `prepare` runs there.
-    pub(super) async fn apart<T, F>(
-        name: &str,
-        machine: M,
-        config: Config,
-        prepare: impl FnOnce(Handle<M>) -> F + Send + 'static,
-    ) -> Result<(Self, T), Failure>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send,
-    {
-        let (ready, is_ready) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (gone, is_gone) = oneshot::channel::<()>();
-        let run = move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-            runtime.block_on(async move {
-                let (handle, events) = driver::spawn(machine, config);
-                let prepared = prepare(handle.clone()).await;
-                let _ = ready.send((handle, Log::of(events), prepared));
-                let _ = stopped.await;
-            });
-            // All tasks are dropped where they are, and their sockets with them.
-            drop(runtime);
-            let _ = gone.send(());
-        };
-        std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Failure::of)?;
-        let (handle, log, prepared) = is_ready.await.map_err(|_| Failure(format!("{name} does not run")))?;
-        Ok((Self { name: name.to_owned(), handle, log, alone: Some((stop, is_gone)) }, prepared))
-    }
-
-    /// Ends without a word, as when its process is killed. Only for one that is apart.
-    pub(super) async fn crash(self) {
-        if let Some((stop, gone)) = self.alone {
-            drop(stop);
-            let _ = gone.await;
+    let until = Instant::now() + soon();
+    loop {
+        let before = leader.stats().frames_out;
+        let said = leader.call(|leader, cx| leader.send(cx, Port::Application, b"once")).await.map_err(Failure::of)?;
+        if said.is_ok() && leader.stats().frames_out == before + 1 {
+            return Ok(());
         }
+        ensure!(Instant::now() < until, "messages go to members singly though all share a link");
+        sleep(Duration::from_millis(50)).await;
     }
-
-    /// Stops everything that it does for so long, its adapters included. Only for one that is apart. Returns at once.
-    pub(super) fn freeze(&self, pause: Duration) -> tokio::task::JoinHandle<()> {
-        let handle = self.handle.clone();
-        tokio::spawn(async move {
-            let _ = handle.call(move |_, _| std::thread::sleep(pause)).await;
-        })
-    }
-
-    /// Runs a command, again while the endpoint has no room.
-    pub(super) async fn command<F>(&self, what: &str, command: F) -> Result<(), Failure>
-    where
-        F: Fn(&mut M, &mut Cx<'_>) -> Result<(), CommandError> + Clone + Send + 'static,
-    {
-        let until = Instant::now() + soon();
-        loop {
-            match self.handle.call(command.clone()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(CommandError::Full)) if Instant::now() < until => sleep(Duration::from_millis(2)).await,
-                Ok(Err(why)) => return Err(Failure(format!("{} cannot {what}: {why}", self.name))),
-                Err(why) => return Err(Failure(format!("{} cannot {what}: {why}", self.name))),
-            }
-        }
-    }
-
-    /// Waits for an event after `mark`.
-    pub(super) async fn sees<T>(
-        &self,
-        mark: usize,
-        what: &str,
-        find: impl FnMut(&Event) -> Option<T>,
-    ) -> Result<T, Failure> {
-        let found = self.log.wait(mark, soon(), find).await;
-        found.ok_or_else(|| {
-            let (name, tail, stats) = (&self.name, self.log.tail(), self.handle.stats());
-            Failure(format!("{name} does not see {what}; the last it saw: {tail}; {stats:?}"))
-        })
-    }
-
-    /// Waits until what `ask` asks of the endpoint is so.
-    pub(super) async fn is(
-        &self,
-        what: &str,
-        ask: impl Fn(&mut M) -> bool + Clone + Send + 'static,
-    ) -> Result<(), Failure> {
-        let until = Instant::now() + soon();
-        loop {
-            let ask = ask.clone();
-            if self.handle.call(move |machine, _| ask(machine)).await.map_err(Failure::of)? {
-                return Ok(());
-            }
-            ensure!(Instant::now() < until, "{} is not {what}; the last it saw: {}", self.name, self.log.tail());
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-impl<M: Participant + 'static> Seat<M> {
-    /// Sends a message, as soon as it can.
-    pub(super) async fn say(&self, payload: Vec<u8>) -> Result<(), Failure> {
-        let until = Instant::now() + soon();
-        let payload = Arc::new(payload);
-        loop {
-            let text = payload.clone();
-            let said = self.handle.call(move |machine, cx| {
-                // Between two keys nobody sends; that passes.
-                if machine.is_current() { machine.send(cx, Port::Application, &text) } else { Err(CommandError::Full) }
-            });
-            match said.await.map_err(Failure::of)? {
-                Ok(()) => return Ok(()),
-                Err(CommandError::Full) if Instant::now() < until => sleep(Duration::from_millis(2)).await,
-                Err(why) => return Err(Failure(format!("{} cannot send: {why}", self.name))),
-            }
-        }
-    }
-
-    pub(super) async fn epoch(&self) -> Result<Epoch, Failure> {
-        self.handle.call(|machine, _| machine.epoch()).await.map_err(Failure::of)
-    }
-
-    pub(super) async fn cid(&self) -> Result<MemberId, Failure> {
-        let cid = self.handle.call(|machine, _| machine.cid()).await.map_err(Failure::of)?;
-        cid.ok_or_else(|| Failure(format!("{} is in no group", self.name)))
-    }
-
-    /// Waits for a message with this text after `mark`.
-    async fn hears(&self, mark: usize, payload: &[u8], limit: Duration) -> bool {
-        let find = |event: &Event| match event {
-            Event::Data(message) => (message.payload == payload).then_some(()),
-            _ => None,
-        };
-        self.log.wait(mark, limit, find).await.is_some()
-    }
-}
-
-/// A text of this length, different for each number.
-pub(super) fn text(length: usize, number: u64) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(length as u64) | 1;
-    let mut text = Vec::with_capacity(length + 8);
-    while text.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        text.extend_from_slice(&state.to_be_bytes());
-    }
-    text.truncate(length);
-    text
 }
 
 /// A group: the leader, the helper if there is one, and the members that have joined.
@@ -306,6 +56,9 @@ pub(super) struct Room<N: Network, S: System> {
     helper: Option<Seat<S::Helper>>,
 }
 
+/// A helper, and where it is reached.
+type Helper<N, S> = (Seat<<S as System>::Helper>, <N as Network>::Place);
+
 impl<N: Network, S: System> Stage<N, S> {
     pub(super) fn new(network: N, system: S) -> Self {
         Self { network: Arc::new(network), system: Arc::new(system) }
@@ -314,50 +67,76 @@ impl<N: Network, S: System> Stage<N, S> {
     /// Terms under which a crash is noticed after a second or two.
     pub(super) fn quick(&self) -> Terms {
         let can = self.network.capabilities();
-        Terms { max_frame: can.max_frame, multicast: can.multicast, period: Duration::from_millis(300), misses: 5 }
+        let communication = self.system.communication(can.communication);
+        Terms { max_frame: can.max_frame, communication, period: Duration::from_millis(300), misses: 5 }
     }
 
     /// Terms under which nobody is suspected for as long as a scenario lasts.
     pub(super) fn patient(&self) -> Terms {
-        Terms { period: Duration::from_secs(3), misses: 10, ..self.quick() }
+        let quick = self.quick();
+        // Where all share a link, it shows after a period that they hear it.
+        let period = if quick.communication == Communication::Relay { 3 } else { 1 };
+        Terms { period: Duration::from_secs(period), misses: 30 / period as u8, ..quick }
     }
 
-    /// A leader's machine, the configuration of its driver, and the helper that it needs.
-    async fn convene(&self, terms: &Terms) -> Result<(S::Leader, Config, Option<Seat<S::Helper>>), Failure> {
+    /// A leader's machine, its clock, and the helper that it needs.
+    async fn convene(&self, terms: &Terms) -> Result<(S::Leader, Clock, Option<Helper<N, S>>), Failure> {
         let clock = Clock::new();
-        let mut config = Config::default().clock(clock);
-        let mut helper = None;
-        if let Some(machine) = self.system.helper() {
-            let (seat, place) = self.help(machine).await?;
-            config = config.connector(self.network.connector(place));
-            helper = Some(seat);
-        }
+        let helper = match self.system.helper() {
+            Some(machine) => Some(self.help(machine).await?),
+            None => None,
+        };
         let mut rng = getrandom::SysRng;
         let mut cx = Cx::new(clock.now(), &mut rng);
         let machine = self.system.leader(terms, &mut cx).map_err(Failure::of)?;
-        Ok((machine, config, helper))
+        Ok((machine, clock, helper))
+    }
+
+    /// How drivers are configured that reach `place`. What it gives is for the runtime of the driver.
+    pub(super) fn towards(&self, place: Option<&N::Place>) -> impl FnOnce() -> Config + Send + use<N, S> {
+        let (network, place) = (self.network.clone(), place.cloned());
+        move || match place {
+            Some(place) => Config::default().connector(network.connector(place)),
+            None => Config::default(),
+        }
+    }
+
+    /// Accepts links for a leader, and joins what all share. Runs in the runtime of its driver.
+    async fn lead(self, handle: Handle<S::Leader>) -> Result<N::Place, Failure> {
+        let place = self.network.listen(handle.uplink()).await;
+        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
+        self.share(&handle, &place).await?;
+        Ok(place)
+    }
+
+    /// Joins what all share. Runs in the runtime of the driver.
+    pub(super) async fn share<M: Endpoint + 'static>(
+        &self,
+        handle: &Handle<M>,
+        place: &N::Place,
+    ) -> Result<(), Failure> {
+        let shared = self.network.share(handle.uplink(), place).await;
+        shared.map_err(|error| Failure(format!("the link that all share cannot be joined: {error}")))
     }
 
     /// Opens a group.
     pub(super) async fn room(&self, terms: Terms) -> Result<Room<N, S>, Failure> {
-        let (machine, config, helper) = self.convene(&terms).await?;
-        let network = self.network.clone();
-        let listen = move |handle: Handle<S::Leader>| async move { network.listen(handle.uplink()).await };
-        let (leader, place) = Seat::apart("leader", machine, config, listen).await?;
-        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
-        Ok(Room { stage: self.clone(), terms, leader, place, members: Vec::new(), helper })
+        let (machine, clock, helper) = self.convene(&terms).await?;
+        let config = self.towards(helper.as_ref().map(|(_, place)| place));
+        let stage = self.clone();
+        let listen = move |handle| stage.lead(handle);
+        let (leader, place) = Seat::apart("leader", machine, move || config().clock(clock), listen).await?;
+        let helper = helper.map(|(seat, _)| seat);
+        Ok(Room { stage: self.clone(), terms, leader, place: place?, members: Vec::new(), helper })
     }
 
     /// Starts a helper, and answers what it asks.
-    async fn help(&self, machine: S::Helper) -> Result<(Seat<S::Helper>, N::Place), Failure> {
+    async fn help(&self, machine: S::Helper) -> Result<Helper<N, S>, Failure> {
         let (handle, mut events) = driver::spawn(machine, Config::default());
         let place = self.network.listen(handle.uplink()).await;
         let place = place.map_err(|error| Failure(format!("the helper cannot listen: {error}")))?;
-        let (grew, grown) = watch::channel(0);
-        let log = Log { events: Arc::default(), grown };
         let (asked, system) = (handle.clone(), self.system.clone());
         tokio::spawn(async move {
-            let _grew = grew;
             while let Some(event) = events.recv().await {
                 let system = system.clone();
                 if asked.call(move |helper, cx| system.help(helper, cx, &event)).await.is_err() {
@@ -365,16 +144,22 @@ impl<N: Network, S: System> Stage<N, S> {
                 }
             }
         });
-        Ok((Seat { name: "helper".to_owned(), handle, log, alone: None }, place))
+        Ok((Seat::silent("helper", handle), place))
     }
 }
 
 impl<N: Network, S: System> Room<N, S> {
-    /// The machine of a member, and how it reaches this leader.
-    pub(super) fn newcomer(&self, name: &str) -> Result<(S::Member, Config), Failure> {
+    /// The machine of a member.
+    pub(super) fn machine(&self, name: &str) -> Result<S::Member, Failure> {
         let name = Name::new(name).map_err(Failure::of)?;
-        let machine = self.stage.system.member(&self.terms, name).map_err(Failure::of)?;
-        Ok((machine, Config::default().connector(self.stage.network.connector(self.place.clone()))))
+        self.stage.system.member(&self.terms, name).map_err(Failure::of)
+    }
+
+    /// A member's driver, which does not ask to join yet.
+    pub(super) async fn newcomer(&self, name: &str) -> Result<Seat<S::Member>, Failure> {
+        let seat = Seat::here(name, self.machine(name)?, self.stage.towards(Some(&self.place))());
+        self.stage.share(&seat.handle, &self.place).await?;
+        Ok(seat)
     }
 
     /// Asks to join, and waits until it is in.
@@ -384,12 +169,17 @@ impl<N: Network, S: System> Room<N, S> {
         seat.sees(mark, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await
     }
 
+    /// Waits until what is said goes over the link that all share, where there is one.
+    async fn settle(&self) -> Result<(), Failure> {
+        once_for_all(&self.leader.handle, &self.terms).await
+    }
+
     /// Members of these names join, all at once.
     pub(super) async fn join(&mut self, names: &[&str]) -> Result<(), Failure> {
         let first = self.members.len();
         for name in names {
-            let (machine, config) = self.newcomer(name)?;
-            self.members.push(Seat::here(name, machine, config));
+            let seat = self.newcomer(name).await?;
+            self.members.push(seat);
         }
         for seat in self.members.iter().skip(first) {
             seat.command("join", |member, cx| S::join(member, cx)).await?;
@@ -397,20 +187,21 @@ impl<N: Network, S: System> Room<N, S> {
         for seat in self.members.iter().skip(first) {
             seat.sees(0, "that it has joined", |event| matches!(event, Event::Joined { .. }).then_some(())).await?;
         }
-        self.agree().await
+        self.agree().await?;
+        self.settle().await
     }
 
     /// One member joins in a thread of its own.
-    pub(super) async fn join_apart(
-        &mut self,
-        name: &str,
-        config: impl FnOnce(Config) -> Config,
-    ) -> Result<(), Failure> {
-        let (machine, own) = self.newcomer(name)?;
-        let (seat, ()) = Seat::apart(name, machine, config(own), |_| async {}).await?;
+    pub(super) async fn join_apart(&mut self, name: &str) -> Result<(), Failure> {
+        let (stage, place) = (self.stage.clone(), self.place.clone());
+        let share = move |handle| async move { stage.share(&handle, &place).await };
+        let config = self.stage.towards(Some(&self.place));
+        let (seat, shared) = Seat::apart(name, self.machine(name)?, config, share).await?;
+        shared?;
         self.admit(&seat).await?;
         self.members.push(seat);
-        self.agree().await
+        self.agree().await?;
+        self.settle().await
     }
 
     pub(super) fn member(&self, index: usize) -> Result<&Seat<S::Member>, Failure> {
@@ -512,12 +303,6 @@ pub(super) enum Speaker {
     Member(usize),
 }
 
-impl<M> fmt::Debug for Seat<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// The handle and the events of an endpoint without anybody who takes them.
 pub(super) type Bare<M> = (Handle<M>, Events);
 
@@ -527,17 +312,24 @@ impl<N: Network, S: System> Stage<N, S> {
         &self,
         terms: Terms,
     ) -> Result<(Bare<S::Leader>, N::Place, Option<Seat<S::Helper>>), Failure> {
-        let (machine, config, helper) = self.convene(&terms).await?;
-        let (handle, events) = driver::spawn(machine, config);
-        let place = self.network.listen(handle.uplink()).await;
-        let place = place.map_err(|error| Failure(format!("the leader cannot listen: {error}")))?;
-        Ok(((handle, events), place, helper))
+        let (machine, clock, helper) = self.convene(&terms).await?;
+        let config = self.towards(helper.as_ref().map(|(_, place)| place))();
+        let (handle, events) = driver::spawn(machine, config.clock(clock));
+        let place = self.clone().lead(handle.clone()).await?;
+        Ok(((handle, events), place, helper.map(|(seat, _)| seat)))
     }
 
     /// A member whose events are the scenario's.
-    pub(super) fn bare_member(&self, terms: &Terms, name: &str, place: &N::Place) -> Result<Bare<S::Member>, Failure> {
+    pub(super) async fn bare_member(
+        &self,
+        terms: &Terms,
+        name: &str,
+        place: &N::Place,
+    ) -> Result<Bare<S::Member>, Failure> {
         let name = Name::new(name).map_err(Failure::of)?;
         let machine = self.system.member(terms, name).map_err(Failure::of)?;
-        Ok(driver::spawn(machine, Config::default().connector(self.network.connector(place.clone()))))
+        let (handle, events) = driver::spawn(machine, self.towards(Some(place))());
+        self.share(&handle, place).await?;
+        Ok((handle, events))
     }
 }

@@ -6,7 +6,7 @@ use sodality::crypto::Secret;
 use sodality::error::{CommandError, Misuse};
 use sodality::group::{Limits, Retry};
 use sodality::identity::Name;
-use sodality::policy::{Communication, Detection, Policy};
+use sodality::policy::{Detection, Policy};
 
 use super::Terms;
 
@@ -20,7 +20,7 @@ pub(super) fn name(text: &str) -> Result<Name, CommandError> {
 pub(super) fn limits() -> Limits {
     let retry = Retry { first: Duration::from_millis(60), ceiling: Duration::from_millis(500) };
     // 64 may join at once on a machine that has much else to do.
-    let (join_time, pending_life) = (Duration::from_secs(50), Duration::from_secs(55));
+    let (join_time, pending_life) = (Duration::from_secs(100), Duration::from_secs(110));
     Limits { retry, join_time, pending_life, ..Limits::default() }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn policy(terms: &Terms) -> Policy {
         settle: Duration::from_millis(50),
         detection: Some(Detection { period: terms.period, misses: terms.misses }),
         frame_limit,
-        communication: if terms.multicast { Communication::Mixed } else { Communication::Relay },
+        communication: terms.communication,
         ..Policy::default()
     }
 }

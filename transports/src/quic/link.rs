@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::QuicConfig;
 use crate::stream;
-use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink};
+use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink, Wire};
 
 /// Most bytes of datagrams that are handed to the connection before all of them have left. A connection puts datagrams in
 /// front of streams, so this is how much data control waits for at most.
@@ -51,7 +51,7 @@ pub(super) async fn attach<H: Send + Sync + 'static, P: Send + 'static>(
             stream::read(recv, incoming, info.max_frame, config.patience, stranger),
             stream::write(send, control, config.patience),
             write_data(&connection, data, config.patience.write),
-            read_data(&connection, feeder, info.max_frame, config.patience.frame),
+            read_data(&connection, feeder, info.max_frame, config),
         );
         connection.close(DONE, b"");
         drop(held);
@@ -65,13 +65,14 @@ async fn write_data(connection: &Connection, mut data: Outgoing, patience: Durat
     let mut batch = Vec::new();
     while data.batch(&mut batch, BURST).await {
         for frame in batch.drain(..) {
+            let bytes = frame.len() as u64;
             let sent = tokio::select! {
                 biased;
                 () = data.over() => return,
                 sent = timeout(patience, send(connection, frame, empty)) => sent,
             };
             match sent {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => data.sent(Wire { frames: 1, packets: 1, bytes }),
                 Ok(Err(())) => return data.close(reason(connection)),
                 Err(_) => return data.close(CloseReason::Stalled),
             }
@@ -106,8 +107,9 @@ async fn send(connection: &Connection, frame: Bytes, empty: usize) -> Result<(),
 }
 
 /// Data in, until the link takes nothing more. Frames come in any order.
-async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, patience: Duration) {
+async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, config: QuicConfig) {
     let mut streams = JoinSet::new();
+    let most = usize::try_from(config.data_streams).unwrap_or(usize::MAX);
     loop {
         tokio::select! {
             () = feeder.over() => return,
@@ -117,14 +119,15 @@ async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, pa
                 if datagram.len() > max_frame {
                     return feeder.close(CloseReason::Oversize { announced: datagram.len() as u64 });
                 }
+                feeder.received(Wire { frames: 1, packets: 1, bytes: datagram.len() as u64 });
                 if feeder.feed(BytesMut::from(datagram)).await.is_err() {
                     return;
                 }
             }
-            stream = connection.accept_uni() => {
+            // A peer may open another stream once one is read, also while its frame still waits to be taken in.
+            stream = connection.accept_uni(), if streams.len() < most => {
                 let Ok(stream) = stream else { break };
-                // No more at a time than the peer is allowed.
-                streams.spawn(read_one(stream, feeder.clone(), max_frame, patience));
+                streams.spawn(read_one(stream, feeder.clone(), max_frame, config.patience.frame));
             }
         }
     }
@@ -137,6 +140,7 @@ async fn read_data(connection: &Connection, feeder: Feeder, max_frame: usize, pa
 async fn read_one(mut stream: RecvStream, feeder: Feeder, max_frame: usize, patience: Duration) {
     match timeout(patience, stream.read_to_end(max_frame)).await {
         Ok(Ok(frame)) => {
+            feeder.received(Wire { frames: 1, packets: 1, bytes: frame.len() as u64 });
             let _ = feeder.feed(BytesMut::from(Bytes::from(frame))).await;
         }
         Ok(Err(ReadToEndError::TooLong)) => feeder.close(CloseReason::Oversize { announced: max_frame as u64 + 1 }),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::UdpConfig;
 use super::cookie::Cookie;
-use super::link::{Block, Wrap, info, write};
+use super::link::{Block, Wrap, info, one, write};
 use super::listener::ERROR_PAUSE;
 use super::packet::{Connection, FRAME_HEADER, LONGEST_BARE, Nonce, Packet};
 use super::socket::{Datagram, Received, Socket, Way};
@@ -291,6 +291,7 @@ impl Link {
                             counters.count(|c| &c.oversize);
                             continue;
                         }
+                        incoming.received(one(bytes.len()));
                         self.pulse.change(|times| times.full = true);
                         incoming.feed(block.frame(frame)).await.ok()?;
                         self.pulse.change(|times| (times.full, times.heard) = (false, Instant::now()));

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::packet::{Connection, FRAME_HEADER, Packet, SHARED_HEADER};
 use super::socket::{Socket, Train, Way};
-use crate::transport::Outgoing;
+use crate::transport::{Outgoing, Wire};
 
 /// Most bytes taken from the driver at once.
 const BATCH: usize = 60 << 10;
@@ -55,19 +55,25 @@ impl Wrap {
     }
 }
 
+/// What a datagram with a frame counts as ([`Incoming::received`](crate::transport::Incoming::received)).
+pub(crate) fn one(bytes: usize) -> Wire {
+    Wire { frames: 1, packets: 1, bytes: bytes as u64 }
+}
+
 /// Sends what the driver gives until there will be no more. `sent` hears of each round.
 pub(crate) async fn write(outgoing: &mut Outgoing, socket: &Socket, way: Way, wrap: Wrap, sent: Option<&Notify>) {
     let (mut batch, mut train) = (Vec::new(), Train::default());
     while outgoing.batch(&mut batch, BATCH).await {
+        let counted = &*outgoing;
         let rest = async {
             for frame in batch.drain(..) {
                 if !train.takes(wrap.header() + frame.len(), socket.train_length()) {
-                    train.send(socket, way).await;
+                    counted.sent(train.send(socket, way).await);
                 }
                 train.add(|bytes| wrap.packet(&frame).write(bytes));
             }
             if !train.is_empty() {
-                train.send(socket, way).await;
+                counted.sent(train.send(socket, way).await);
             }
         };
         tokio::select! {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cookie::{BadCookie, Cookie, Jar};
-use super::link::{Block, Wrap, info, write};
+use super::link::{Block, Wrap, info, one, write};
 use super::packet::{Connection, FRAME_HEADER, LONGEST_BARE, Nonce, Packet};
 use super::socket::{Datagram, Received, Socket, Way};
 use super::stats::{Counters, UdpStats};
@@ -305,6 +305,7 @@ impl Listener {
             return self.socket.counters.count(|c| if too_long { &c.oversize } else { &c.strayed });
         };
         (entry.spoken, entry.quiet_since) = (true, now);
+        incoming.received(one(FRAME_HEADER + bytes.len()));
         // What is over is removed when its writer tells.
         if incoming.offer(self.block.frame(bytes)) == Ok(false) {
             self.socket.counters.count(|c| &c.frames_dropped);

@@ -22,7 +22,7 @@ use sodality::endpoint::{Link, LinkInfo};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Block, Wrap, write};
+use super::link::{Block, Wrap, one, write};
 use super::listener::ERROR_PAUSE;
 use super::packet::{LONGEST_BARE, Nonce, Packet, SHARED_HEADER};
 use super::socket::{Datagram, Received, Socket, Way, enlarge};
@@ -421,6 +421,7 @@ impl Shared {
                 Some(Packet::Shared(_)) if own => {}
                 Some(Packet::Shared(frame)) => {
                     self.heard.lock().unwrap_or_else(PoisonError::into_inner).last = Some(Instant::now());
+                    incoming.received(one(bytes.len()));
                     match incoming.offer(block.frame(frame)) {
                         Ok(true) => {}
                         Ok(false) => self.counters.count(|c| &c.frames_dropped),

@@ -10,6 +10,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::stats::Counters;
+use crate::transport::Wire;
 
 /// Most bytes of one datagram: what UDP over IPv6 can say.
 const LONGEST: usize = 65_535;
@@ -164,7 +165,7 @@ impl Socket {
 
     /// Sends one datagram; waits while the system takes none.
     pub(crate) async fn send(&self, way: Way, bytes: &[u8]) {
-        self.train(way, bytes, bytes.len()).await;
+        let _ = self.train(way, bytes, bytes.len()).await;
     }
 
     /// How many datagrams one call takes.
@@ -174,20 +175,25 @@ impl Socket {
     }
 
     /// Sends the datagrams that lie one behind the other in `bytes`, each of `each` bytes but the last, which may be
-    /// shorter. Waits while the system takes none. What it refuses is lost and counted, as if the network had lost it.
-    pub(crate) async fn train(&self, way: Way, bytes: &[u8], each: usize) {
+    /// shorter. Waits while the system takes none. What it refuses is lost and counted, as if the network had lost it; says
+    /// what it took, each datagram as a frame.
+    pub(crate) async fn train(&self, way: Way, bytes: &[u8], each: usize) -> Wire {
         let cars = bytes.len().div_ceil(each.max(1)).max(1);
         let segment = (cars > 1).then_some(each);
         let sent = self.when_writable(way, bytes, segment).await;
         if sent.is_err() && cars > 1 {
             // The device may not know how to cut them apart (then the next trains are of one), or one is too long.
+            let mut all = Wire::default();
             for bytes in bytes.chunks(each.max(1)) {
                 let sent = self.when_writable(way, bytes, None).await;
-                self.count_sent(1, bytes.len(), &sent);
+                let taken = self.count_sent(1, bytes.len(), &sent);
+                all.frames += taken.frames;
+                all.packets += taken.packets;
+                all.bytes += taken.bytes;
             }
-            return;
+            return all;
         }
-        self.count_sent(cars, bytes.len(), &sent);
+        self.count_sent(cars, bytes.len(), &sent)
     }
 
     async fn when_writable(&self, way: Way, bytes: &[u8], segment: Option<usize>) -> io::Result<()> {
@@ -212,14 +218,15 @@ impl Socket {
         }
     }
 
-    fn count_sent(&self, datagrams: usize, bytes: usize, sent: &io::Result<()>) {
-        if sent.is_ok() {
-            self.counters.count(|c| &c.calls_out);
-            self.counters.add(|c| &c.datagrams_out, datagrams);
-            self.counters.add(|c| &c.bytes_out, bytes);
-        } else {
+    fn count_sent(&self, datagrams: usize, bytes: usize, sent: &io::Result<()>) -> Wire {
+        if sent.is_err() {
             self.counters.add(|c| &c.send_errors, datagrams);
+            return Wire::default();
         }
+        self.counters.count(|c| &c.calls_out);
+        self.counters.add(|c| &c.datagrams_out, datagrams);
+        self.counters.add(|c| &c.bytes_out, bytes);
+        Wire { frames: datagrams as u64, packets: datagrams as u64, bytes: bytes as u64 }
     }
 }
 
@@ -261,10 +268,11 @@ impl Train {
     }
 
     /// Sends what was gathered and begins anew.
-    pub(crate) async fn send(&mut self, socket: &Socket, way: Way) {
-        socket.train(way, &self.bytes, self.each).await;
+    pub(crate) async fn send(&mut self, socket: &Socket, way: Way) -> Wire {
+        let taken = socket.train(way, &self.bytes, self.each).await;
         self.bytes.clear();
         (self.each, self.cars) = (0, 0);
+        taken
     }
 }
 

@@ -11,8 +11,9 @@ use sodality::identity::Name;
 use sodality::transfer::Manifest;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::room::{Stage, ensure, soon, text};
-use super::{Failure, Network, System, Verdict};
+use crate::conformance::room::{Stage, once_for_all};
+use crate::conformance::seat::{ensure, soon, text};
+use crate::conformance::{Failure, Network, System, Verdict};
 use crate::driver::Handle;
 use crate::objects::{self, Objects, ReadAt, Report, Reports, Store};
 
@@ -56,15 +57,13 @@ struct Carrier<M> {
 
 impl<M: Participant + 'static> Carrier<M> {
     async fn next(&mut self, what: &str, mut wanted: impl FnMut(&Report) -> bool) -> Result<Report, Failure> {
-        let waiting = async {
-            while let Some(report) = self.reports.recv().await {
-                if wanted(&report) {
-                    return Some(report);
-                }
+        // An object goes on for as long as there is progress.
+        while let Ok(Some(report)) = timeout(soon(), self.reports.recv()).await {
+            if wanted(&report) {
+                return Ok(report);
             }
-            None
-        };
-        timeout(soon(), waiting).await.ok().flatten().ok_or_else(|| Failure(format!("{what} does not come")))
+        }
+        Err(Failure(format!("{what} does not come")))
     }
 
     /// Accepts the next offer, and gives what is stored in the end.
@@ -89,13 +88,13 @@ impl<M: Participant + 'static> Carrier<M> {
     }
 }
 
-pub(super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
+pub(in super::super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S>) -> Verdict {
     let suite: Arc<dyn Suite> = sodality::crypto::chacha20_poly1305();
     let (leader, place, _helper) = stage.bare_leader(stage.patient()).await?;
     let mut leader = Carrier::of(leader, suite.clone());
     let mut members = Vec::new();
     for name in ["m0", "m1"] {
-        let member = stage.bare_member(&stage.patient(), name, &place)?;
+        let member = stage.bare_member(&stage.patient(), name, &place).await?;
         let mut carrier = Carrier::of(member, suite.clone());
         carrier.handle.call(|member, cx| S::join(member, cx)).await.map_err(Failure::of)?.map_err(Failure::of)?;
         carrier.next("a join", |report| matches!(report, Report::Group(Event::Joined { .. }))).await?;
@@ -113,6 +112,7 @@ pub(super) async fn objects_of_any_size<N: Network, S: System>(stage: Stage<N, S
             sleep(Duration::from_millis(5)).await;
         }
     }
+    once_for_all(&leader.handle, &stage.patient()).await?;
     let mut measured = String::new();
     for (number, size) in [0, 1, 70_000, 16 << 20].into_iter().enumerate() {
         let bytes = text(size, number as u64);
