@@ -6,6 +6,7 @@
 //! cargo bench -p sodality-transports --bench receivers                    # 1, 10, 100 and 1000 receivers, some minutes
 //! cargo bench -p sodality-transports --bench receivers -- --quick         # only that it runs
 //! cargo bench -p sodality-transports --bench receivers -- --receivers 100
+//! cargo bench -p sodality-transports --bench receivers -- --receivers 100 --only TCP
 //! ```
 //!
 //! The sender of a driven row is an endpoint without cryptography that gives each frame to all links: what is measured is
@@ -43,9 +44,10 @@ fn main() {
         println!("\n{count} receivers");
         println!("  {:<34} {:>9} {:>8} {:>10} {:>8} {:>7}", "", "µs/frame", "× first", "MB/s", "× first", "lost");
         let mut first: Option<(f64, f64)> = None;
-        for way in Way::ALL {
+        let only = after("--only");
+        for way in Way::ALL.into_iter().filter(|way| only.as_ref().is_none_or(|only| only == way.name())) {
             let Some(Row { cpu, goodput, lost }) = measure(way, count, quick) else {
-                println!("  {:<34} not run: too many sockets for this machine", way.name());
+                println!("  {:<34} not run: this machine does not let it", way.name());
                 continue;
             };
             let (cpu_base, goodput_base) = *first.get_or_insert((cpu, goodput));
