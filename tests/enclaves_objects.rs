@@ -152,6 +152,35 @@ fn refusals_say_why() {
     assert!(bench.puts(1, "plan", None, &[3; 8_000]).is_ok(), "and room again");
 }
 
+/// Frames of a member's change are long, and all else that it says is short: it begins, and lives on, and never ends.
+#[test]
+fn a_change_that_never_ends_does_not_keep_its_place() {
+    let mut config = config(all_change(&["plan"]));
+    config.policy.frame_limit = SMALL;
+    config.limits.object_puts = 1;
+    let time = config.limits.object_put_time;
+    let mut bench = Bench::new(33, config, 2);
+    let number = bench.put(0, "plan", None, &[5; 60_000]).unwrap();
+    bench.run(Duration::from_millis(30));
+    assert_eq!(bench.answer(0, number), None, "in the middle");
+    let member = bench.star.members[0].into();
+    bench.world.set_adversary(DropMatching(move |frame: &InTransit, _: &Tables| {
+        frame.from == member && frame.bytes.len() > SMALL as usize / 3
+    }));
+    bench.run(time - SECOND * 10);
+    assert_eq!(bench.puts(1, "plan", None, b"x"), Err((ObjectRefusal::Busy, 0)), "its place is taken");
+    assert_eq!(bench.answer(0, number), None);
+    bench.run(SECOND * 10);
+    assert!(matches!(bench.answer(0, number), Some(Err((ObjectRefusal::Busy, 0)))), "{:?}", bench.answer(0, number));
+    assert_eq!(bench.puts(1, "plan", None, b"x"), Ok(1));
+    // It is a member as before, and may try again.
+    bench.world.retire_adversary();
+    let number = bench.put(0, "plan", Some(1), &[6; 60_000]).unwrap();
+    bench.run(MINUTE);
+    assert!(matches!(bench.answer(0, number), Some(Ok(2))), "{:?}", bench.answer(0, number));
+    assert_eq!(bench.here(1, "plan"), Some((2, Bytes::from(vec![6; 60_000]))));
+}
+
 #[test]
 fn rights_change_with_the_policy() {
     let before = rules(&[("plan", Right::None, &[("m1", Right::Change), ("m3", Right::Read)])]);

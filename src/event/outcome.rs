@@ -123,7 +123,7 @@ pub enum ObjectRefusal {
     TooLong = 2,
     /// The object is at another version than the change was made for.
     Conflict = 3,
-    /// The leader has no room for the change now.
+    /// The leader has no room for the change now, or it took too long to arrive.
     Busy = 4,
 }
 

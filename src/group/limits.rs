@@ -59,6 +59,9 @@ pub struct Limits {
     pub object_log_bytes: usize,
     /// (Enclaves) Changes of shared objects that arrive at a leader at once, at most one of each member.
     pub object_puts: usize,
+    /// (Enclaves) How long such a change may be arriving for each [`Self::OBJECT_STEP`] bytes that it announced, the last ones as
+    /// much as all others; then it is refused as busy, and its place is free.
+    pub object_put_time: Duration,
     /// Requests to eject that wait for the application's decision.
     pub ejection_questions: usize,
     /// How long the application may take to decide about one: silence denies.
@@ -92,6 +95,8 @@ impl Limits {
     /// Bytes that a pending join costs a leader at most: its name, RA-J1, RA-T1 and RA-J2 as they are sent, two prepared
     /// channel keys once it is offered a place, deadlines and places in tables. So joins of strangers cost `LINK_BYTES · links + PENDING_BYTES · pending_joins` in all (R2).
     pub const PENDING_BYTES: usize = 6 * 1024;
+    /// Bytes of a shared object for which a change has [`Self::object_put_time`].
+    pub const OBJECT_STEP: u32 = 64 << 10;
     /// Bytes that an open look-up costs a third party at most.
     pub const LOOKUP_BYTES: usize = 2 * 1024;
 }
@@ -122,6 +127,7 @@ impl Default for Limits {
             object_log: 256,
             object_log_bytes: 1 << 20,
             object_puts: 64,
+            object_put_time: Duration::from_secs(60),
             ejection_questions: 64,
             decision_time: Duration::from_secs(60),
             answers_per_second: 20,

@@ -95,6 +95,14 @@ impl Host {
         }
     }
 
+    /// A change of a member that is arriving has taken too long: it is refused, and others find its place.
+    pub fn give_up(&mut self, seat: &mut Seat) {
+        if let Some(Arriving { of, .. }) = seat.arriving.take() {
+            self.arriving = self.arriving.saturating_sub(1);
+            self.refuse(seat, &of, ObjectRefusal::Busy);
+        }
+    }
+
     /// Other rules are in force from now on, for these members.
     pub fn obey<'a>(&mut self, rules: &Objects, seats: impl Iterator<Item = &'a mut Seat>) {
         if self.rules == *rules {
@@ -243,6 +251,11 @@ impl Seat {
             }
             None => {}
         }
+    }
+
+    /// Whether a change is arriving.
+    pub const fn is_arriving(&self) -> bool {
+        self.arriving.is_some()
     }
 
     /// How many answers are owed.

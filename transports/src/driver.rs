@@ -319,6 +319,7 @@ pub fn spawn<M: Endpoint + 'static>(machine: M, config: Config) -> (Handle<M>, E
         uplink: uplink.clone(),
         reporter,
         fruitless: 0,
+        row: Vec::new(),
         at: Instant::ORIGIN,
     };
     tokio::spawn(async move {

@@ -339,12 +339,38 @@ impl Queues {
 
     // --- out: fed by the driver, taken by the adapter ---
 
-    pub(crate) fn push(&self, frame: &Bytes, class: Class) -> Pushed {
-        if frame.len() > self.info.max_frame {
-            return Pushed::Undeliverable;
-        }
+    /// Queues one frame.
+    #[cfg(test)]
+    fn push(&self, frame: &Bytes, class: Class) -> Pushed {
+        let mut pushed = Pushed::Undeliverable;
+        self.push_all([(frame, class)].into_iter(), |one| pushed = one);
+        pushed
+    }
+
+    /// Queues frames one after the other, as far as they fit, and tells what became of each. After an overflow the rest is
+    /// undeliverable: the caller ends the link.
+    pub(crate) fn push_all<'a>(&self, frames: impl Iterator<Item = (&'a Bytes, Class)>, mut told: impl FnMut(Pushed)) {
         let mut outbox = lock(&self.outbox);
-        if outbox.phase != Phase::Open {
+        let (was_empty, mut over) = (outbox.waiting() == 0, false);
+        let first = [Class::Control, Class::Data].map(|class| (class, outbox.of(class).is_empty()));
+        for (frame, class) in frames {
+            let pushed = if over { Pushed::Undeliverable } else { self.place(&mut outbox, frame, class) };
+            over |= pushed == Pushed::Overflow;
+            told(pushed);
+        }
+        let ready = first.map(|(class, was_empty)| (class, was_empty && !outbox.of(class).is_empty()));
+        let any = was_empty && outbox.waiting() > 0;
+        drop(outbox);
+        if any {
+            self.out_ready.notify_one();
+        }
+        for (class, _) in ready.into_iter().filter(|(_, first)| *first) {
+            self.ready_of(Which::Only(class)).notify_one();
+        }
+    }
+
+    fn place(&self, outbox: &mut Outbox, frame: &Bytes, class: Class) -> Pushed {
+        if frame.len() > self.info.max_frame || outbox.phase != Phase::Open {
             return Pushed::Undeliverable;
         }
         let (most_bytes, most_frames) = match class {
@@ -373,16 +399,7 @@ impl Queues {
         outbox.bytes = bytes;
         let place = outbox.next_place;
         outbox.next_place += 1;
-        let queue = outbox.of_mut(class);
-        let first = queue.is_empty();
-        queue.push_back((place, frame));
-        drop(outbox);
-        if waiting == 0 {
-            self.out_ready.notify_one();
-        }
-        if first {
-            self.ready_of(Which::Only(class)).notify_one();
-        }
+        outbox.of_mut(class).push_back((place, frame));
         Pushed::Queued
     }
 

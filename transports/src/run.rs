@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sodality::endpoint::{Cx, Endpoint, Entropy, Instant, Link, Transmit, Wake};
+use sodality::endpoint::{Cx, Endpoint, Entropy, Instant, Link, To, Transmit, Wake};
 use sodality::error::Fatal;
 use sodality::event::Event;
 use tokio::sync::{mpsc, oneshot};
@@ -17,13 +17,14 @@ use crate::queue::{Phase, Pushed, Queues};
 use crate::report::{Notice, Reporter};
 use crate::transport::{CloseReason, Connector, Guard, LinkLimits, Never, OpenRequest, Refused, Uplink, Wish, halves};
 
-/// Calls, new links, and links looked at in one turn; frames taken from one link before the next; frames and events
-/// drained before other tasks get a chance.
+/// Calls, new links, and links looked at in one turn; frames taken from one link before the next; frames, and their bytes,
+/// drained before other tasks get a chance. So many bytes make a whole write or train of a link; more would only wait.
 pub(crate) const CALLS_PER_TURN: usize = 16;
 pub(crate) const OPENS_PER_TURN: usize = 4;
 const LINKS_PER_TURN: usize = 16;
 const FRAMES_PER_LINK: usize = 16;
 const DRAIN_BEFORE_YIELD: usize = 256;
+const BYTES_BEFORE_YIELD: usize = 60 << 10;
 
 /// Longest sleep while a deadline is pending: timers of the runtime stop while the machine is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -69,6 +70,8 @@ pub(crate) struct Driver<M> {
     pub(crate) reporter: Reporter,
     /// Timeouts in a row that showed nothing.
     pub(crate) fruitless: u32,
+    /// Frames in a row to the same links, while they are gathered.
+    pub(crate) row: Vec<Transmit>,
     /// The time of the latest input.
     pub(crate) at: Instant,
 }
@@ -360,16 +363,30 @@ impl<M: Endpoint> Driver<M> {
     /// were any.
     async fn drain(&mut self) -> bool {
         let mut moved = 0_usize;
+        let (mut frames, mut bytes) = (0_usize, 0_usize);
         let (now, wall) = (self.at, self.clock.wall());
+        // One visit to each link does for all.
+        let mut row = std::mem::take(&mut self.row);
         loop {
             let next = self.machine.poll_transmit(&mut Cx { now, wall, rng: &mut *self.entropy });
             let Some(transmit) = next else { break };
-            self.route(&transmit);
+            if row.first().is_some_and(|first| !same(&first.to, &transmit.to)) {
+                self.route(&mut row);
+            }
             moved += 1;
-            if moved.is_multiple_of(DRAIN_BEFORE_YIELD) {
+            frames += 1;
+            let length = transmit.frame.len();
+            bytes = bytes.saturating_add(length);
+            row.push(transmit);
+            // Another like this one would not fit any more.
+            if frames >= DRAIN_BEFORE_YIELD || bytes.saturating_add(length) > BYTES_BEFORE_YIELD {
+                self.route(&mut row);
                 tokio::task::yield_now().await;
+                (frames, bytes) = (0, 0);
             }
         }
+        self.route(&mut row);
+        self.row = row;
         loop {
             let permit = match self.events.try_reserve() {
                 Ok(permit) => Some(permit),
@@ -403,23 +420,31 @@ impl<M: Endpoint> Driver<M> {
         moved > 0
     }
 
-    fn route(&self, transmit: &Transmit) {
-        transmit.to.links().for_each(|link| self.push(link, transmit));
+    /// Gives frames that go to the same links to each of them at once, and forgets them.
+    fn route(&self, transmits: &mut Vec<Transmit>) {
+        if let Some(Transmit { to, .. }) = transmits.first() {
+            to.links().for_each(|link| self.push(link, transmits));
+        }
+        transmits.clear();
     }
 
-    fn push(&self, link: Link, transmit: &Transmit) {
+    fn push(&self, link: Link, transmits: &[Transmit]) {
         let Some(queues) = self.links.0.get(&link) else {
-            return self.reporter.count(|c| &c.undeliverable);
+            return self.reporter.add(|c| &c.undeliverable, transmits.len() as u64);
         };
-        match queues.push(&transmit.frame, transmit.class) {
-            Pushed::Queued => self.reporter.count(|c| &c.frames_out),
+        let (mut queued, mut overflow) = (0, false);
+        let frames = transmits.iter().map(|transmit| (&transmit.frame, transmit.class));
+        queues.push_all(frames, |pushed| match pushed {
+            Pushed::Queued => queued += 1,
             Pushed::Dropped => self.reporter.count(|c| &c.data_dropped),
             Pushed::Undeliverable => self.reporter.count(|c| &c.undeliverable),
-            Pushed::Overflow => {
-                self.reporter.count(|c| &c.control_overflows);
-                // The endpoint hears of it as of any other end, in its turn.
-                queues.end(CloseReason::Overflow);
-            }
+            Pushed::Overflow => overflow = true,
+        });
+        self.reporter.add(|c| &c.frames_out, queued);
+        if overflow {
+            self.reporter.count(|c| &c.control_overflows);
+            // The endpoint hears of it as of any other end, in its turn.
+            queues.end(CloseReason::Overflow);
         }
     }
 
@@ -458,6 +483,16 @@ impl<M: Endpoint> Driver<M> {
             complete = timeout(CUT_OFF, self.guards_in.recv()).await.is_ok();
         }
         Finished { machine: self.machine, unflushed, complete }
+    }
+}
+
+/// Whether both name the same links, as far as that is seen at once.
+fn same(one: &To, other: &To) -> bool {
+    match (one, other) {
+        (To::Link(one), To::Link(other)) => one == other,
+        (To::Many(one), To::Many(other)) => Arc::ptr_eq(one, other),
+        (To::AllBut(one, but), To::AllBut(other, others)) => Arc::ptr_eq(one, other) && but == others,
+        _ => false,
     }
 }
 

@@ -170,6 +170,8 @@ enum Timer {
     Condemned,
     /// A private message is under way for too long.
     Gossip,
+    /// A change of a shared object arrives for too long.
+    Put(MemberId),
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -188,6 +190,7 @@ impl crate::fingerprint::Fingerprint for Timer {
             Self::Closing => (9, 0),
             Self::Condemned => (10, 0),
             Self::Gossip => (11, 0),
+            Self::Put(cid) => (12, cid.0),
         };
         (kind, number).fingerprint(now, sink);
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Leader;
+use super::{Leader, Timer};
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{Event, ObjectRefusal, Suspicion};
@@ -78,9 +78,26 @@ impl Leader {
             self.condemn(now, asker, Suspicion::RecordsPileUp);
             return Ok(());
         }
-        if let Some(event) = self.objects.take(&mut peer.seat, asker, piece) {
+        let event = self.objects.take(&mut peer.seat, asker, piece);
+        let arriving = peer.seat.is_arriving();
+        if !arriving {
+            self.timers.set(Timer::Put(asker), None);
+        } else if piece.offset == 0 {
+            let steps = piece.size.div_ceil(Limits::OBJECT_STEP).max(1);
+            let until = now + self.me.limits.object_put_time.saturating_mul(steps);
+            self.timers.set(Timer::Put(asker), Some(until));
+        }
+        if let Some(event) = event {
             self.changed(event);
         }
         Ok(())
+    }
+
+    /// The change of a member takes too long: it does not hold its place for ever.
+    pub(super) fn put_time(&mut self, asker: MemberId) {
+        if let Some(peer) = self.peers.get_mut(&asker) {
+            self.objects.give_up(&mut peer.seat);
+            self.work.insert(asker);
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Leader {
             Timer::Linger(_) | Timer::Closing => Due::Farewell,
             Timer::Rekey | Timer::KeyAge => Due::Rekey,
             Timer::Ring => self.station.ring.next_deadline().map_or(Due::Grace, |(_, due)| due),
-            Timer::Ejection | Timer::Gossip => Due::Answer,
+            Timer::Ejection | Timer::Gossip | Timer::Put(_) => Due::Answer,
         };
         Wake::At(at, due)
     }
@@ -50,6 +50,7 @@ impl Leader {
                 Timer::Closing => self.end_closing(),
                 Timer::Ejection => self.deny_by_silence(now),
                 Timer::Gossip => self.gossip_time(now),
+                Timer::Put(cid) => self.put_time(cid),
                 Timer::KeyAge => self.plan(now, Cause::Period),
                 Timer::Rekey => {
                     // Whoever is to go now goes with it: what falls due together is one epoch.

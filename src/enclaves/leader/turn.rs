@@ -123,7 +123,7 @@ impl Leader {
     /// Takes a member out of the table.
     pub(super) fn take_out(&mut self, cid: MemberId) -> Option<Peer> {
         self.work.remove(&cid);
-        for timer in [Timer::Repeat(cid), Timer::Ping(cid), Timer::Silence(cid)] {
+        for timer in [Timer::Repeat(cid), Timer::Ping(cid), Timer::Silence(cid), Timer::Put(cid)] {
             self.timers.set(timer, None);
         }
         self.condemned.remove(&cid);

@@ -1,7 +1,9 @@
 //! The driver with an endpoint that gives each frame to all links.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sodality::endpoint::{Class, Cx, Due, Endpoint, Link, LinkInfo, To, Transmit, Wake};
@@ -11,8 +13,11 @@ use sodality_transports::driver::{self, Config, Events, Handle};
 use sodality_transports::quic::{Identity, QuicConfig, Socket};
 use sodality_transports::tcp::{self, TcpConfig};
 use sodality_transports::transport::LinkLimits;
+use sodality_transports::udp::multicast::{self, Interface, MulticastConfig};
+use sodality_transports::udp::{self, UdpConfig};
 use tokio::sync::watch;
 
+use super::udp::{group, multicast_works};
 use super::{ACK_EVERY, WINDOW};
 use crate::FRAME;
 
@@ -21,6 +26,8 @@ use crate::FRAME;
 struct Fan {
     links: BTreeMap<Link, usize>,
     all: Arc<[Link]>,
+    /// The channel, if there is one: then all frames go there, and only acknowledgements come over links.
+    shared: Option<Link>,
     frame: Bytes,
     left: usize,
     sent: usize,
@@ -42,7 +49,11 @@ impl Fan {
 }
 
 impl Endpoint for Fan {
-    fn handle_link_opened(&mut self, _cx: &mut Cx<'_>, link: Link, _info: LinkInfo) -> Result<(), Fatal> {
+    fn handle_link_opened(&mut self, _cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
+        if info.shared {
+            self.shared = Some(link);
+            return Ok(());
+        }
         self.links.insert(link, 0);
         self.all = self.links.keys().copied().collect();
         self.show();
@@ -74,7 +85,8 @@ impl Endpoint for Fan {
         }
         self.left -= 1;
         self.sent += 1;
-        Some(Transmit { to: To::Many(self.all.clone()), frame: self.frame.clone(), class: Class::Data })
+        let to = self.shared.map_or_else(|| To::Many(self.all.clone()), To::Link);
+        Some(Transmit { to, frame: self.frame.clone(), class: Class::Data })
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -105,6 +117,7 @@ impl Driven {
         let fan = Fan {
             links: BTreeMap::new(),
             all: Arc::new([]),
+            shared: None,
             frame: Bytes::from(vec![0xA5; FRAME]),
             left: 0,
             sent: 0,
@@ -123,6 +136,35 @@ impl Driven {
         // Nothing in it waits: the address is a number.
         let address = futures_now(listening)?.ok()?.to_string();
         Some(Self { address, handle, shown, _events: events, _socket: None })
+    }
+
+    fn listen_udp(count: usize) -> Option<Self> {
+        let (handle, events, shown) = Self::start(count);
+        let hour = Duration::from_secs(3600);
+        let of = count + 1;
+        let config =
+            UdpConfig { max_links: of, per_host: of, first: hour, idle: hour, buffer: 4 << 20, ..UdpConfig::default() };
+        let listening = udp::listen(handle.uplink(), "127.0.0.1:0", config);
+        let address = futures_now(listening)?.ok()?.address().to_string();
+        Some(Self { address, handle, shown, _events: events, _socket: None })
+    }
+
+    pub(crate) fn udp(count: usize) -> Option<Self> {
+        Self::listen_udp(count)
+    }
+
+    pub(crate) fn multicast(count: usize) -> Option<Self> {
+        let (mut driven, group) = (Self::listen_udp(count)?, group()?);
+        if !multicast_works() {
+            return None;
+        }
+        let interface = Interface::Address(Ipv4Addr::LOCALHOST);
+        // It hears nobody there: members answer over their links.
+        let config = MulticastConfig { interface, ttl: 0, listen: false, ..MulticastConfig::new(group) };
+        let uplink = driven.handle.uplink();
+        tokio::spawn(async move { multicast::join(uplink, config).await.unwrap() });
+        driven.address = format!("{}/{group}", driven.address);
+        Some(driven)
     }
 
     pub(crate) fn quic(count: usize) -> Option<Self> {
@@ -150,7 +192,7 @@ impl Driven {
         told.await.unwrap();
         let done = self.shown.wait_for(|(_, done)| *done);
         // Datagrams may be lost, and then the last acknowledgement never comes.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(20), done).await;
+        let _ = tokio::time::timeout(Duration::from_secs(20), done).await;
     }
 }
 

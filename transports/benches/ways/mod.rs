@@ -3,6 +3,7 @@
 mod fan;
 mod quic;
 mod tcp;
+mod udp;
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +14,35 @@ use tokio::sync::mpsc;
 pub(crate) enum Way {
     BareTcp,
     Tcp,
+    BareMessages,
+    BareTrains,
+    Udp,
+    Multicast,
     BareQuic,
     Quic,
 }
 
 impl Way {
     /// The first is what the others are compared with.
-    pub(crate) const ALL: [Self; 4] = [Self::BareTcp, Self::Tcp, Self::BareQuic, Self::Quic];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::BareTcp,
+        Self::Tcp,
+        Self::BareMessages,
+        Self::BareTrains,
+        Self::Udp,
+        Self::Multicast,
+        Self::BareQuic,
+        Self::Quic,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BareTcp => "bare TCP, one write a frame",
             Self::Tcp => "TCP",
+            Self::BareMessages => "bare UDP, sendmmsg",
+            Self::BareTrains => "bare UDP, GSO",
+            Self::Udp => "UDP",
+            Self::Multicast => "multicast",
             Self::BareQuic => "bare quinn, datagrams",
             Self::Quic => "QUIC",
         }
@@ -38,6 +56,7 @@ impl Way {
 /// The sender's side of a way.
 pub(crate) enum Sender {
     BareTcp(tcp::Bare),
+    BareUdp(udp::Bare),
     BareQuic(quic::Bare),
     Driven(fan::Driven),
 }
@@ -47,6 +66,10 @@ impl Sender {
     pub(crate) fn new(way: Way, count: usize) -> Option<Self> {
         Some(match way {
             Way::BareTcp => Self::BareTcp(tcp::Bare::new()?),
+            Way::BareMessages => Self::BareUdp(udp::Bare::new(udp::Calls::Messages)?),
+            Way::BareTrains => Self::BareUdp(udp::Bare::new(udp::Calls::Trains)?),
+            Way::Udp => Self::Driven(fan::Driven::udp(count)?),
+            Way::Multicast => Self::Driven(fan::Driven::multicast(count)?),
             Way::BareQuic => Self::BareQuic(quic::Bare::new(count)?),
             Way::Tcp => Self::Driven(fan::Driven::tcp(count)?),
             Way::Quic => Self::Driven(fan::Driven::quic(count)?),
@@ -57,6 +80,7 @@ impl Sender {
     pub(crate) fn address(&self) -> String {
         match self {
             Self::BareTcp(bare) => bare.address(),
+            Self::BareUdp(bare) => bare.address(),
             Self::BareQuic(bare) => bare.address(),
             Self::Driven(driven) => driven.address.clone(),
         }
@@ -66,6 +90,7 @@ impl Sender {
     pub(crate) async fn ready(&mut self, count: usize) {
         match self {
             Self::BareTcp(bare) => bare.ready(count).await,
+            Self::BareUdp(bare) => bare.ready(count).await,
             Self::BareQuic(bare) => bare.ready(count).await,
             Self::Driven(driven) => driven.ready(count).await,
         }
@@ -75,6 +100,7 @@ impl Sender {
     pub(crate) async fn send(&mut self, frames: usize) {
         match self {
             Self::BareTcp(bare) => bare.send(frames).await,
+            Self::BareUdp(bare) => bare.send(frames).await,
             Self::BareQuic(bare) => bare.send(frames).await,
             Self::Driven(driven) => driven.send(frames).await,
         }
@@ -91,6 +117,9 @@ pub(crate) fn receive(way: Way, at: &str, count: usize) {
         let (counted, mut counts) = mpsc::unbounded_channel();
         match way {
             Way::BareTcp | Way::Tcp => tcp::receive(at, count, way == Way::Tcp, &counted).await,
+            Way::BareMessages | Way::BareTrains => udp::receive(at, count, udp::Speech::Bare, &counted).await,
+            Way::Udp => udp::receive(at, count, udp::Speech::Link, &counted).await,
+            Way::Multicast => udp::receive(at, count, udp::Speech::Channel, &counted).await,
             Way::BareQuic | Way::Quic => quic::receive(at, count, way == Way::Quic, &counted).await,
         }
         println!("ready");
