@@ -107,7 +107,7 @@ fn enclaves(test: &str, options: &[&str]) {
     let at = field(&listening, "address");
     let pin = listening.contains("\"pin\"").then(|| field(&listening, "pin"));
     let options = [options, &pin.map_or_else(Vec::new, |pin| vec!["--pin", pin])].concat();
-    let mut join = |name: &str| {
+    let join = |name: &str| {
         let (key, args) =
             (format!("{name}.key"), ["join", name, "--system", "enclaves", "--leader", "lea", "--app", "tea"]);
         let mut party =
