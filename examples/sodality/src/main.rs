@@ -1,6 +1,7 @@
 //! The program `sodality`: secure groups from the command line.
 #![forbid(unsafe_code)]
 
+mod carrier;
 mod codes;
 mod demo;
 mod exit;
@@ -30,8 +31,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows a whole group at work on this machine: a third party, a leader and four members, joined by nothing but TCP over
-    /// loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
+    /// Shows a whole group at work on this machine: a third party, a leader and four members, joined by nothing but real
+    /// sockets over loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
     /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw. With --edition as-published
     /// or --published, the same as in 1999. With --system enclaves there is no third party: members show who they are by
     /// passwords, and two of them say something that nobody else reads.
@@ -75,6 +76,8 @@ struct DemoArgs {
     quiet: bool,
     #[command(flatten)]
     past: past::PastArgs,
+    #[command(flatten)]
+    carrier: carrier::CarrierArgs,
 }
 
 /// Help as it is; what is wrong with a command line in one line.
@@ -97,8 +100,8 @@ fn demonstrate(args: DemoArgs) -> Result<(), Failed> {
         _ => Style::Human,
     };
     let past = args.past.of_system(args.system)?.asked()?;
-    let (system, force) = (args.system, args.force);
-    demo::main(demo::Options { system, file: args.file, out: args.out, force, style, past })
+    let (system, force, carrier) = (args.system, args.force, args.carrier.carrier()?);
+    demo::main(demo::Options { system, file: args.file, out: args.out, force, style, past, carrier })
 }
 
 fn main() -> ExitCode {

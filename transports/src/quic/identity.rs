@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -68,6 +69,18 @@ impl Identity {
         Ok(identity)
     }
 
+    /// A certificate, with those of its issuers after it, and its private key, as text (PEM).
+    ///
+    /// # Errors
+    /// [`IdentityError`]; whether the key is that of the certificate shows when a server begins to listen.
+    pub fn from_pem(text: &[u8]) -> Result<Self, IdentityError> {
+        let chain = certificates(text)?;
+        let key = PrivateKeyDer::from_pem_slice(text).map_err(|_| IdentityError::Key)?;
+        let identity = Self { chain, key };
+        identity.pin()?;
+        Ok(identity)
+    }
+
     /// The certificate in DER, and the private key as PKCS #8 in DER: to keep both in a file that nobody else can read.
     pub fn to_der(&self) -> (Vec<Vec<u8>>, Vec<u8>) {
         (self.chain.iter().map(|one| one.as_ref().to_vec()).collect(), self.key.secret_der().to_vec())
@@ -91,6 +104,11 @@ impl Identity {
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(config)
     }
+}
+
+/// The certificates in a text.
+fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|_| IdentityError::Certificate)
 }
 
 /// The name in certificates that sign themselves. Nobody looks at it.
@@ -165,6 +183,18 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// The authorities of a text (PEM), for the server of this name.
+    ///
+    /// # Errors
+    /// [`IdentityError::Certificate`]: there is none in the text.
+    pub fn authority(text: &[u8], name: impl Into<String>) -> Result<Self, IdentityError> {
+        let roots: Vec<_> = certificates(text)?.iter().map(|one| one.as_ref().to_vec()).collect();
+        if roots.is_empty() {
+            return Err(IdentityError::Certificate);
+        }
+        Ok(Self::Authority { roots, name: name.into() })
+    }
+
     /// The name to ask for.
     pub(super) fn server_name(&self) -> &str {
         match self {

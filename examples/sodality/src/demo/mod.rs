@@ -1,4 +1,4 @@
-//! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback, of one system or the other.
+//! `sodality demo`: a whole group on this machine, over real sockets on loopback, of one system or the other.
 
 pub(crate) mod party;
 mod person;
@@ -6,7 +6,6 @@ mod summary;
 mod tap;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::carrier::{Bound, Carrier};
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
 use crate::past::{self, Past};
@@ -49,6 +49,15 @@ pub(crate) struct Options {
     pub(crate) style: Style,
     /// Which parts are as published, if any.
     pub(crate) past: Option<Past>,
+    /// Over what it goes.
+    pub(crate) carrier: Carrier,
+}
+
+/// Which group it is.
+struct Kind {
+    system: System,
+    past: Option<Past>,
+    carrier: Carrier,
 }
 
 /// If nothing at all happens for so long, something is wrong.
@@ -122,8 +131,8 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let load = given.map_or_else(|| Load::text(DEFAULT_FILE, default_text()), Load::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed::Group(format!("the runtime does not start: {error}")))?;
-    let (system, past) = (options.system, options.past.clone());
-    let shown = runtime.block_on(run(options.style, system, load, origin, folders, out, past));
+    let kind = Kind { system: options.system, past: options.past.clone(), carrier: options.carrier.clone() };
+    let shown = runtime.block_on(run(options.style, kind, load, origin, folders, out));
     // Nothing is left that could be waited for, but a read or write of a disk.
     runtime.shutdown_timeout(Duration::from_secs(5));
     shown
@@ -202,23 +211,21 @@ fn control(load: &mut Load, system: System, needles: &Needles) -> std::io::Resul
 
 async fn run(
     style: Style,
-    system: System,
+    kind: Kind,
     load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: &Path,
-    past: Option<Past>,
 ) -> Result<(), Failed> {
     let mut printer = Printer::new(style);
-    if let Some(past) = &past {
+    if let Some(past) = &kind.past {
         let (text, fields) = past::warning(&past.mix());
         printer.plain("demo", "historic", &text, &fields);
     }
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
-    let mut group =
-        Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
+    let mut group = Box::pin(conduct(kind, load, origin, folders, out.to_owned(), lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let finale = loop {
@@ -249,29 +256,35 @@ async fn run(
 /// Starts everybody and waits until all is over.
 #[allow(clippy::too_many_arguments)]
 async fn conduct(
-    system: System,
+    kind: Kind,
     mut load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: PathBuf,
-    past: Option<Past>,
     lines: mpsc::Sender<Line>,
     stop_all: watch::Sender<bool>,
     stop: watch::Receiver<bool>,
 ) -> Result<Finale, Failed> {
     let group = |what: &dyn std::fmt::Display| Failed::Group(what.to_string());
     let tell = |who: &str| Teller::new(who, lines.clone());
+    let Kind { system, past, carrier } = kind;
     let suite = aes_256_gcm();
     let (grace, settle) = (Duration::from_millis(300), Duration::from_millis(100));
     let mut policy = Policy { grace, settle, detection: Some(DETECTION), ..Policy::default() };
     if let Some(past) = &past {
         past::fit(&mut policy, past.mix());
     }
+    let fitted = carrier.fit(system, &mut policy)?;
     let late = late_name(&load.name);
     let demo = tell("demo");
     let mut fields = timeline::policy_fields(&policy);
     fields.push(("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into()));
     demo.tell("policy", timeline::policy_line(system, &policy), fields).await;
+    let over = format!("goes over {}", carrier.transport().name());
+    demo.tell("transport", over, vec![("transport", carrier.transport().word().into())]).await;
+    for text in fitted {
+        demo.tell("fitted", text, Vec::new()).await;
+    }
     let shown = timeline::bytes(load.size);
     let fields = vec![("file", (&*load.name).into()), ("size", load.size.into())];
     demo.tell("file", format!("the file is {} ({shown}), {origin}", load.name), fields).await;
@@ -296,6 +309,8 @@ async fn conduct(
         late,
         killed: Arc::default(),
         past,
+        carrier: carrier.clone(),
+        system,
     };
     let mut parties = JoinSet::new();
     let (ttp, knows, mut secrets) = match system {
@@ -323,8 +338,9 @@ async fn conduct(
     let (bound, leader) = oneshot::channel();
     let party = LeaderParty { common: common.clone(), knows, policy, folder: folder(LEADER)? };
     parties.spawn(party::leader(party, tell(LEADER), bound, stop.clone()));
-    let leader: SocketAddr = leader.await.map_err(|_| group(&"the leader does not listen"))?;
-    let tap = Tap::start(leader, stop.clone()).await.map_err(|error| group(&format!("no tap: {error}")))?;
+    let leader: Bound = leader.await.map_err(|_| group(&"the leader does not listen"))?;
+    let tap =
+        Tap::start(&carrier, leader.address, stop.clone()).await.map_err(|error| group(&format!("no tap: {error}")))?;
     let said = format!("taps the link between {TAPPED} and {LEADER}, by a proxy at {}", tap.address);
     tell("eve").tell("taps", said, vec![("address", tap.address.to_string().into())]).await;
 
@@ -341,7 +357,7 @@ async fn conduct(
             common: common.clone(),
             secret: secrets.remove(&name).ok_or_else(|| group(&"a key is missing"))?,
             name,
-            leader: if who == TAPPED { tap.address } else { leader },
+            leader: if who == TAPPED { Bound { address: tap.address, ..leader } } else { leader },
             folder: folder(who)?,
             part,
         };

@@ -12,29 +12,24 @@ use sodality::crypto::{Key, Suite};
 use sodality::enclaves::auth::{Credential, SharedKey};
 use sodality::enclaves::{self, Accounts};
 use sodality::endpoint::{Cx, Endpoint};
-use sodality::event::{Event, Peer, Stats};
+use sodality::event::{Event, Stats};
 use sodality::group::Limits;
 use sodality::identity::{Epoch, Name};
 use sodality::policy::{Floor, Policy};
 use sodality::ttp::{LeaderRecord, MemberRecord, Records};
 use sodality_transports::clock::Clock;
-use sodality_transports::driver;
-use sodality_transports::objects;
 use sodality_transports::report::DriverStats;
-use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
-use sodality_transports::transport::LinkLimits;
+use sodality_transports::{driver, objects, quic};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::person::Person;
+use crate::carrier::{self, Bound, Carrier};
 use crate::files::{Folder, Load};
 use crate::past::{self, Past};
 use crate::timeline::Teller;
 use crate::verbs::role::Role;
-
-/// What each queue of a link holds, and what of it one sender may fill: a quarter is left for others.
-const QUEUE: usize = 4 << 20;
-const WINDOW: u64 = 3 << 20;
+use crate::verbs::system::System;
 
 /// What the sender says once a member has left.
 pub(crate) const SECRET: &str = "bob must not read this: the meeting is moved to noon, in the reading room";
@@ -62,6 +57,9 @@ pub(crate) struct Common {
     pub(crate) killed: Arc<OnceLock<Instant>>,
     /// Which parts are as published, if any.
     pub(crate) past: Option<Past>,
+    /// Over what the group goes, and of which system it is.
+    pub(crate) carrier: Carrier,
+    pub(crate) system: System,
 }
 
 /// How a member noticed that the leader was killed: after which time its key no longer counted as fresh, and after which time
@@ -108,11 +106,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the queues of a link hold.
-pub(crate) fn limits() -> LinkLimits {
-    LinkLimits { in_bytes: 1 << 20, data_bytes: QUEUE, ..LinkLimits::default() }
-}
-
 pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
@@ -127,7 +120,7 @@ pub(crate) async fn third_party(
 ) -> Ended {
     let machine = past::third_party(common.suite.clone(), common.past.as_ref());
     let (handle, mut events) = driver::spawn(machine, driver::Config::default());
-    let address = tcp::listen(handle.uplink(), "127.0.0.1:0", TcpConfig::default()).await.map_err(text)?;
+    let address = carrier::listen_for_leaders(handle.uplink(), carrier::ANYWHERE).await?;
     tell.tell(
         "listening",
         format!("listens on {address}; knows {} long-term keys", registry.len()),
@@ -195,7 +188,7 @@ pub(crate) enum Knows {
 pub(crate) async fn leader(
     party: LeaderParty,
     tell: Teller,
-    bound: oneshot::Sender<SocketAddr>,
+    bound: oneshot::Sender<Bound>,
     stop: watch::Receiver<bool>,
 ) -> Ended {
     let LeaderParty { common, knows, policy, folder } = party;
@@ -238,19 +231,20 @@ async fn leads<M: Role + 'static>(
     clock: Clock,
     place: Place,
     third_party: Option<SocketAddr>,
-    bound: oneshot::Sender<SocketAddr>,
+    bound: oneshot::Sender<Bound>,
 ) -> Ended {
     let Place { common, tell, folder, stop } = place;
-    let connector =
-        TcpConnector::new(TcpConfig::default(), move |peer, _| third_party.filter(|_| *peer == Peer::ThirdParty));
-    let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector);
-    let (handle, events) = driver::spawn(machine, config);
-    let address = tcp::listen(handle.uplink(), "127.0.0.1:0", TcpConfig::default()).await.map_err(text)?;
+    let carrier = &common.carrier;
+    let config = driver::Config::default().clock(clock).link_limits(carrier.link_limits());
+    let (handle, events) = driver::spawn(machine, config.connector(carrier::to_third_party(third_party)));
+    let there = carrier.listen(handle.uplink(), carrier::ANYWHERE, None).await?;
+    let address = there.address;
     tell.tell("listening", format!("listens on {address}"), vec![("address", address.to_string().into())]).await;
+    let _channel = carrier.channel(handle.uplink(), common.system, address, true).await?;
     // As above.
-    let _ = bound.send(address);
+    let _ = bound.send(there);
     let name = common.leader.as_str().to_owned();
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(common.suite.clone()));
+    let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(common.suite.clone()));
     let person = Person::new(name, common, tell, folder, Part::Leads, handle.clone(), objects);
     let account = person.live(reports, stop).await?;
     let driver = handle.stats();
@@ -277,7 +271,7 @@ pub(crate) struct MemberParty {
     pub(crate) common: Common,
     pub(crate) name: Name,
     pub(crate) secret: Secret,
-    pub(crate) leader: SocketAddr,
+    pub(crate) leader: Bound,
     pub(crate) folder: Folder,
     pub(crate) part: Part,
 }
@@ -315,13 +309,15 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
     }
 }
 
-async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: SocketAddr, part: Part) -> Ended {
+async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: Bound, part: Part) -> Ended {
     let Place { common, tell, folder, stop } = place;
-    let wanted = Peer::Leader(common.leader.clone());
-    let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(leader));
-    let config = driver::Config::default().link_limits(limits()).connector(connector);
+    let (carrier, trust) = (&common.carrier, leader.pin.map(quic::Trust::Pinned));
+    let connector = carrier.connector(&common.leader, leader.address, &trust)?;
+    let config = driver::Config::default().link_limits(carrier.link_limits()).connector(connector);
     let (handle, events) = driver::spawn(machine, config);
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(common.suite.clone()));
+    let _channel = carrier.channel(handle.uplink(), common.system, leader.address, false).await?;
+    let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(common.suite.clone()));
+    let leader = leader.address;
     tell.tell(
         "asks",
         format!("asks {} at {leader} to join", common.leader),
@@ -351,11 +347,4 @@ async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: 
     let stats = finished.machine.stats().clone();
     let gone = goes.then(|| Box::new(finished.machine) as Box<dyn Endpoint + Sync>);
     Ok(Account { stats, driver, gone, ..account })
-}
-
-/// How objects are run over such links.
-pub(crate) fn object_config(suite: Arc<dyn Suite>) -> objects::Config {
-    let mut config = objects::Config::new(suite);
-    config.transfer.window = WINDOW;
-    config
 }

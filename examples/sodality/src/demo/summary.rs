@@ -199,7 +199,8 @@ fn parties(printer: &mut Printer, finale: &Finale) {
 fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     let seen = &finale.seen;
     printer.heading(&format!("What eve saw between {TAPPED} and {LEADER}"));
-    let text = format!("  {} in {} frames, all recorded", bytes(seen.bytes), seen.frames);
+    let what = if seen.opaque { "datagrams of QUIC, all under TLS" } else { "frames" };
+    let text = format!("  {} in {} {what}, all recorded", bytes(seen.bytes), seen.frames);
     printer.closing("record", &text, &vec![("bytes", seen.bytes.into()), ("frames", seen.frames.into())]);
     for ((id, up), kind) in &seen.kinds {
         let way = if *up { "to the leader" } else { "to the member" };
@@ -225,15 +226,9 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
         let text = format!("  {} frames are no messages of the group", seen.strange);
         printer.closing("strange", &text, &vec![("frames", seen.strange.into())]);
     }
-    let keys: Vec<_> = seen
-        .keys
-        .iter()
-        .map(|key| format!("{} frames, {}, in epoch {}", key.frames, bytes(key.bytes), key.epoch))
-        .collect();
-    let senders: Vec<_> = seen.senders.iter().map(String::as_str).collect();
-    let from = if senders.is_empty() { "members that are not named".to_owned() } else { senders.join(", ") };
-    let text = format!("  data: {}; from {from}", keys.join("; "));
-    printer.closing("data", &text, &vec![("epochs", keys.join("; ").into()), ("senders", senders.join(" ").into())]);
+    if !seen.opaque {
+        data_seen(printer, seen);
+    }
     for (word, places) in &seen.words {
         let places: Vec<_> = places.iter().map(|(id, count)| format!("{count} × {id}")).collect();
         let text = format!("  the name \"{word}\" stands in clear: {}", places.join(", "));
@@ -258,7 +253,9 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     if seen.found > 0 || finale.control == 0 {
         wrong.push("plaintext is in the eavesdropper's record, or the search for it does not work".to_owned());
     }
-    let text = if finale.past {
+    let text = if seen.opaque {
+        "  So eve knows which hosts talk, when, and how much: TLS hides even the names. The group does not count on that."
+    } else if finale.past {
         "  That is what she gets by listening alone. As published she can have the rest: `sodality attack list`."
     } else {
         "  So eve knows who talks to whom, when, and how much; not what is said."
@@ -267,9 +264,29 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     wrong
 }
 
+/// Which data frames there were.
+fn data_seen(printer: &mut Printer, seen: &Seen) {
+    let keys: Vec<_> = seen
+        .keys
+        .iter()
+        .map(|key| format!("{} frames, {}, in epoch {}", key.frames, bytes(key.bytes), key.epoch))
+        .collect();
+    let senders: Vec<_> = seen.senders.iter().map(String::as_str).collect();
+    let from = if senders.is_empty() { "members that are not named".to_owned() } else { senders.join(", ") };
+    let text = format!("  data: {}; from {from}", keys.join("; "));
+    printer.closing("data", &text, &vec![("epochs", keys.join("; ").into()), ("senders", senders.join(" ").into())]);
+}
+
 fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String> {
     let Some(account) = finale.accounts.iter_mut().find(|account| account.name == who) else { return Vec::new() };
     let last = account.epochs.last().copied().unwrap_or(0);
+    if finale.seen.opaque {
+        let text = format!(
+            "  {who}: its last key was that of epoch {last}; eve has no frames that its machine could be given"
+        );
+        printer.closing("keyless", &text, &vec![("name", who.into()), ("last_epoch", last.into())]);
+        return Vec::new();
+    }
     let latest = finale.seen.keys.last().map_or(0, |key| key.epoch);
     let had = latest == 0 || account.epochs.contains(&latest);
     let tried =

@@ -1,6 +1,7 @@
 //! `sodality lead` and `sodality join`.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,23 +14,21 @@ use sodality::enclaves::auth::{Credential, SharedKey};
 use sodality::enclaves::{self, Accounts};
 use sodality::endpoint::Cx;
 use sodality::error::CommandError;
-use sodality::event::Peer;
 use sodality::group::Limits;
 use sodality::identity::Name;
 use sodality::policy::file::PRESETS;
 use sodality::policy::{Floor, Policy, Protection};
 use sodality_transports::clock::Clock;
 use sodality_transports::report::Notice;
-use sodality_transports::tcp::{self, TcpConfig, TcpConnector};
 use sodality_transports::{driver, objects};
 use tokio::sync::mpsc;
 
 use super::role::Role;
-use super::room::{Room, Setup, Unreached};
+use super::room::{Room, Setup, Unreached, Ways};
 use super::system::{Shown, System};
 use super::users::Users;
 use super::{input, key, style, user};
-use crate::demo::party::{limits, object_config};
+use crate::carrier::{self, Bound, Carrier, CarrierArgs, Server, ServerArgs, Trust, TrustArgs};
 use crate::exit::Failed;
 use crate::files::Folder;
 use crate::past::{Past, PastArgs};
@@ -72,6 +71,8 @@ struct Common {
     as_published: bool,
     #[command(flatten)]
     past: PastArgs,
+    #[command(flatten)]
+    carrier: CarrierArgs,
     /// Print JSON, a line for each thing that happens
     #[arg(long)]
     json: bool,
@@ -103,6 +104,8 @@ pub(crate) struct LeadArgs {
     /// Ask for each: /yes N or /no N
     #[arg(long)]
     ask: bool,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// Joins a group. Typed lines are said; /help shows the commands.
@@ -139,6 +142,8 @@ pub(crate) struct JoinArgs {
     /// If the leader does not answer or is lost, try again, with growing pauses, until /leave or Ctrl-C
     #[arg(long)]
     rejoin: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl Common {
@@ -285,6 +290,9 @@ fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
 pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
     let mut policy = policy(&args)?;
     let past = args.common.past.of_system(args.common.system)?.of_policy(args.common.as_published, &mut policy)?;
+    let carrier = args.common.carrier.carrier()?;
+    let server = args.server.server(&carrier)?;
+    let fitted = carrier.fit(args.common.system, &mut policy)?;
     let access = match (&args.allow, args.ask) {
         (Some(names), _) => {
             Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
@@ -316,6 +324,10 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
     let who = name.as_str().to_owned();
     super::run(style(args.common.json), &who, async |tell| {
         super::warn(&tell, past.as_ref()).await;
+        for text in fitted {
+            tell.tell("fitted", text, Vec::new()).await;
+        }
+        let way = LeadersWay { carrier, server };
         let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
         let (suite, limits, leader) = (super::suite(), Limits::default(), name.clone());
         let mut cx = Cx::new(clock.now(), &mut rng);
@@ -330,14 +342,16 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
         match (secret, past) {
             (Own::Users(accounts), _) => {
                 let config = enclaves::LeaderConfig { suite, app, name, accounts, policy, access, limits };
-                leading(args, enclaves::Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await
+                leading(args, enclaves::Leader::open(config, &mut cx).map_err(cannot)?, clock, way, setup, tell).await
             }
             (Own::Key(key), past) => {
                 let config = LeaderConfig { suite, app, name, key, policy, access, limits };
                 match past {
-                    None => leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, setup, tell).await,
+                    None => {
+                        leading(args, Leader::open(config, &mut cx).map_err(cannot)?, clock, way, setup, tell).await
+                    }
                     Some(past) => {
-                        leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, setup, tell).await
+                        leading(args, past.leader(config, &mut cx).map_err(cannot)?, clock, way, setup, tell).await
                     }
                 }
             }
@@ -353,11 +367,18 @@ enum Own {
     Users(Accounts),
 }
 
+/// How members reach this leader.
+struct LeadersWay {
+    carrier: Carrier,
+    server: Option<Server>,
+}
+
 /// Leads with that machine.
 async fn leading<M: Role + 'static>(
     args: LeadArgs,
     machine: M,
     clock: Clock,
+    way: LeadersWay,
     setup: Setup,
     tell: Teller,
 ) -> Result<(), Failed> {
@@ -366,17 +387,27 @@ async fn leading<M: Role + 'static>(
         None => None,
     };
     let at = super::address(&args.listen).await?;
-    let connector =
-        TcpConnector::new(TcpConfig::default(), move |peer, _| third_party.filter(|_| *peer == Peer::ThirdParty));
+    let LeadersWay { carrier, server } = way;
     let (observer, notes) = observer();
-    let config = driver::Config::default().clock(clock).link_limits(limits()).connector(connector).observer(observer);
+    let config = driver::Config::default().clock(clock).link_limits(carrier.link_limits());
+    let config = config.connector(carrier::to_third_party(third_party)).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
-    let address = tcp::listen(handle.uplink(), at, TcpConfig::default())
-        .await
-        .map_err(|error| super::cannot_listen(&args.listen, &error))?;
-    tell.tell("listening", format!("listens on {address}"), vec![("address", address.to_string().into())]).await;
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(super::suite()));
-    Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
+    let bound = carrier.listen(handle.uplink(), at, server).await;
+    let Bound { address, pin } = bound.map_err(|why| super::cannot_listen(&args.listen, &why))?;
+    let mut fields = vec![("address", address.to_string().into())];
+    let mut said = format!("listens on {address}");
+    if let Some(pin) = pin {
+        // Writing into a string does not fail.
+        let _ = write!(said, "; members join with --transport quic --pin {pin}");
+        fields.push(("pin", pin.to_string().into()));
+    }
+    tell.tell("listening", said, fields).await;
+    let near = if at.ip().is_unspecified() { at } else { address };
+    let channel = carrier.channel(handle.uplink(), args.common.system, near, true).await;
+    let channel =
+        channel.map_err(|why| Failed::Group(format!("{why}; name another --interface, or use --transport udp")))?;
+    let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(super::suite()));
+    Room::new(setup, tell, handle, objects, Ways { notes, channel }).live(reports, input::lines()).await
 }
 
 /// Joins a group and stays until `/leave`.
@@ -393,6 +424,8 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     if let Some(past) = &past {
         past.admits(&super::name(&args.common.app)?, [&super::name(&args.common.name)?, &leader])?;
     }
+    let carrier = args.common.carrier.carrier()?;
+    let trust = args.trust.trust(&carrier)?;
     let own = super::name(&args.common.name)?;
     let secret = match args.common.system {
         System::Enclaves => {
@@ -417,17 +450,18 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
         };
         let (mix, max_file) = (past.as_ref().map(Past::mix), args.common.max_file());
         let setup = Setup { folder, max_file, rejoin: args.rejoin, leader: leader.clone(), mix, shown };
+        let way = MembersWay { carrier, trust };
         match (secret, past) {
             (Has::Credential(_, credential), _) => {
                 let credential = *credential;
                 let config = enclaves::MemberConfig { suite, app, leader, name, credential, floor, limits };
-                joining(args, enclaves::Member::new(config).map_err(cannot)?, setup, tell).await
+                joining(args, enclaves::Member::new(config).map_err(cannot)?, way, setup, tell).await
             }
             (Has::Key(key), past) => {
                 let config = MemberConfig { suite, app, leader, name, key, floor, limits };
                 match past {
-                    None => joining(args, Member::new(config).map_err(cannot)?, setup, tell).await,
-                    Some(past) => joining(args, past.member(config).map_err(cannot)?, setup, tell).await,
+                    None => joining(args, Member::new(config).map_err(cannot)?, way, setup, tell).await,
+                    Some(past) => joining(args, past.member(config).map_err(cannot)?, way, setup, tell).await,
                 }
             }
         }
@@ -442,19 +476,40 @@ enum Has {
     Credential(Shown, Box<Credential>),
 }
 
+/// How this member reaches its leader.
+struct MembersWay {
+    carrier: Carrier,
+    trust: Trust,
+}
+
 /// Joins with that machine.
-async fn joining<M: Role + 'static>(args: JoinArgs, machine: M, setup: Setup, tell: Teller) -> Result<(), Failed> {
+async fn joining<M: Role + 'static>(
+    args: JoinArgs,
+    machine: M,
+    way: MembersWay,
+    setup: Setup,
+    tell: Teller,
+) -> Result<(), Failed> {
     let leader = setup.leader.clone();
     let at = super::address(&args.at).await?;
-    let wanted = Peer::Leader(leader.clone());
-    let connector = TcpConnector::new(TcpConfig::default(), move |peer, _| (*peer == wanted).then_some(at));
+    let MembersWay { carrier, trust } = way;
     let (observer, notes) = observer();
-    let config = driver::Config::default().link_limits(limits()).connector(connector).observer(observer);
+    let connector = carrier.connector(&leader, at, &trust).map_err(Failed::Group)?;
+    let config = driver::Config::default().link_limits(carrier.link_limits()).connector(connector).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
-    let (objects, reports) = objects::spawn(handle.clone(), events, object_config(super::suite()));
+    let channel = match carrier.channel(handle.uplink(), args.common.system, at, false).await {
+        Ok(channel) => channel,
+        Err(why) => {
+            // The leader sends everything to this member alone then (R47).
+            let fields = vec![("why", (&*why).into())];
+            tell.tell("multicast-silent", format!("{why}; goes on by unicast"), fields).await;
+            None
+        }
+    };
+    let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(super::suite()));
     let said = format!("asks {leader} at {at} to join");
     tell.tell("asks", said, vec![("leader", leader.as_str().into()), ("address", at.to_string().into())]).await;
     let asked = handle.call(|machine, cx| machine.join(cx)).await;
     asked.map_err(|error| Failed::Group(error.to_string()))?.map_err(|error| Failed::Group(error.to_string()))?;
-    Room::new(setup, tell, handle, objects, notes).live(reports, input::lines()).await
+    Room::new(setup, tell, handle, objects, Ways { notes, channel }).live(reports, input::lines()).await
 }

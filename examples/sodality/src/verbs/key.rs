@@ -79,7 +79,7 @@ pub(super) fn write(path: &Path, key: &Secret) -> Result<(), Failed> {
 ///
 /// # Errors
 /// [`Failed::Input`].
-pub(super) fn check_private(path: &Path, kind: &Metadata) -> Result<(), Failed> {
+pub(crate) fn check_private(path: &Path, kind: &Metadata) -> Result<(), Failed> {
     #[cfg(unix)]
     if kind.is_file() && std::os::unix::fs::PermissionsExt::mode(&kind.permissions()) & 0o077 != 0 {
         let shown = path.display();

@@ -5,7 +5,7 @@ mod attack;
 mod explain;
 mod group;
 mod input;
-mod key;
+pub(crate) mod key;
 mod over;
 mod register;
 mod registry;
@@ -25,7 +25,6 @@ use std::time::Duration;
 use sodality::crypto::{Suite, aes_256_gcm};
 use sodality::event::Refusal;
 use sodality::identity::Name;
-use sodality_transports::tcp::ListenError;
 use tokio::sync::mpsc;
 
 #[cfg(feature = "study")]
@@ -73,12 +72,7 @@ async fn address(text: &str) -> Result<SocketAddr, Failed> {
         .ok_or_else(|| Failed::Unreachable(format!("{text:?}: has no address; check the name")))
 }
 
-fn cannot_listen(text: &str, error: &ListenError) -> Failed {
-    let why = match error {
-        ListenError::Io(error) if error.kind() == ErrorKind::AddrInUse => "another program listens there".to_owned(),
-        ListenError::Io(error) => error.to_string(),
-        other => other.to_string(),
-    };
+fn cannot_listen(text: &str, why: &str) -> Failed {
     Failed::Input(format!("{text}: cannot listen there ({why}); choose another address with --listen"))
 }
 

@@ -9,11 +9,11 @@ use sodality::explain::Explained;
 use sodality::identity::Name;
 use sodality::ttp::{LeaderRecord, MemberRecord, Records, ThirdParty};
 use sodality_transports::driver::{self, Handle};
-use sodality_transports::tcp::{self, TcpConfig};
 use tokio::sync::Semaphore;
 
 use super::registry::Registry;
 use super::{refusal_text, style};
+use crate::carrier;
 use crate::exit::Failed;
 use crate::past::{self, Past, PastArgs};
 use crate::timeline::Teller;
@@ -59,9 +59,8 @@ async fn serve(registry: Registry, listen: String, past: Option<Past>, tell: Tel
     super::warn(&tell, past.as_ref()).await;
     let (handle, mut events) = driver::spawn(machine, driver::Config::default());
     let at = super::address(&listen).await?;
-    let address = tcp::listen(handle.uplink(), at, TcpConfig::default())
-        .await
-        .map_err(|error| super::cannot_listen(&listen, &error))?;
+    let address =
+        carrier::listen_for_leaders(handle.uplink(), at).await.map_err(|why| super::cannot_listen(&listen, &why))?;
     let fields = vec![("address", address.to_string().into())];
     tell.tell("listening", format!("listens on {address}"), fields).await;
     let slots = Arc::new(Semaphore::new(AT_ONCE));

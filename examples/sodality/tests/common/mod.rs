@@ -160,6 +160,21 @@ impl Party {
         self.sees_all([(what, word)]).remove(0)
     }
 
+    /// Whether such a line comes within that time.
+    pub(crate) fn sees_within(&mut self, limit: Duration, what: &str, word: &str) -> bool {
+        let until = Instant::now() + limit;
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            println!("{}: {line}", self.who);
+            page::check(&line);
+            let is = line.contains(&format!("\"what\":\"{what}\"")) && line.contains(word);
+            self.seen.push(line);
+            if is {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The next lines of these kinds that have these words, in whatever order they come.
     #[track_caller]
     pub(crate) fn sees_all<const N: usize>(&mut self, wanted: [(&str, &str); N]) -> Vec<String> {

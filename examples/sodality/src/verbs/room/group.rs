@@ -123,6 +123,8 @@ impl<M: Role + 'static> Room<M> {
                 let fields = vec![("name", (&*name).into()), ("why", why.into())];
                 self.say("suspected", format!("takes {name} for dead: {why}"), fields).await;
             }
+            Event::MulticastSilent { .. } => self.multicast_silent().await,
+            Event::MulticastHeard { .. } => self.multicast_heard().await,
             Event::Hindered(why) => self.wrong(format!("{why}; it is tried again")).await,
             _ => {}
         }

@@ -4,6 +4,7 @@ mod commands;
 mod files;
 mod gossip;
 mod group;
+mod multicast;
 mod reasons;
 mod status;
 
@@ -19,6 +20,7 @@ use sodality::policy::{Mix, Part};
 use sodality::transfer::ObjectId;
 use sodality_transports::driver::Handle;
 use sodality_transports::objects::{Objects, Report, Reports};
+use sodality_transports::udp::multicast::Channel;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -46,6 +48,14 @@ const MOST: usize = 1024;
 
 /// Whom the driver cannot reach, and why.
 pub(super) type Unreached = mpsc::Receiver<(Peer, Arc<str>)>;
+
+/// How others are reached.
+pub(super) struct Ways {
+    /// Who is not.
+    pub(super) notes: Unreached,
+    /// The channel that all share, if there is one.
+    pub(super) channel: Option<Channel>,
+}
 
 /// What a room is made for.
 pub(super) struct Setup {
@@ -76,7 +86,7 @@ pub(super) struct Room<M> {
     tell: Teller,
     handle: Handle<M>,
     objects: Objects,
-    notes: Unreached,
+    ways: Ways,
     names: BTreeMap<MemberId, String>,
     awaited: BTreeMap<ObjectId, Awaited>,
     offered: BTreeMap<ObjectId, String>,
@@ -118,13 +128,13 @@ enum Go {
 }
 
 impl<M: Role + 'static> Room<M> {
-    pub(super) fn new(setup: Setup, tell: Teller, handle: Handle<M>, objects: Objects, notes: Unreached) -> Self {
+    pub(super) fn new(setup: Setup, tell: Teller, handle: Handle<M>, objects: Objects, ways: Ways) -> Self {
         Self {
             setup,
             tell,
             handle,
             objects,
-            notes,
+            ways,
             names: BTreeMap::new(),
             awaited: BTreeMap::new(),
             offered: BTreeMap::new(),
@@ -167,7 +177,7 @@ impl<M: Role + 'static> Room<M> {
                     Some(Report::Group(event)) => self.coded(event).await,
                     Some(report) => self.object(report).await,
                 },
-                Some((peer, why)) = self.notes.recv() => {
+                Some((peer, why)) = self.ways.notes.recv() => {
                     self.unreachable(&peer, &why).await;
                     Ok(Go::On)
                 }

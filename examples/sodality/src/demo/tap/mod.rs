@@ -1,128 +1,21 @@
-//! An eavesdropper on one link: a proxy over loopback that copies bytes both ways and records them, and what can be told
-//! from the record without any key.
+//! An eavesdropper on one link, and what can be told from its record without any key.
+//!
+//! `wire.rs` has the record, and the proxy over loopback that copies what passes and records it: bytes of TCP, and datagrams
+//! (`datagrams.rs`).
+
+mod datagrams;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 
 use sodality::wire::frame::HEADER_BYTES;
 use sodality::wire::shape::Content;
 use sodality::wire::{FieldShape, MessageInfo, Shape, TABLES, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
-use crate::files::Folder;
-
-/// Bytes copied at once.
-const BLOCK: usize = 64 << 10;
-/// Blocks that wait to be written to the record. The link waits for a full record: nothing is missing from it.
-const WAITING: usize = 64;
-
-/// What was copied: the direction (towards the leader or from it), and the bytes.
-type Copied = (bool, Vec<u8>);
-
-/// A tap at work.
-pub(crate) struct Tap {
-    /// Where the member connects to.
-    pub(crate) address: SocketAddr,
-    recorder: JoinHandle<io::Result<()>>,
-    record: Record,
-}
-
-/// The record: a temporary folder with a file for each direction, removed with this.
-pub(crate) struct Record {
-    folder: PathBuf,
-}
-
-impl Record {
-    fn path(&self, up: bool) -> PathBuf {
-        self.folder.join(if up { "to-the-leader" } else { "from-the-leader" })
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        // There is nobody to tell.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Tap {
-    /// Begins to listen, for one link after the other, on the way to `leader`.
-    pub(crate) async fn start(leader: SocketAddr, stop: watch::Receiver<bool>) -> io::Result<Self> {
-        let folder = Folder::temporary().map_err(|failed| io::Error::other(failed.to_string()))?;
-        let record = Record { folder };
-        let mut files = [
-            BufWriter::new(File::create_new(record.path(false))?),
-            BufWriter::new(File::create_new(record.path(true))?),
-        ];
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let (copies, mut copied) = mpsc::channel::<Copied>(WAITING);
-        let recorder = tokio::task::spawn_blocking(move || {
-            while let Some((up, bytes)) = copied.blocking_recv() {
-                if let Some(file) = files.get_mut(usize::from(up)) {
-                    file.write_all(&bytes)?;
-                }
-            }
-            files.iter_mut().try_for_each(Write::flush)
-        });
-        tokio::spawn(relay(listener, leader, copies, stop));
-        Ok(Self { address, recorder, record })
-    }
-
-    /// Waits until all is recorded.
-    pub(crate) async fn finish(self) -> io::Result<Record> {
-        self.recorder.await.map_err(io::Error::other)??;
-        Ok(self.record)
-    }
-}
-
-async fn relay(
-    listener: TcpListener,
-    leader: SocketAddr,
-    copies: mpsc::Sender<Copied>,
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        let member = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        let Ok((member, _)) = member else { continue };
-        let Ok(leader) = TcpStream::connect(leader).await else { continue };
-        // Without it the link is slower, and works.
-        let _ = (member.set_nodelay(true), leader.set_nodelay(true));
-        let ((from_member, to_member), (from_leader, to_leader)) = (member.into_split(), leader.into_split());
-        let link = async {
-            tokio::join!(
-                copy(true, from_member, to_leader, copies.clone()),
-                copy(false, from_leader, to_member, copies.clone())
-            )
-        };
-        tokio::select! {
-            _ = link => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-async fn copy(up: bool, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, copies: mpsc::Sender<Copied>) {
-    let mut block = vec![0; BLOCK];
-    while let Ok(length @ 1..) = from.read(&mut block).await {
-        let piece = block.get(..length).unwrap_or_default();
-        if copies.send((up, piece.to_vec())).await.is_err() || to.write_all(piece).await.is_err() {
-            break;
-        }
-    }
-    // The other side hears that nothing follows.
-    let _ = to.shutdown().await;
-}
+use wire::BLOCK;
+pub(crate) use wire::{Record, Tap};
 
 /// The frames of one kind in one direction.
 #[derive(Debug, Default)]
@@ -153,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) found: u64,
     /// Data frames of the latest key, some of them.
     pub(crate) latest: Vec<Vec<u8>>,
+    /// What passed is under TLS: whole datagrams were recorded, and no frame can be told from another.
+    pub(crate) opaque: bool,
 }
 
 /// Data frames under one key.
@@ -172,7 +67,7 @@ const KEPT: usize = 32;
 
 /// Takes the record apart. May block.
 pub(crate) fn read(record: &Record, words: &[String], needles: &Needles) -> io::Result<Seen> {
-    let mut seen = Seen::default();
+    let mut seen = Seen { opaque: record.opaque, ..Seen::default() };
     // What the leader relays has all keys, in their order.
     for up in [false, true] {
         let mut stream = BufReader::with_capacity(BLOCK, File::open(record.path(up))?);
@@ -183,6 +78,9 @@ pub(crate) fn read(record: &Record, words: &[String], needles: &Needles) -> io::
             // As it went over the wire, so that nothing is missed where frames meet.
             scan.feed(&u32::try_from(frame.len()).unwrap_or(u32::MAX).to_be_bytes());
             scan.feed(&frame);
+            if seen.opaque {
+                continue;
+            }
             take_apart(frame, up, words, &mut seen);
         }
         seen.found += scan.found;
