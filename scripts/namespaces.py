@@ -186,7 +186,7 @@ class Party:
 
     def last(self):
         self.errors.seek(0)
-        texts = [line["text"] for line in self.lines[-8:] if line and line["what"] != "progress"]
+        texts = [line.get("text", line["what"]) for line in self.lines[-8:] if line and line["what"] != "progress"]
         return " | ".join(texts) + " " + self.errors.read().strip()
 
     def ends(self):
@@ -267,7 +267,8 @@ class Cell:
         if self.condition == "slow":
             self.net.limit("lea", "8mbit")
         if self.condition == "deaf":
-            self.net.drop("bob", "ip daddr 239.0.0.0/8")
+            # Not its own datagrams, which come back to it by the same interface.
+            self.net.drop("bob", "ip saddr != 10.77.0.4 ip daddr 239.0.0.0/8")
         if self.condition == "relay":
             kind = "stream" if self.transport == "tcp" else "datagrams"
             words = [sys.executable, os.path.abspath(__file__), "--relay", kind, str(self.seed), "10.77.0.6", "10.77.0.2", "7401"]

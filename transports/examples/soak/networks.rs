@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sodality::event::Peer;
+use sodality::policy::Communication;
 use sodality_transports::conformance::{Capabilities, Network};
 use sodality_transports::quic::{Identity, Pin, QuicConfig, Socket, Trust};
 use sodality_transports::tcp::{self, Backoff, TcpConfig, TcpConnector};
@@ -49,7 +50,13 @@ impl Network for Tcp {
 
     fn capabilities(&self) -> Capabilities {
         let max_frame = Self::config().max_frame;
-        Capabilities { reliable: true, ends_seen: true, holds: 2 << 20, max_frame, multicast: false }
+        Capabilities {
+            reliable: true,
+            ends_seen: true,
+            holds: Some(2 << 20),
+            max_frame,
+            communication: Communication::Relay,
+        }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<SocketAddr> {
@@ -114,8 +121,8 @@ impl Network for Udp {
     type Place = SocketAddr;
 
     fn capabilities(&self) -> Capabilities {
-        let multicast = self.group.is_some();
-        Capabilities { reliable: false, ends_seen: true, holds: 0, max_frame: SAFE_FRAME, multicast }
+        let communication = if self.group.is_some() { Communication::Mixed } else { Communication::Relay };
+        Capabilities { reliable: false, ends_seen: true, holds: None, max_frame: SAFE_FRAME, communication }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<SocketAddr> {
@@ -205,7 +212,7 @@ impl Network for Quic {
 
     fn capabilities(&self) -> Capabilities {
         let max_frame = Self::config().max_frame;
-        Capabilities { reliable: false, ends_seen: true, holds: 0, max_frame, multicast: false }
+        Capabilities { reliable: false, ends_seen: true, holds: None, max_frame, communication: Communication::Relay }
     }
 
     async fn listen(&self, uplink: Uplink) -> io::Result<(SocketAddr, Pin)> {

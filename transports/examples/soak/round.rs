@@ -119,7 +119,8 @@ impl<N: Carrier, S: System> Round<N, S> {
         let can = network.capabilities();
         // A crash is noticed after a second and a half.
         let period = Duration::from_millis(250);
-        let terms = Terms { max_frame: can.max_frame, multicast: can.multicast, period, misses: 5 };
+        let communication = system.communication(can.communication);
+        let terms = Terms { max_frame: can.max_frame, communication, period, misses: 5 };
         let helper = help(&network, &system).await?;
         let asked = helper.as_ref().map(|(.., place)| place.clone());
         let (leader, at) = lead(&network, &system, &terms, &tally, asked, None).await?;
