@@ -1,7 +1,10 @@
 //! `sodality demo`: a whole group on this machine, over nothing but TCP on loopback, of one system or the other.
 
+mod alone;
 pub(crate) mod party;
 mod person;
+#[cfg(feature = "study")]
+mod published;
 mod summary;
 mod tap;
 
@@ -24,7 +27,7 @@ use tokio::time::sleep;
 
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
-use crate::past::{self, Past};
+use crate::past::{self, Enclaves, Past};
 use crate::timeline::{self, Line, Printer, Style, Teller};
 use crate::verbs::stretch;
 use crate::verbs::system::System;
@@ -49,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) style: Style,
     /// Which parts are as published, if any.
     pub(crate) past: Option<Past>,
+    /// Which edition of Enclaves it is, if it is one as published.
+    pub(crate) enclaves: Option<Enclaves>,
 }
 
 /// If nothing at all happens for so long, something is wrong.
@@ -122,8 +127,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let load = given.map_or_else(|| Load::text(DEFAULT_FILE, default_text()), Load::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed::Group(format!("the runtime does not start: {error}")))?;
-    let (system, past) = (options.system, options.past.clone());
-    let shown = runtime.block_on(run(options.style, system, load, origin, folders, out, past));
+    let shown = runtime.block_on(run(options, load, origin, folders, out));
     // Nothing is left that could be waited for, but a read or write of a disk.
     runtime.shutdown_timeout(Duration::from_secs(5));
     shown
@@ -201,24 +205,23 @@ fn control(load: &mut Load, system: System, needles: &Needles) -> std::io::Resul
 }
 
 async fn run(
-    style: Style,
-    system: System,
+    options: &Options,
     load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: &Path,
-    past: Option<Past>,
 ) -> Result<(), Failed> {
-    let mut printer = Printer::new(style);
-    if let Some(past) = &past {
-        let (text, fields) = past::warning(&past.mix());
+    let mut printer = Printer::new(options.style);
+    let (system, past, enclaves) = (options.system, options.past.clone(), options.enclaves.clone());
+    let warning = past.as_ref().map(|past| past::warning(&past.mix())).or(enclaves.as_ref().map(Enclaves::warning));
+    if let Some((text, fields)) = warning {
         printer.plain("demo", "historic", &text, &fields);
     }
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
     let mut group =
-        Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, lines, stop_all.clone(), stop));
+        Box::pin(conduct(system, load, origin, folders, out.to_owned(), past, enclaves, lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let finale = loop {
@@ -255,6 +258,7 @@ async fn conduct(
     folders: BTreeMap<&'static str, Folder>,
     out: PathBuf,
     past: Option<Past>,
+    enclaves: Option<Enclaves>,
     lines: mpsc::Sender<Line>,
     stop_all: watch::Sender<bool>,
     stop: watch::Receiver<bool>,
@@ -267,11 +271,15 @@ async fn conduct(
     if let Some(past) = &past {
         past::fit(&mut policy, past.mix());
     }
+    let version = enclaves.as_ref().map(Enclaves::version);
+    if let Some(enclaves) = &enclaves {
+        policy = enclaves.fit(&policy);
+    }
     let late = late_name(&load.name);
     let demo = tell("demo");
     let mut fields = timeline::policy_fields(&policy);
     fields.push(("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into()));
-    demo.tell("policy", timeline::policy_line(system, &policy), fields).await;
+    demo.tell("policy", timeline::policy_line(system, version, &policy), fields).await;
     let shown = timeline::bytes(load.size);
     let fields = vec![("file", (&*load.name).into()), ("size", load.size.into())];
     demo.tell("file", format!("the file is {} ({shown}), {origin}", load.name), fields).await;
@@ -296,6 +304,7 @@ async fn conduct(
         late,
         killed: Arc::default(),
         past,
+        enclaves,
     };
     let mut parties = JoinSet::new();
     let (ttp, knows, mut secrets) = match system {
@@ -367,7 +376,7 @@ async fn conduct(
     });
     let (seen, pieces) =
         searched.await.map_err(|error| group(&error))?.map_err(|error| group(&format!("the record: {error}")))?;
-    Ok(Finale { system, accounts, seen, pieces, control, past: common.past.is_some() })
+    Ok(Finale { system, accounts, seen, pieces, control, past: common.past.is_some(), version })
 }
 
 /// The users of `leader`, and what each of them has: both from one password, which is drawn for this run.
