@@ -137,8 +137,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// [`ListenError`] if the address cannot be bound or the driver is gone.
 pub async fn listen(uplink: Uplink, address: impl ToSocketAddrs, config: TcpConfig) -> Result<SocketAddr, ListenError> {
+    listen_on(uplink, TcpListener::bind(address).await?, config)
+}
+
+/// The same on a socket that is bound already: for endpoints that have to know their address before they are made.
+///
+/// # Errors
+/// [`ListenError`] if the socket has no address or the driver is gone.
+pub fn listen_on(uplink: Uplink, listener: TcpListener, config: TcpConfig) -> Result<SocketAddr, ListenError> {
     let guard = uplink.guard().ok_or(ListenError::Gone)?;
-    let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     tokio::spawn(async move {
         tokio::select! {

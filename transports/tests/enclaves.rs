@@ -1,4 +1,5 @@
-//! Whole sessions of Enclaves over TCP on loopback: repaired, with private messages, and 2.0 as published.
+//! Whole sessions of Enclaves over TCP on loopback: repaired, with private messages; 2.0 as published; and 1.0, where two
+//! members go on over their direct link when the leader is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,9 +11,9 @@ use sodality::crypto::published::{Modern, PublishedSuite};
 use sodality::crypto::{Key, Secret, Suite, chacha20_poly1305};
 use sodality::enclaves::auth::{Account, Credential, SharedKey};
 use sodality::enclaves::gossip::Form;
-use sodality::enclaves::{Leader, LeaderConfig, Member, MemberConfig, version_2};
+use sodality::enclaves::{Leader, LeaderConfig, Member, MemberConfig, version_1, version_2};
 use sodality::endpoint::{Cx, Endpoint};
-use sodality::event::{EndReason, Ending, Event, JoinFailure, Message, Port};
+use sodality::event::{DirectEnd, EndReason, Ending, Event, JoinFailure, Message, Peer, Port};
 use sodality::group::access::Access;
 use sodality::group::{Limits, Participant, Retry};
 use sodality::identity::{MemberId, Name};
@@ -20,6 +21,7 @@ use sodality::policy::{Detection, Floor, Historic, Policy};
 use sodality_transports::clock::Clock;
 use sodality_transports::driver::{self, Config, Events, Handle};
 use sodality_transports::tcp::{self, Backoff, TcpConfig, TcpConnector};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// Nothing that is expected takes so long.
@@ -346,4 +348,149 @@ async fn a_session_of_enclaves_2() {
     lea.does(|lea, cx| lea.close(cx)).await.unwrap();
     let ending = ada.ends().await;
     assert!(matches!(ending, Ending::ByLeader(_)), "{ending:?}");
+}
+
+impl Seat<version_1::Member> {
+    /// A member that others reach directly, and who reaches them.
+    async fn reaches(who: &str, leader: SocketAddr) -> Self {
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let policy = version_1::default_policy();
+        let config = version_1::MemberConfig {
+            historic: Historic::i_know_that_this_protects_nothing(),
+            suite: published_suite(),
+            leader: name("lea"),
+            name: name(who),
+            key: user_key(who),
+            hint: door.local_addr().unwrap().to_string().into(),
+            grace: policy.grace,
+            window: version_1::DEFAULT_WINDOW,
+            silence: version_1::DEFAULT_SILENCE,
+            frame_limit: policy.frame_limit,
+            limits: limits(),
+        };
+        let connector = TcpConnector::new(tcp_config(), move |peer, hint| match peer {
+            Peer::Leader(_) => Some(leader),
+            Peer::Member(_) => std::str::from_utf8(hint).ok()?.parse().ok(),
+            _ => None,
+        });
+        let seat = Self::start(version_1::Member::new(config).unwrap(), Config::default().connector(connector));
+        tcp::listen_on(seat.handle.uplink(), door, tcp_config()).unwrap();
+        seat
+    }
+
+    async fn has_link_to(&mut self, who: &str) {
+        self.sees("a direct link", |event| match event {
+            Event::DirectOpened { name, .. } if name.as_str() == who => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn says_directly(&self, to: &str, text: &'static str) {
+        let to = name(to);
+        self.does(move |member, cx| member.send_direct(cx, &to, Port::Application, text.as_bytes())).await.unwrap();
+    }
+
+    async fn hears_directly(&mut self, text: &'static str) {
+        self.sees(text, |event| match event {
+            Event::Direct(message) if message.payload == text.as_bytes() => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn link_ends(&mut self, who: &str) -> DirectEnd {
+        self.sees("the end of a direct link", |event| match event {
+            Event::DirectClosed { name, why, .. } if name.as_str() == who => Some(*why),
+            _ => None,
+        })
+        .await
+    }
+}
+
+fn leader_of_1(clock: Clock, users: &[&str]) -> version_1::Leader {
+    let config = version_1::LeaderConfig {
+        historic: Historic::i_know_that_this_protects_nothing(),
+        suite: published_suite(),
+        name: name("lea"),
+        accounts: users.iter().map(|who| (name(who), user_key(who))).collect(),
+        access: Access::Registered,
+        policy: version_1::default_policy(),
+        direct: version_1::DirectLinks::Granted,
+        window: version_1::DEFAULT_WINDOW,
+        limits: limits(),
+    };
+    let mut rng = getrandom::SysRng;
+    let mut cx = Cx::new(clock.now(), &mut rng);
+    cx.wall = clock.wall();
+    version_1::Leader::open(config, &mut cx).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_enclaves_1_whose_members_go_on_without_the_leader() {
+    let (clock, users) = (Clock::new(), ["ada", "bob", "cyd", "dan"]);
+    let (mut lea, at) = Seat::leads(leader_of_1(clock, &users), clock).await;
+    let mut members = Vec::new();
+    for who in users {
+        let mut seat = Seat::reaches(who, at).await;
+        seat.does(|member, cx| member.join(cx)).await.unwrap();
+        seat.has_joined().await;
+        lea.meets(who).await;
+        members.push(seat);
+    }
+    let [mut ada, mut bob, mut cyd, mut dan]: [Seat<version_1::Member>; 4] = members.try_into().ok().unwrap();
+    for who in ["bob", "cyd", "dan"] {
+        ada.meets(who).await;
+    }
+    cyd.meets("ada").await;
+
+    ada.says("good day").await;
+    for seat in [&mut bob, &mut cyd, &mut dan] {
+        seat.hears("good day").await;
+    }
+    lea.hears("good day").await;
+    ada.does(|ada, cx| ada.send_to(cx, &name("bob"), Port::Application, b"to bob alone")).await.unwrap();
+    bob.hears_alone("to bob alone").await;
+
+    // Nobody has a link to say something over before the leader has made one, and not to whom it made none.
+    let refused = ada.does(|ada, cx| ada.send_direct(cx, &name("cyd"), Port::Application, b"too early")).await;
+    refused.expect_err("no link yet");
+    cyd.does(|cyd, cx| cyd.link_to(cx, &name("ada"))).await.unwrap();
+    dan.meets("bob").await;
+    dan.does(|dan, cx| dan.link_to(cx, &name("bob"))).await.unwrap();
+    cyd.has_link_to("ada").await;
+    ada.has_link_to("cyd").await;
+    dan.has_link_to("bob").await;
+    bob.has_link_to("dan").await;
+    cyd.says_directly("ada", "over our own link").await;
+    ada.hears_directly("over our own link").await;
+
+    // Who leaves, and who is thrown out, keep their direct link; the key of the group is another one.
+    let before = ada.does(|ada, _| ada.epoch()).await;
+    bob.does(|bob, cx| bob.leave(cx)).await.unwrap();
+    assert_eq!(bob.ends().await, Ending::Left);
+    let dan_is = lea.does(|lea, _| lea.number_of(&name("dan"))).await.unwrap();
+    lea.does(move |lea, cx| lea.eject(cx, dan_is)).await.unwrap();
+    assert_eq!(dan.ends().await, Ending::ByLeader(EndReason::Ejected));
+    dan.says_directly("bob", "we are both out").await;
+    bob.hears_directly("we are both out").await;
+    ada.sees("another key", |event| matches!(event, Event::Installed { epoch, .. } if *epoch > before).then_some(()))
+        .await;
+    bob.heard_nothing_alone();
+    cyd.heard_nothing_alone();
+
+    // The leader dies without a word: its sockets are gone, and so is the task that held them.
+    lea.handle.shutdown().await.unwrap();
+    for round in 0..3 {
+        let (asks, answers) = [("one", "two"), ("three", "four"), ("five", "six")][round];
+        ada.says_directly("cyd", asks).await;
+        cyd.hears_directly(asks).await;
+        cyd.says_directly("ada", answers).await;
+        ada.hears_directly(answers).await;
+    }
+    ada.does(|ada, cx| ada.close_direct(cx, &name("cyd"))).await.unwrap();
+    assert_eq!(ada.link_ends("cyd").await, DirectEnd::Closed);
+    assert_eq!(cyd.link_ends("ada").await, DirectEnd::ByPeer);
+    let refused = cyd.does(|cyd, cx| cyd.send_direct(cx, &name("ada"), Port::Application, b"too late")).await;
+    refused.expect_err("the link is over");
 }

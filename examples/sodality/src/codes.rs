@@ -15,6 +15,7 @@ pub(crate) fn of_event(event: &Event) -> Option<String> {
         Event::Behind { lacks, .. } => lacks.code(),
         Event::Suspected { why, .. } => why.code(),
         Event::EjectionAnswered { verdict, .. } => verdict.code(),
+        Event::ObjectRefused { why, .. } => why.code(),
         Event::Ended(ending) => ending.code(),
         Event::Rejected { why, .. } => why.code(),
         Event::Hindered(failure) => failure.code(),

@@ -35,7 +35,8 @@ enum Command {
     /// sockets over loopback. A file goes to everybody, a member leaves, another one is put out, the key changes each time, the leader is
     /// killed and the others notice it; and an eavesdropper on one of the links tells what it saw. With --edition as-published
     /// or --published, the same as in 1999. With --system enclaves there is no third party: members show who they are by
-    /// passwords, and two of them say something that nobody else reads.
+    /// passwords, and two of them say something that nobody else reads; with --edition 2.0 or 1.0 the same as in 2000 or 1996,
+    /// where in 1.0 two members have a direct link and go on without the leader.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
     #[command(after_help = EXIT_CODES)]
@@ -99,9 +100,10 @@ fn demonstrate(args: DemoArgs) -> Result<(), Failed> {
         (_, true) => Style::Quiet,
         _ => Style::Human,
     };
-    let past = args.past.of_system(args.system)?.asked()?;
+    let (past, enclaves) = (args.past.of_system(args.system)?.asked()?, args.past.enclaves(args.system)?);
     let (system, force, carrier) = (args.system, args.force, args.carrier.carrier()?);
-    demo::main(demo::Options { system, file: args.file, out: args.out, force, style, past, carrier })
+    carrier.carries(enclaves.is_some())?;
+    demo::main(demo::Options { system, file: args.file, out: args.out, force, style, past, enclaves, carrier })
 }
 
 fn main() -> ExitCode {

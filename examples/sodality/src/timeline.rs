@@ -14,7 +14,7 @@ use sodality_transports::clock::Clock;
 use tokio::sync::mpsc;
 
 use crate::past::{parts_text, suite_word};
-use crate::verbs::system::System;
+use crate::verbs::system::{System, Version};
 
 /// How what happens is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -410,8 +410,8 @@ pub(crate) fn policy_fields(policy: &Policy) -> Fields {
     fields
 }
 
-/// The policy of a group of that system in one line.
-pub(crate) fn policy_line(system: System, policy: &Policy) -> String {
+/// The policy of a group of that system in one line, or of one of the editions of Enclaves as published.
+pub(crate) fn policy_line(system: System, version: Option<Version>, policy: &Policy) -> String {
     let causes: Vec<_> = policy.rekey_on.iter().map(|cause| format!("{cause:?}").to_lowercase()).collect();
     let polls =
         policy.detection.map_or_else(|| "no polls".to_owned(), |polls| format!("polls each {:?}", polls.period));
@@ -430,9 +430,12 @@ pub(crate) fn policy_line(system: System, policy: &Policy) -> String {
         policy.grace,
         policy.settle,
     );
-    let which = match &policy.mix {
-        None => format!("repaired {}", system.name()),
-        Some(mix) => format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite)),
+    let which = match (&policy.mix, version) {
+        (_, Some(version)) => format!("{} as published", version.name()),
+        (None, None) => format!("repaired {}", system.name()),
+        (Some(mix), None) => {
+            format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite))
+        }
     };
     format!("{which}: {}", rest.to_lowercase())
 }

@@ -9,46 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
+use common::enclaves::{join, join_args, lead, lead_args, user, write_secret};
 use common::{ANYWHERE, Party, Scratch, complaint, field, number, set_mode, sha256};
-
-/// A loss shows within some seconds; a busy machine is none.
-const POLICY: &str = "[rekey]\ngrace_ms = 200\nsettle_ms = 50\n[detection]\nperiod_ms = 500\nmisses = 8\n";
-
-/// A file for its owner alone.
-fn write_secret(scratch: &Scratch, file: &str, text: &str) {
-    fs::write(scratch.path(file), text).unwrap();
-    set_mode(&scratch.path(file), 0o600);
-}
-
-/// Adds a user whose password is that of `NAME.password`.
-fn user(scratch: &Scratch, name: &str) {
-    let file = format!("{name}.password");
-    write_secret(scratch, &file, &format!("the long password of {name}\n"));
-    scratch.good(&["user", name, "--users", "users", "--leader", "lea", "--password", &file]);
-}
-
-fn lead_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    let args =
-        ["lead", "lea", "--system", "enclaves", "--app", "tea", "--users", "users", "--listen", ANYWHERE, "--json"];
-    [&args, more].concat()
-}
-
-fn lead(scratch: &Scratch, more: &[&str]) -> Party {
-    fs::write(scratch.path("policy.toml"), POLICY).unwrap();
-    Party::start(scratch, &lead_args(&[&["--policy", "policy.toml"], more].concat()))
-}
-
-fn join_args<'a>(name: &'a str, at: &'a str, secret: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    let args = ["join", name, "--system", "enclaves", "--leader", "lea", "--app", "tea", "--at", at, "--json"];
-    [&args, secret, more].concat()
-}
-
-fn join(scratch: &Scratch, name: &str, at: &str) -> Party {
-    let file = format!("{name}.password");
-    let mut party = Party::start(scratch, &join_args(name, at, &["--password", &file], &[]));
-    party.sees("joined", "");
-    party
-}
 
 #[test]
 fn a_group_by_passwords_and_keys() {
@@ -190,7 +152,17 @@ fn what_cannot_be_used_is_said_in_one_line() {
     // What is of one system is not of the other.
     scratch.bad(&lead_args(&["--ttp", "127.0.0.1:1"]), 2, &["--ttp"]);
     scratch.bad(&lead_args(&["--key", "k"]), 2, &["--key"]);
-    scratch.bad(&lead_args(&["--edition", "2.0"]), 2, &["2.0", "repaired"]);
+    for edition in ["1.0", "2.0"] {
+        scratch.bad(&lead_args(&["--edition", edition]), 2, &["protects nothing", "--as-published"]);
+        let wanted = ["--password", "ada.password", "--edition", edition];
+        scratch.bad(&join_args("ada", ANYWHERE, &wanted, &[]), 2, &["protects nothing", "--as-published"]);
+        scratch.bad(&["demo", "--edition", edition], 2, &["--system enclaves"]);
+    }
+    scratch.bad(&lead_args(&["--suite", "aes-256-gcm"]), 2, &["--suite", "--edition 1.0"]);
+    let direct = ["--password", "ada.password", "--direct-listen", ANYWHERE];
+    scratch.bad(&join_args("ada", ANYWHERE, &direct, &[]), 2, &["Enclaves 1.0"]);
+    let published = ["--edition", "2.0", "--as-published"];
+    scratch.bad(&join_args("ada", ANYWHERE, &direct, &published), 2, &["Enclaves 1.0"]);
     scratch.bad(&lead_args(&["--edition", "as-published"]), 2, &["of Antigone"]);
     scratch.bad(&lead_args(&["--published", "join", "--as-published"]), 2, &["--published"]);
     let other = ["lead", "other", "--system", "enclaves", "--app", "tea", "--listen", ANYWHERE];
@@ -202,8 +174,6 @@ fn what_cannot_be_used_is_said_in_one_line() {
     scratch.bad(&join_args("ada", ANYWHERE, &[], &[]), 2, &["--password"]);
     let antigone = ["join", "ada", "--leader", "lea", "--app", "tea", "--at", ANYWHERE, "--password", "ada.password"];
     scratch.bad(&antigone, 2, &["--system enclaves"]);
-    scratch.bad(&["demo", "--edition", "2.0"], 2, &["--system enclaves"]);
-    scratch.bad(&["demo", "--system", "enclaves", "--edition", "2.0"], 2, &["2.0"]);
 
     // A file that was mended by hand, and wrongly.
     let good = fs::read_to_string(scratch.path("users")).unwrap();

@@ -44,7 +44,7 @@ pub(crate) type Trust = Option<quic::Trust>;
 
 impl Carrier {
     /// TCP, without any options.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
+    #[cfg(any(test, feature = "study"))]
     pub(crate) fn tcp() -> Self {
         Self { transport: Transport::Tcp, group: options::GROUP, interface: None, ttl: 1 }
     }
@@ -52,6 +52,19 @@ impl Carrier {
     /// Which transport.
     pub(crate) fn transport(&self) -> Transport {
         self.transport
+    }
+
+    /// Whether it carries a group of Enclaves as published.
+    ///
+    /// # Errors
+    /// [`Failed::Usage`]: it does not.
+    pub(crate) fn carries(&self, enclaves_as_published: bool) -> Result<(), Failed> {
+        if enclaves_as_published && self.transport != Transport::Tcp {
+            let text =
+                "Enclaves 1.0 and 2.0 go over TCP, as they did; leave --transport away, or say --edition repaired";
+            return Err(Failed::Usage(text.into()));
+        }
+        Ok(())
     }
 
     /// The group that all share, if it is one of IPv4.
@@ -232,7 +245,7 @@ fn facing(group: SocketAddr, near: SocketAddr) -> Interface {
 /// An address where anybody on this host can be reached, for the demonstration.
 pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-fn io_text(error: &std::io::Error) -> String {
+pub(crate) fn io_text(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),

@@ -1,7 +1,10 @@
 //! `sodality demo`: a whole group on this machine, over real sockets on loopback, of one system or the other.
 
+mod alone;
 pub(crate) mod party;
 mod person;
+#[cfg(feature = "study")]
+mod published;
 mod summary;
 mod tap;
 
@@ -24,7 +27,7 @@ use tokio::time::sleep;
 use crate::carrier::{Bound, Carrier};
 use crate::exit::Failed;
 use crate::files::{Folder, Load, Outgoing};
-use crate::past::{self, Past};
+use crate::past::{self, Enclaves, Past};
 use crate::timeline::{self, Line, Printer, Style, Teller};
 use crate::verbs::stretch;
 use crate::verbs::system::System;
@@ -49,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) style: Style,
     /// Which parts are as published, if any.
     pub(crate) past: Option<Past>,
+    /// Which edition of Enclaves it is, if it is one as published.
+    pub(crate) enclaves: Option<Enclaves>,
     /// Over what it goes.
     pub(crate) carrier: Carrier,
 }
@@ -57,6 +62,7 @@ pub(crate) struct Options {
 struct Kind {
     system: System,
     past: Option<Past>,
+    enclaves: Option<Enclaves>,
     carrier: Carrier,
 }
 
@@ -131,8 +137,7 @@ fn with_folders(options: &Options, given: Option<Outgoing>, out: &Path) -> Resul
     let load = given.map_or_else(|| Load::text(DEFAULT_FILE, default_text()), Load::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed::Group(format!("the runtime does not start: {error}")))?;
-    let kind = Kind { system: options.system, past: options.past.clone(), carrier: options.carrier.clone() };
-    let shown = runtime.block_on(run(options.style, kind, load, origin, folders, out));
+    let shown = runtime.block_on(run(options, load, origin, folders, out));
     // Nothing is left that could be waited for, but a read or write of a disk.
     runtime.shutdown_timeout(Duration::from_secs(5));
     shown
@@ -210,21 +215,27 @@ fn control(load: &mut Load, system: System, needles: &Needles) -> std::io::Resul
 }
 
 async fn run(
-    style: Style,
-    kind: Kind,
+    options: &Options,
     load: Load,
     origin: &'static str,
     folders: BTreeMap<&'static str, Folder>,
     out: &Path,
 ) -> Result<(), Failed> {
-    let mut printer = Printer::new(style);
-    if let Some(past) = &kind.past {
-        let (text, fields) = past::warning(&past.mix());
+    let mut printer = Printer::new(options.style);
+    let warning = options.past.as_ref().map(|past| past::warning(&past.mix()));
+    let warning = warning.or(options.enclaves.as_ref().map(Enclaves::warning));
+    if let Some((text, fields)) = warning {
         printer.plain("demo", "historic", &text, &fields);
     }
     let (lines, mut told) = mpsc::channel(256);
     let (stop_all, stop) = watch::channel(false);
     let (name, size) = (load.name.clone(), load.size);
+    let kind = Kind {
+        system: options.system,
+        past: options.past.clone(),
+        enclaves: options.enclaves.clone(),
+        carrier: options.carrier.clone(),
+    };
     let mut group = Box::pin(conduct(kind, load, origin, folders, out.to_owned(), lines, stop_all.clone(), stop));
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
@@ -267,19 +278,23 @@ async fn conduct(
 ) -> Result<Finale, Failed> {
     let group = |what: &dyn std::fmt::Display| Failed::Group(what.to_string());
     let tell = |who: &str| Teller::new(who, lines.clone());
-    let Kind { system, past, carrier } = kind;
+    let Kind { system, past, enclaves, carrier } = kind;
     let suite = aes_256_gcm();
     let (grace, settle) = (Duration::from_millis(300), Duration::from_millis(100));
     let mut policy = Policy { grace, settle, detection: Some(DETECTION), ..Policy::default() };
     if let Some(past) = &past {
         past::fit(&mut policy, past.mix());
     }
+    let version = enclaves.as_ref().map(Enclaves::version);
+    if let Some(enclaves) = &enclaves {
+        policy = enclaves.fit(&policy);
+    }
     let fitted = carrier.fit(system, &mut policy)?;
     let late = late_name(&load.name);
     let demo = tell("demo");
     let mut fields = timeline::policy_fields(&policy);
     fields.push(("suite", "AES-256-GCM, SHA-256, Ed25519, X25519".into()));
-    demo.tell("policy", timeline::policy_line(system, &policy), fields).await;
+    demo.tell("policy", timeline::policy_line(system, version, &policy), fields).await;
     let over = format!("goes over {}", carrier.transport().name());
     demo.tell("transport", over, vec![("transport", carrier.transport().word().into())]).await;
     for text in fitted {
@@ -309,6 +324,7 @@ async fn conduct(
         late,
         killed: Arc::default(),
         past,
+        enclaves,
         carrier: carrier.clone(),
         system,
     };
@@ -383,7 +399,7 @@ async fn conduct(
     });
     let (seen, pieces) =
         searched.await.map_err(|error| group(&error))?.map_err(|error| group(&format!("the record: {error}")))?;
-    Ok(Finale { system, accounts, seen, pieces, control, past: common.past.is_some() })
+    Ok(Finale { system, accounts, seen, pieces, control, past: common.past.is_some(), version })
 }
 
 /// The users of `leader`, and what each of them has: both from one password, which is drawn for this run.

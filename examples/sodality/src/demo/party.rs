@@ -18,23 +18,28 @@ use sodality::identity::{Epoch, Name};
 use sodality::policy::{Floor, Policy};
 use sodality::ttp::{LeaderRecord, MemberRecord, Records};
 use sodality_transports::clock::Clock;
-use sodality_transports::report::DriverStats;
-use sodality_transports::{driver, objects, quic};
-use tokio::sync::{oneshot, watch};
+use sodality_transports::report::{DriverStats, Notice};
+use sodality_transports::tcp::{self, TcpConfig};
+use sodality_transports::{Connector, driver, objects, quic};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::person::Person;
 use crate::carrier::{self, Bound, Carrier};
 use crate::files::{Folder, Load};
-use crate::past::{self, Past};
+use crate::past::{self, Enclaves, Past};
 use crate::timeline::Teller;
 use crate::verbs::role::Role;
-use crate::verbs::system::System;
+use crate::verbs::system::{System, Version};
 
 /// What the sender says once a member has left.
 pub(crate) const SECRET: &str = "bob must not read this: the meeting is moved to noon, in the reading room";
 /// What one member says to another alone, where the system can do that.
 pub(crate) const WHISPER: &str = "for ada alone: the list is with me, and dan is not on it any more";
+/// What one end of a direct link says when the leader was killed, and what the other answers.
+pub(crate) const WITHOUT: &str = "lea is gone, and this goes over our own link: do you read it?";
+pub(crate) const ANSWER: &str = "I do: nobody leads any more, and we go on";
 /// What it says once another one was put out.
 pub(crate) const LAST_SECRET: &str = "nor must dan read this: the key to the reading room lies under the third lamp";
 /// The contents of the file that it sends after the leave.
@@ -57,16 +62,25 @@ pub(crate) struct Common {
     pub(crate) killed: Arc<OnceLock<Instant>>,
     /// Which parts are as published, if any.
     pub(crate) past: Option<Past>,
+    /// Which edition of Enclaves it is, if it is one as published.
+    pub(crate) enclaves: Option<Enclaves>,
     /// Over what the group goes, and of which system it is.
     pub(crate) carrier: Carrier,
     pub(crate) system: System,
 }
 
+impl Common {
+    /// Which edition of Enclaves it is, if it is one as published.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.enclaves.as_ref().map(Enclaves::version)
+    }
+}
+
 /// How a member noticed that the leader was killed: after which time its key no longer counted as fresh, and after which time
-/// it took the leader for dead, in microseconds.
+/// it took the leader for dead, in microseconds. As published nothing but its link tells a member of Enclaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noticed {
-    pub(crate) stale: u64,
+    pub(crate) stale: Option<u64>,
     pub(crate) lost: u64,
 }
 
@@ -98,6 +112,26 @@ pub(crate) struct Account {
     pub(crate) noticed: Option<Noticed>,
     /// What was said to it alone.
     pub(crate) whispers: Vec<Vec<u8>>,
+    /// What came over a direct link, and when after the leader was killed, in microseconds.
+    pub(crate) direct: Vec<(String, u64)>,
+}
+
+impl Account {
+    /// Nothing yet.
+    pub(crate) fn of(name: String) -> Self {
+        Self {
+            name,
+            arrivals: Vec::new(),
+            epochs: Vec::new(),
+            stats: Stats::default(),
+            driver: DriverStats::default(),
+            sent: Vec::new(),
+            gone: None,
+            noticed: None,
+            whispers: Vec::new(),
+            direct: Vec::new(),
+        }
+    }
 }
 
 pub(crate) type Ended = Result<Account, String>;
@@ -153,17 +187,7 @@ pub(crate) async fn third_party(
     }
     let driver = handle.stats();
     let finished = handle.shutdown().await.map_err(text)?;
-    Ok(Account {
-        name: "third party".into(),
-        arrivals: Vec::new(),
-        epochs: Vec::new(),
-        stats: finished.machine.stats().clone(),
-        driver,
-        sent: Vec::new(),
-        gone: None,
-        noticed: None,
-        whispers: Vec::new(),
-    })
+    Ok(Account { stats: finished.machine.stats().clone(), driver, ..Account::of("third party".into()) })
 }
 
 /// What a leader is configured with.
@@ -191,6 +215,9 @@ pub(crate) async fn leader(
     bound: oneshot::Sender<Bound>,
     stop: watch::Receiver<bool>,
 ) -> Ended {
+    if let Some(enclaves) = party.common.enclaves.clone() {
+        return enclaves.leads(party, tell, bound, stop).await;
+    }
     let LeaderParty { common, knows, policy, folder } = party;
     let (clock, mut rng) = (Clock::new(), getrandom::SysRng);
     let (suite, app, name) = (common.suite.clone(), common.app.clone(), common.leader.clone());
@@ -219,14 +246,14 @@ pub(crate) async fn leader(
 }
 
 /// Where a participant lives.
-struct Place {
-    common: Common,
-    tell: Teller,
-    folder: Folder,
-    stop: watch::Receiver<bool>,
+pub(super) struct Place {
+    pub(super) common: Common,
+    pub(super) tell: Teller,
+    pub(super) folder: Folder,
+    pub(super) stop: watch::Receiver<bool>,
 }
 
-async fn leads<M: Role + 'static>(
+pub(super) async fn leads<M: Role + 'static>(
     machine: M,
     clock: Clock,
     place: Place,
@@ -245,7 +272,7 @@ async fn leads<M: Role + 'static>(
     let _ = bound.send(there);
     let name = common.leader.as_str().to_owned();
     let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(common.suite.clone()));
-    let person = Person::new(name, common, tell, folder, Part::Leads, handle.clone(), objects);
+    let person = Person::new(name, common, tell, folder, Part::Leads, handle.clone(), objects, None);
     let account = person.live(reports, stop).await?;
     let driver = handle.stats();
     let finished = handle.shutdown().await.map_err(text)?;
@@ -287,6 +314,9 @@ pub(crate) enum Secret {
 
 /// Runs a member until it has left, is put out, or has lost the leader.
 pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiver<bool>) -> Ended {
+    if let Some(enclaves) = party.common.enclaves.clone() {
+        return enclaves.joins(party, tell, stop).await;
+    }
     let MemberParty { common, name, secret, leader, folder, part } = party;
     let (suite, app) = (common.suite.clone(), common.app.clone());
     let (leads, who) = (common.leader.clone(), name.clone());
@@ -310,14 +340,41 @@ pub(crate) async fn member(party: MemberParty, tell: Teller, stop: watch::Receiv
 }
 
 async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: Bound, part: Part) -> Ended {
+    let trust = leader.pin.map(quic::Trust::Pinned);
+    let reach = place.common.carrier.connector(&place.common.leader, leader.address, &trust)?;
+    joins_by(machine, name, place, leader.address, Door { reach, listener: None }, part).await
+}
+
+/// How a member comes to others, and others to it.
+pub(super) struct Door {
+    pub(super) reach: Box<dyn Connector>,
+    pub(super) listener: Option<TcpListener>,
+}
+
+pub(super) async fn joins_by<M: Role + 'static>(
+    machine: M,
+    name: Name,
+    place: Place,
+    leader: SocketAddr,
+    door: Door,
+    part: Part,
+) -> Ended {
     let Place { common, tell, folder, stop } = place;
-    let (carrier, trust) = (&common.carrier, leader.pin.map(quic::Trust::Pinned));
-    let connector = carrier.connector(&common.leader, leader.address, &trust)?;
-    let config = driver::Config::default().link_limits(carrier.link_limits()).connector(connector);
+    let (closed, closings) = mpsc::channel(16);
+    let observer = move |notice: &Notice| {
+        if matches!(notice, Notice::Closed { .. }) {
+            // Told often enough.
+            let _ = closed.try_send(());
+        }
+    };
+    let carrier = &common.carrier;
+    let config = driver::Config::default().link_limits(carrier.link_limits()).connector(door.reach).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
-    let _channel = carrier.channel(handle.uplink(), common.system, leader.address, false).await?;
+    if let Some(listener) = door.listener {
+        tcp::listen_on(handle.uplink(), listener, TcpConfig::default()).map_err(text)?;
+    }
+    let _channel = carrier.channel(handle.uplink(), common.system, leader, false).await?;
     let (objects, reports) = objects::spawn(handle.clone(), events, carrier.object_config(common.suite.clone()));
-    let leader = leader.address;
     tell.tell(
         "asks",
         format!("asks {} at {leader} to join", common.leader),
@@ -326,7 +383,8 @@ async fn joins<M: Role + 'static>(machine: M, name: Name, place: Place, leader: 
     .await;
     handle.call(|machine, cx| machine.join(cx)).await.map_err(text)?.map_err(text)?;
     let goes = matches!(part, Part::Leaves | Part::IsEjected);
-    let person = Person::new(name.as_str().to_owned(), common, tell.clone(), folder, part, handle.clone(), objects);
+    let name = name.as_str().to_owned();
+    let person = Person::new(name, common, tell.clone(), folder, part, handle.clone(), objects, Some(closings));
     let account = person.live(reports, stop).await?;
     if goes {
         let (idle, epoch, view) = handle

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sodality::endpoint::Instant;
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{EndReason, Ending, Event, Message, Port, Stats};
+use sodality::event::{EndReason, Ending, Event, Message, Port};
 use sodality::explain::Explained;
 use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy;
@@ -14,10 +14,10 @@ use sodality::transfer::{Manifest, ObjectId, Outcome, Source, SourceError, diges
 use sodality_transports::clock::Clock;
 use sodality_transports::driver::Handle;
 use sodality_transports::objects::{Objects, ReadAt, Report, Reports};
-use sodality_transports::report::DriverStats;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::alone::Alone;
 use super::party::{
     Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, WHISPER, hex, late_text, text,
 };
@@ -28,11 +28,11 @@ use crate::timeline::{Teller, bytes, cause_text, causes_text, heard, key_text};
 use crate::verbs::role::Role;
 
 /// How often, and after which pauses, something is said again that found no room or no current key.
-const SAY_ATTEMPTS: u32 = 100;
-const SAY_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const SAY_ATTEMPTS: u32 = 100;
+pub(super) const SAY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long what a leader relays needs at most to be out of its queues, before it is killed.
-const RELAYED: Duration = Duration::from_millis(300);
+pub(super) const RELAYED: Duration = Duration::from_millis(300);
 
 /// What members tell one another.
 const ALL_ARE_HERE: &[u8] = b"everybody is here: ada may begin";
@@ -51,14 +51,14 @@ struct Awaited {
 
 /// A participant's user: what it does when something happens.
 pub(super) struct Person<M> {
-    common: Common,
-    tell: Teller,
+    pub(super) common: Common,
+    pub(super) tell: Teller,
     folder: Folder,
-    part: Part,
-    handle: Handle<M>,
+    pub(super) part: Part,
+    pub(super) handle: Handle<M>,
     objects: Objects,
     clock: Clock,
-    names: BTreeMap<MemberId, String>,
+    pub(super) names: BTreeMap<MemberId, String>,
     awaited: BTreeMap<ObjectId, Awaited>,
     offered: BTreeMap<ObjectId, String>,
     /// The file after the leave is on offer.
@@ -67,16 +67,18 @@ pub(super) struct Person<M> {
     confirmed: BTreeSet<MemberId>,
     /// Since when it hears nothing fresh of the leader.
     stale: Option<tokio::time::Instant>,
-    account: Account,
+    pub(super) alone: Alone,
+    pub(super) account: Account,
 }
 
 /// Whether the part is over.
-enum Go {
+pub(super) enum Go {
     On,
     Out,
 }
 
 impl<M: Role + 'static> Person<M> {
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         name: String,
         common: Common,
@@ -85,18 +87,8 @@ impl<M: Role + 'static> Person<M> {
         part: Part,
         handle: Handle<M>,
         objects: Objects,
+        closings: Option<mpsc::Receiver<()>>,
     ) -> Self {
-        let account = Account {
-            name,
-            arrivals: Vec::new(),
-            epochs: Vec::new(),
-            stats: Stats::default(),
-            driver: DriverStats::default(),
-            sent: Vec::new(),
-            gone: None,
-            noticed: None,
-            whispers: Vec::new(),
-        };
         Self {
             common,
             tell,
@@ -111,19 +103,23 @@ impl<M: Role + 'static> Person<M> {
             late: false,
             confirmed: BTreeSet::new(),
             stale: None,
-            account,
+            alone: Alone::new(closings),
+            account: Account::of(name),
         }
     }
 
     pub(super) async fn live(mut self, mut reports: Reports, mut stop: watch::Receiver<bool>) -> Ended {
         loop {
-            let report = tokio::select! {
-                report = reports.recv() => report.ok_or_else(|| format!("{}: the driver ended", self.account.name))?,
+            let happened = tokio::select! {
+                biased;
+                loss = self.alone.lost(self.common.killed.clone()), if self.common.version().is_some() => Err(loss),
+                report = reports.recv() => Ok(report.ok_or_else(|| format!("{}: the driver ended", self.account.name))?),
                 _ = stop.wait_for(|stop| *stop) => return Err("stopped".into()),
             };
-            let go = match report {
-                Report::Group(event) => self.event(event).await?,
-                other => self.object(other).await?,
+            let go = match happened {
+                Err(loss) => self.left_alone(loss).await?,
+                Ok(Report::Group(event)) => self.event(event).await?,
+                Ok(other) => self.object(other).await?,
             };
             if matches!(go, Go::Out) {
                 return Ok(self.account);
@@ -147,6 +143,7 @@ impl<M: Role + 'static> Person<M> {
                     vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
                 self.tell.tell("joined", said, fields).await;
                 self.epoch(epoch);
+                self.meet_known().await?;
             }
             Event::JoinRefused(why) => {
                 return Err(format!("{} may not join: {why:?} [{}]", self.account.name, why.code()));
@@ -216,6 +213,15 @@ impl<M: Role + 'static> Person<M> {
                 self.tell.tell("ejected", "is put out of the group by the leader", Vec::new()).await;
                 return Ok(Go::Out);
             }
+            Event::Ended(Ending::ByLeader(_))
+                if matches!(self.part, Part::IsEjected) && self.common.version().is_some() =>
+            {
+                self.tell.tell("ejected", "is put out of the group, or somebody says so in clear", Vec::new()).await;
+                return Ok(Go::Out);
+            }
+            event @ (Event::DirectOpened { .. } | Event::Direct(_) | Event::DirectClosed { .. }) => {
+                return self.direct(event).await;
+            }
             Event::Ended(Ending::LeaderLost) if self.common.killed.get().is_some() => {
                 self.lost().await;
                 return Ok(Go::Out);
@@ -258,7 +264,10 @@ impl<M: Role + 'static> Person<M> {
             }
             Part::Sends { .. } if message.payload == ONE_HAS_LEFT => self.after_the_leave().await?,
             Part::Sends { .. } if message.payload == ONE_IS_OUT => self.say(LAST_SECRET.as_bytes()).await?,
-            Part::Stays if M::GOSSIPS && message.payload == ONE_HAS_LEFT => self.whisper().await?,
+            Part::Stays if M::GOSSIPS && message.payload == ONE_HAS_LEFT => {
+                self.whisper().await?;
+                self.ask_link().await?;
+            }
             Part::Leaves if message.payload == ALL_HAVE_IT => self.leave().await?,
             Part::Leads if message.payload == ALL_IS_SENT => self.eject().await?,
             Part::Leads if message.payload == LAST_SECRET.as_bytes() => {
@@ -291,7 +300,7 @@ impl<M: Role + 'static> Person<M> {
         let lost = after(tokio::time::Instant::now());
         let said = format!("takes {} for dead, {:.1} s after it was killed", self.common.leader, lost as f64 / 1e6);
         self.tell.tell("lost", said, vec![("micros", lost.into())]).await;
-        self.account.noticed = self.stale.map(|stale| Noticed { stale: after(stale), lost });
+        self.account.noticed = self.stale.map(|stale| Noticed { stale: Some(after(stale)), lost });
     }
 
     async fn leave(&self) -> Result<(), String> {
@@ -348,9 +357,10 @@ impl<M: Role + 'static> Person<M> {
     }
 
     /// Everybody who is still here has the late file; and where there are private messages, that for this member has come.
-    async fn done(&mut self) -> Result<(), String> {
+    pub(super) async fn done(&mut self) -> Result<(), String> {
         let all = self.late && self.confirmed.len() + 1 == receivers().count();
-        if all && !(M::GOSSIPS && self.account.whispers.is_empty()) { self.say(ALL_IS_SENT).await } else { Ok(()) }
+        let missing = (M::GOSSIPS && self.account.whispers.is_empty()) || (M::LINKS && !self.alone.linked);
+        if all && !missing { self.say(ALL_IS_SENT).await } else { Ok(()) }
     }
 
     /// Says something to the sender alone.

@@ -8,13 +8,13 @@ use sodality::event::Event;
 use sodality::explain::Explained;
 use sodality_transports::clock::Clock;
 
-use super::party::{Account, Noticed, WHISPER};
+use super::party::{ANSWER, Account, Noticed, WHISPER, WITHOUT};
 use super::person::short;
 use super::tap::{NEEDLE, Seen, clear_fields};
 use super::{EJECTED, LEADER, LEAVER, MEMBERS, SENDER, TAPPED, late_name, receivers};
 use crate::exit::Failed;
 use crate::timeline::{Fields, Printer, bytes};
-use crate::verbs::system::System;
+use crate::verbs::system::{System, Version};
 
 /// All that is known in the end.
 pub(crate) struct Finale {
@@ -30,6 +30,8 @@ pub(crate) struct Finale {
     pub(crate) control: u64,
     /// Some parts are as published.
     pub(crate) past: bool,
+    /// Which edition of Enclaves it is, if it is one as published.
+    pub(crate) version: Option<Version>,
 }
 
 /// What became of the frames that somebody without a key was given.
@@ -83,6 +85,9 @@ pub(crate) fn print(
         wrong.extend(whispers(printer, &finale));
     }
     wrong.extend(noticed(printer, &finale));
+    if finale.version == Some(Version::First) {
+        wrong.extend(went_on(printer, &finale));
+    }
     printer.heading("Result");
     let good = wrong.is_empty();
     let text = if good {
@@ -253,12 +258,17 @@ fn eavesdropper(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     if seen.found > 0 || finale.control == 0 {
         wrong.push("plaintext is in the eavesdropper's record, or the search for it does not work".to_owned());
     }
-    let text = if seen.opaque {
-        "  So eve knows which hosts talk, when, and how much: TLS hides even the names. The group does not count on that."
-    } else if finale.past {
-        "  That is what she gets by listening alone. As published she can have the rest: `sodality attack list`."
-    } else {
-        "  So eve knows who talks to whom, when, and how much; not what is said."
+    let text = match (finale.past, finale.version) {
+        _ if seen.opaque => {
+            "  So eve knows which hosts talk, when, and how much: TLS hides even the names. The group does not count on that."
+        }
+        (_, Some(Version::First)) => {
+            "  That is what she gets by listening alone; passwords she can search for (X3), and insiders write in other names (E3)."
+        }
+        (true, _) | (_, Some(Version::Second)) => {
+            "  That is what she gets by listening alone. As published she can have the rest: `sodality attack list`."
+        }
+        (false, None) => "  So eve knows who talks to whom, when, and how much; not what is said.",
     };
     printer.closing("hidden", text, &vec![("visible", "names, numbers, epochs, sizes, times".into())]);
     wrong
@@ -269,7 +279,10 @@ fn data_seen(printer: &mut Printer, seen: &Seen) {
     let keys: Vec<_> = seen
         .keys
         .iter()
-        .map(|key| format!("{} frames, {}, in epoch {}", key.frames, bytes(key.bytes), key.epoch))
+        .map(|key| match key.epoch {
+            0 => format!("{} frames, {}, under keys that nothing names", key.frames, bytes(key.bytes)),
+            epoch => format!("{} frames, {}, in epoch {epoch}", key.frames, bytes(key.bytes)),
+        })
         .collect();
     let senders: Vec<_> = seen.senders.iter().map(String::as_str).collect();
     let from = if senders.is_empty() { "members that are not named".to_owned() } else { senders.join(", ") };
@@ -278,6 +291,8 @@ fn data_seen(printer: &mut Printer, seen: &Seen) {
 }
 
 fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String> {
+    let of_leader = finale.accounts.iter().find(|account| account.name == LEADER);
+    let newest = of_leader.and_then(|account| account.epochs.last().copied()).unwrap_or(0);
     let Some(account) = finale.accounts.iter_mut().find(|account| account.name == who) else { return Vec::new() };
     let last = account.epochs.last().copied().unwrap_or(0);
     if finale.seen.opaque {
@@ -287,7 +302,8 @@ fn keyless(printer: &mut Printer, finale: &mut Finale, who: &str) -> Vec<String>
         printer.closing("keyless", &text, &vec![("name", who.into()), ("last_epoch", last.into())]);
         return Vec::new();
     }
-    let latest = finale.seen.keys.last().map_or(0, |key| key.epoch);
+    // Where frames do not tell it, the last of them are under the leader's newest key.
+    let latest = finale.seen.keys.last().map_or(0, |key| if key.epoch == 0 { newest } else { key.epoch });
     let had = latest == 0 || account.epochs.contains(&latest);
     let tried =
         account.gone.as_mut().map(|machine| try_keyless(&mut **machine, &finale.seen.latest)).unwrap_or_default();
@@ -330,11 +346,20 @@ fn noticed(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     let mut wrong = Vec::new();
     for who in [SENDER, TAPPED] {
         let noticed = finale.accounts.iter().find(|account| account.name == who).and_then(|account| account.noticed);
-        let Some(Noticed { stale, lost }) = noticed else {
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        if let (Some(Noticed { stale: None, lost }), Some(version)) = (noticed, finale.version) {
+            let text = format!(
+                "  {who} saw its link close after {:.1} s; nothing that {} says would have told it (E16)",
+                seconds(lost),
+                version.number()
+            );
+            printer.closing("noticed", &text, &vec![("member", who.into()), ("lost_micros", lost.into())]);
+            continue;
+        }
+        let Some(Noticed { stale: Some(stale), lost }) = noticed else {
             wrong.push(format!("{who} did not notice that {LEADER} was killed"));
             continue;
         };
-        let seconds = |micros: u64| micros as f64 / 1e6;
         let text = format!(
             "  {who} counted its key as stale after {:.1} s and sent nothing from then on; after {:.1} s {LEADER} was lost",
             seconds(stale),
@@ -342,6 +367,27 @@ fn noticed(printer: &mut Printer, finale: &Finale) -> Vec<String> {
         );
         let fields = vec![("member", who.into()), ("stale_micros", stale.into()), ("lost_micros", lost.into())];
         printer.closing("noticed", &text, &fields);
+    }
+    wrong
+}
+
+/// What two members said over their direct link without the leader.
+fn went_on(printer: &mut Printer, finale: &Finale) -> Vec<String> {
+    printer.heading(&format!("What went on without {LEADER}"));
+    let mut wrong = Vec::new();
+    for (who, from, said) in [(SENDER, TAPPED, WITHOUT), (TAPPED, SENDER, ANSWER)] {
+        let account = finale.accounts.iter().find(|account| account.name == who);
+        let heard = account.and_then(|account| account.direct.iter().find(|(text, _)| text == said));
+        let Some((_, after)) = heard else {
+            wrong.push(format!("{who} heard nothing of {from} over their direct link after {LEADER} was killed"));
+            continue;
+        };
+        let text = format!(
+            "  {who} heard {from} over their direct link, {:.1} s after {LEADER} was killed: \"{said}\"",
+            *after as f64 / 1e6
+        );
+        let fields = vec![("member", who.into()), ("from", from.into()), ("micros", (*after).into())];
+        printer.closing("went-on", &text, &fields);
     }
     wrong
 }

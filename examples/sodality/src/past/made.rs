@@ -24,19 +24,26 @@ pub(crate) struct Past {
     suite: Arc<dyn PublishedSuite>,
 }
 
+/// The only place where the program says so: an option asked for it.
+pub(super) fn consent() -> Historic {
+    Historic::i_know_that_this_protects_nothing()
+}
+
+/// The suite of that number, for parts as published.
+pub(super) fn suite(id: SuiteId) -> Result<Arc<dyn PublishedSuite>, Failed> {
+    Ok(match id {
+        SuiteId::DES_MD5_RSA => des_md5_rsa(),
+        SuiteId::AES_128_GCM => Arc::new(Modern::new(aes_128_gcm())),
+        SuiteId::AES_256_GCM => Arc::new(Modern::new(aes_256_gcm())),
+        SuiteId::CHACHA20_POLY1305 => Arc::new(Modern::new(chacha20_poly1305())),
+        other => return Err(Failed::Usage(format!("{}: no suite of parts as published", suite_word(other)))),
+    })
+}
+
 impl Past {
     /// The command line has said it.
     pub(super) fn said(mix: Mix) -> Result<Self, Failed> {
-        let suite: Arc<dyn PublishedSuite> = match mix.suite {
-            SuiteId::DES_MD5_RSA => des_md5_rsa(),
-            SuiteId::AES_128_GCM => Arc::new(Modern::new(aes_128_gcm())),
-            SuiteId::AES_256_GCM => Arc::new(Modern::new(aes_256_gcm())),
-            SuiteId::CHACHA20_POLY1305 => Arc::new(Modern::new(chacha20_poly1305())),
-            other => return Err(Failed::Usage(format!("{}: no suite of parts as published", suite_word(other)))),
-        };
-        // The only place where the program says so: an option asked for it.
-        let historic = Historic::i_know_that_this_protects_nothing();
-        Ok(Self { historic, mix, suite })
+        Ok(Self { historic: consent(), mix, suite: suite(mix.suite)? })
     }
 
     pub(crate) fn mix(&self) -> Mix {

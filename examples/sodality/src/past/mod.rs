@@ -1,5 +1,7 @@
-//! Parts as published in 1999: what the command line says of them.
+//! Parts as published in 1999, and Enclaves of before: what the command line says of them.
 
+#[cfg(feature = "study")]
+mod enclaves;
 #[cfg(feature = "study")]
 mod made;
 #[cfg(not(feature = "study"))]
@@ -17,23 +19,27 @@ use sodality::ttp::ThirdParty;
 use sodality::wire::Edition;
 
 #[cfg(feature = "study")]
+pub(crate) use enclaves::{Enclaves, Joining, Leading, Users};
+#[cfg(feature = "study")]
 pub(crate) use made::Past;
 #[cfg(not(feature = "study"))]
-pub(crate) use missing::Past;
+pub(crate) use missing::{Enclaves, Past};
 
 use crate::exit::Failed;
 use crate::timeline::Fields;
-use crate::verbs::system::System;
+use crate::verbs::system::{System, Version};
 
 /// What is missing where nobody has said that it is known.
 const CONSENT: &str = "parts as published in 1999 protect nothing: add --as-published if that is what you want";
+/// The same of Enclaves.
+const CONSENT_ENCLAVES: &str = "Enclaves as published protects nothing: add --as-published if that is what you want";
 /// What is missing where nothing says which parts.
 const WHICH: &str = "--as-published does not say which parts are: add --edition as-published, or --published PART,…";
 
 /// Which parts are as published. All in a group say the same: nothing is negotiated.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct PastArgs {
-    /// The edition of every part
+    /// The edition of every part; of Enclaves 1.0, 2.0, or repaired
     #[arg(long, value_enum, value_name = "EDITION", conflicts_with = "published")]
     edition: Option<EditionArg>,
     /// These parts as published in 1999, which protects nothing, and the others repaired. Any of: third-party, join, keys,
@@ -61,6 +67,9 @@ pub(crate) struct PastArgs {
 enum EditionArg {
     AsPublished,
     Repaired,
+    /// Enclaves of 1996, as published
+    #[value(name = "1.0")]
+    Version1,
     /// Enclaves of 2000, as published
     #[value(name = "2.0")]
     Version2,
@@ -142,26 +151,55 @@ impl PastArgs {
     /// [`Failed::Usage`].
     pub(crate) fn of_system(&self, system: System) -> Result<&Self, Failed> {
         let refused = match (system, self.edition) {
-            (System::Antigone, Some(EditionArg::Version2)) => "--edition 2.0 is of Enclaves; add --system enclaves",
-            (System::Enclaves, Some(EditionArg::Version2)) => {
-                "this program runs no groups of Enclaves 2.0 yet; say --edition repaired"
+            (System::Antigone, Some(EditionArg::Version1 | EditionArg::Version2)) => {
+                "--edition 1.0 and 2.0 are of Enclaves; add --system enclaves"
             }
             (System::Enclaves, Some(EditionArg::AsPublished)) => {
-                "Enclaves has the editions repaired and 2.0; as-published is of Antigone"
+                "Enclaves has the editions repaired, 2.0 and 1.0; as-published is of Antigone"
             }
             (System::Enclaves, _) if !self.published.is_empty() => "--published names parts of Antigone; leave it away",
-            (System::Enclaves, _) if self.suite.is_some() || self.strong_reply || self.number_per_key => {
-                "--suite, --strong-reply and --number-per-key are of Antigone as published; leave them away"
+            (System::Enclaves, _) if self.strong_reply || self.number_per_key => {
+                "--strong-reply and --number-per-key are of Antigone as published; leave them away"
+            }
+            (System::Enclaves, None | Some(EditionArg::Repaired)) if self.suite.is_some() => {
+                "--suite is of Enclaves as published; add --edition 1.0 or 2.0, or leave it away"
             }
             _ => return Ok(self),
         };
         Err(Failed::Usage(refused.into()))
     }
 
+    /// The edition of Enclaves as published that the options ask for, where they alone are enough.
+    ///
+    /// # Errors
+    /// [`Failed::Usage`].
+    pub(crate) fn enclaves(&self, system: System) -> Result<Option<Enclaves>, Failed> {
+        let version = match (self.of_system(system)?.edition, system) {
+            (Some(EditionArg::Version1), System::Enclaves) => Version::First,
+            (Some(EditionArg::Version2), System::Enclaves) => Version::Second,
+            _ => return Ok(None),
+        };
+        Enclaves::said(version, self.suite.unwrap_or_default().id()).map(Some)
+    }
+
+    /// The same, where it must also be said that this is known to protect nothing.
+    ///
+    /// # Errors
+    /// [`Failed::Usage`].
+    pub(crate) fn consented_enclaves(&self, system: System, consents: bool) -> Result<Option<Enclaves>, Failed> {
+        let asked = self.enclaves(system)?;
+        if asked.is_some() && !consents {
+            return Err(Failed::Usage(CONSENT_ENCLAVES.into()));
+        }
+        Ok(asked)
+    }
+
     /// The mix that the options name, if they name any.
     fn mix(&self) -> Result<Option<Mix>, Failed> {
         let editions = match self.edition {
             Some(EditionArg::AsPublished) => Editions::PUBLISHED,
+            // Those of Enclaves have no parts.
+            Some(EditionArg::Version1 | EditionArg::Version2) => return Ok(None),
             _ => self
                 .published
                 .iter()

@@ -7,7 +7,14 @@ use sodality::event::Ticket;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::Policy;
 
+use crate::verbs::links::Links;
 use crate::verbs::role::{Freshness, Role};
+use crate::verbs::shared::Shared;
+
+impl Links for Member {}
+impl Links for Leader {}
+impl Shared for Member {}
+impl Shared for Leader {}
 
 impl Role for Member {
     const LEADS: bool = false;

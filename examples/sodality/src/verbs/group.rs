@@ -1,9 +1,13 @@
 //! `sodality lead` and `sodality join`.
 
+#[cfg(feature = "study")]
+pub(crate) mod published;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +24,9 @@ use sodality::policy::file::PRESETS;
 use sodality::policy::{Floor, Policy, Protection};
 use sodality_transports::clock::Clock;
 use sodality_transports::report::Notice;
-use sodality_transports::{driver, objects};
+use sodality_transports::tcp::{self, TcpConfig};
+use sodality_transports::{Connector, driver, objects};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::role::Role;
@@ -65,8 +71,8 @@ struct Common {
     /// Decline files that are longer
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_file: u64,
-    /// This group has parts as published in 1999, which protects nothing: those of the table [editions] of --policy, or of
-    /// --edition or --published. All in the group say the same
+    /// This group has parts as published in 1999, or is one of Enclaves 1.0 or 2.0, which protects nothing: those of the
+    /// table [editions] of --policy, or of --edition or --published. All in the group say the same
     #[arg(long)]
     as_published: bool,
     #[command(flatten)]
@@ -136,6 +142,10 @@ pub(crate) struct JoinArgs {
     /// The file (TOML, table [floor]) that says what the leader's policy must have, instead of --floor
     #[arg(long, value_name = "FILE", conflicts_with = "floor")]
     floor_file: Option<PathBuf>,
+    /// (Enclaves 1.0) Where to listen for members with a direct link; a free port of the address that leads to the leader, if
+    /// none is named
+    #[arg(long, value_name = "HOST:PORT")]
+    direct_listen: Option<String>,
     /// How long to try to join
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     wait: u64,
@@ -184,20 +194,25 @@ fn own_key<R>(common: &Common) -> Result<Key<R>, Failed> {
     }
 }
 
-/// By what a user of Enclaves shows who it is. A password takes a moment to become a key.
-fn credential(args: &JoinArgs, name: &Name, leader: &Name) -> Result<(Shown, Credential), Failed> {
-    let (shown, key) = match &args.password {
+/// The key that a user of Enclaves shares with its leader. A password takes a moment to become one.
+fn user_key(args: &JoinArgs, name: &Name, leader: &Name) -> Result<(Shown, Key<role::User>), Failed> {
+    Ok(match &args.password {
         Some(password) => (Shown::Password, user::derive(password, leader, name)?),
         None if args.common.key.is_none() && args.common.key_fd.is_none() => {
             return Err(Failed::Usage("no password and no key; name its file with --password or --key".into()));
         }
         None => (Shown::SharedKey, own_key(&args.common)?),
-    };
+    })
+}
+
+/// By what a user of repaired Enclaves shows who it is.
+fn credential(args: &JoinArgs, name: &Name, leader: &Name) -> Result<(Shown, Credential), Failed> {
+    let (shown, key) = user_key(args, name, leader)?;
     Ok((shown, Credential::SharedKey(SharedKey::new(key))))
 }
 
 /// Those who may join a leader of Enclaves.
-fn accounts(args: &LeadArgs, name: &Name) -> Result<Accounts, Failed> {
+fn users(args: &LeadArgs, name: &Name) -> Result<Users, Failed> {
     if args.ttp.is_some() || args.common.key.is_some() || args.common.key_fd.is_some() {
         let text = "a leader of Enclaves has no key and no third party; leave --ttp, --key and --key-fd away";
         return Err(Failed::Usage(text.into()));
@@ -212,7 +227,18 @@ fn accounts(args: &LeadArgs, name: &Name) -> Result<Accounts, Failed> {
     if users.leader != *name {
         return Err(Failed::Input(format!("{shown}: has the users of {}, not of {name}", users.leader)));
     }
-    Ok(users.accounts())
+    Ok(users)
+}
+
+/// Who is admitted of those who may join.
+fn access(args: &LeadArgs) -> Result<Access, Failed> {
+    Ok(match (&args.allow, args.ask) {
+        (Some(names), _) => {
+            Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
+        }
+        (None, true) => Access::Ask,
+        (None, false) => Access::Registered,
+    })
 }
 
 fn policy(args: &LeadArgs) -> Result<Policy, Failed> {
@@ -288,18 +314,17 @@ fn observer() -> (impl Fn(&Notice) + Send + Sync + 'static, Unreached) {
 /// # Errors
 /// [`Failed`].
 pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
+    let common = &args.common;
+    if let Some(enclaves) = common.past.consented_enclaves(common.system, common.as_published)? {
+        args.common.carrier.carrier()?.carries(true)?;
+        return enclaves.lead(args);
+    }
     let mut policy = policy(&args)?;
     let past = args.common.past.of_system(args.common.system)?.of_policy(args.common.as_published, &mut policy)?;
     let carrier = args.common.carrier.carrier()?;
     let server = args.server.server(&carrier)?;
     let fitted = carrier.fit(args.common.system, &mut policy)?;
-    let access = match (&args.allow, args.ask) {
-        (Some(names), _) => {
-            Access::List(names.iter().map(|name| super::name(name)).collect::<Result<BTreeSet<_>, _>>()?)
-        }
-        (None, true) => Access::Ask,
-        (None, false) => Access::Registered,
-    };
+    let access = access(&args)?;
     if let Some(past) = &past {
         let allowed = match &access {
             Access::List(names) => names.iter().collect(),
@@ -312,7 +337,7 @@ pub(crate) fn lead(args: LeadArgs) -> Result<(), Failed> {
         System::Enclaves if past.is_some() || policy.mix.is_some() => {
             return Err(Failed::Usage("parts as published are of Antigone; choose another policy".into()));
         }
-        System::Enclaves => Own::Users(accounts(&args, &own)?),
+        System::Enclaves => Own::Users(users(&args, &own)?.accounts()),
         System::Antigone if args.ttp.is_none() || args.users.is_some() => {
             return Err(Failed::Usage(
                 "a leader of Antigone has a third party, named with --ttp, and no --users".into(),
@@ -373,6 +398,14 @@ struct LeadersWay {
     server: Option<Server>,
 }
 
+impl LeadersWay {
+    /// As in the nineties.
+    #[cfg(feature = "study")]
+    fn tcp() -> Self {
+        Self { carrier: Carrier::tcp(), server: None }
+    }
+}
+
 /// Leads with that machine.
 async fn leading<M: Role + 'static>(
     args: LeadArgs,
@@ -418,6 +451,14 @@ pub(crate) fn join(args: JoinArgs) -> Result<(), Failed> {
     let leader = super::name(&args.leader)?;
     if args.leader == args.common.name {
         return Err(Failed::Usage("a member and its leader need different names".into()));
+    }
+    let common = &args.common;
+    if let Some(enclaves) = common.past.consented_enclaves(common.system, common.as_published)? {
+        args.common.carrier.carrier()?.carries(true)?;
+        return enclaves.join(args);
+    }
+    if args.direct_listen.is_some() {
+        return Err(Failed::Usage("--direct-listen is of Enclaves 1.0, which has direct links; leave it away".into()));
     }
     let floor = insisted(&args)?;
     let past = args.common.past.of_system(args.common.system)?.consented(args.common.as_published)?;
@@ -490,14 +531,30 @@ async fn joining<M: Role + 'static>(
     setup: Setup,
     tell: Teller,
 ) -> Result<(), Failed> {
-    let leader = setup.leader.clone();
     let at = super::address(&args.at).await?;
-    let MembersWay { carrier, trust } = way;
+    let connector = way.carrier.connector(&setup.leader, at, &way.trust).map_err(Failed::Group)?;
+    enter(machine, setup, at, way.carrier, connector, None, tell).await
+}
+
+/// Asks the leader at that address to join, over what `connector` makes. Others come in by `door`, if there is one.
+async fn enter<M: Role + 'static>(
+    machine: M,
+    setup: Setup,
+    at: SocketAddr,
+    carrier: Carrier,
+    connector: Box<dyn Connector>,
+    door: Option<TcpListener>,
+    tell: Teller,
+) -> Result<(), Failed> {
+    let leader = setup.leader.clone();
     let (observer, notes) = observer();
-    let connector = carrier.connector(&leader, at, &trust).map_err(Failed::Group)?;
     let config = driver::Config::default().link_limits(carrier.link_limits()).connector(connector).observer(observer);
     let (handle, events) = driver::spawn(machine, config);
-    let channel = match carrier.channel(handle.uplink(), args.common.system, at, false).await {
+    if let Some(door) = door {
+        let opened = tcp::listen_on(handle.uplink(), door, TcpConfig::default());
+        opened.map_err(|error| Failed::Group(error.to_string()))?;
+    }
+    let channel = match carrier.channel(handle.uplink(), setup.shown.system(), at, false).await {
         Ok(channel) => channel,
         Err(why) => {
             // The leader sends everything to this member alone then (R47).

@@ -14,6 +14,11 @@ pub(super) const HELP: &[&str] = &[
     "a line            says it to the group",
     "/send FILE        sends a file to all",
     "/gossip A,B TEXT  says TEXT to A and B alone",
+    "/direct NAME      (member, Enclaves 1.0) asks the leader for a direct link to NAME, which then needs no leader",
+    "/direct NAME TEXT (member, Enclaves 1.0) says TEXT to NAME over it",
+    "/objects          (repaired Enclaves) shows the shared objects, and what may be done with each here",
+    "/put OBJECT FILE  (repaired Enclaves) changes a shared object to what FILE holds",
+    "/get OBJECT       (repaired Enclaves) stores a shared object as it is now",
     "/who              shows who is in the group",
     "/status           shows what protects the group, and how fresh the key is (the leader: how each member is)",
     "/policy           shows the policy in force",
@@ -37,6 +42,12 @@ pub(super) enum Typed {
     Eject(String),
     /// To whom, and what.
     Gossip(Vec<String>, String),
+    /// To whom, and what, if anything.
+    Direct(String, Option<String>),
+    /// Which object, and from where.
+    Put(String, PathBuf),
+    Get(String),
+    Objects,
     Answer(u64, bool),
     Help,
     /// Nothing that is known, and why.
@@ -66,6 +77,19 @@ pub(super) fn parse(line: &str) -> Option<Typed> {
         ("eject", "") => Typed::Wrong("/eject needs a name; /who shows them".into()),
         ("eject", name) => Typed::Eject(name.to_owned()),
         ("gossip", whole) => gossip(whole),
+        ("direct", "") => Typed::Wrong("/direct needs a name; /who shows them".into()),
+        ("direct", whole) => {
+            let (name, text) = whole.split_once(' ').unwrap_or((whole, ""));
+            let text = text.trim();
+            Typed::Direct(name.to_owned(), (!text.is_empty()).then(|| text.to_owned()))
+        }
+        ("put", whole) => match whole.split_once(' ') {
+            Some((object, file)) => Typed::Put(object.to_owned(), file.trim().into()),
+            None => Typed::Wrong("/put needs an object and a file; /objects shows the objects".into()),
+        },
+        ("get", "") => Typed::Wrong("/get needs an object; /objects shows them".into()),
+        ("get", object) => Typed::Get(object.to_owned()),
+        ("objects", "") => Typed::Objects,
         ("yes" | "no", number) => match number.parse() {
             Ok(number) => Typed::Answer(number, verb == "yes"),
             Err(_) => Typed::Wrong(format!("/{verb} needs the number of a question")),
@@ -128,7 +152,15 @@ mod tests {
             parse("/gossip ada,bob  at noon, no?\n"),
             Some(Typed::Gossip(to(&["ada", "bob"]), "at noon, no?".into()))
         );
+        assert_eq!(parse("/direct bob"), Some(Typed::Direct("bob".into(), None)));
+        assert_eq!(parse("/direct bob  at noon \n"), Some(Typed::Direct("bob".into(), Some("at noon".into()))));
+        assert_eq!(parse("/put plan a b.txt"), Some(Typed::Put("plan".into(), "a b.txt".into())));
+        assert_eq!((parse("/get plan"), parse("/objects")), (Some(Typed::Get("plan".into())), Some(Typed::Objects)));
         for wrong in [
+            "/direct",
+            "/put plan",
+            "/get",
+            "/objects plan",
             "/send",
             "/eject ",
             "/policy x",

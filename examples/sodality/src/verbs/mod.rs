@@ -3,14 +3,16 @@
 #[cfg(feature = "study")]
 mod attack;
 mod explain;
-mod group;
+pub(crate) mod group;
 mod input;
 pub(crate) mod key;
+pub(crate) mod links;
 mod over;
 mod register;
 mod registry;
 pub(crate) mod role;
 mod room;
+pub(crate) mod shared;
 pub(crate) mod system;
 mod ttp;
 mod user;
@@ -40,8 +42,15 @@ use crate::past::{self, Past};
 use crate::timeline::{Printer, Style, Teller};
 
 /// The one suite of repaired parts: AES-256-GCM, SHA-256, Ed25519, X25519.
-fn suite() -> Arc<dyn Suite> {
+pub(crate) fn suite() -> Arc<dyn Suite> {
     aes_256_gcm()
+}
+
+/// Says what an edition of Enclaves as published means.
+#[cfg(feature = "study")]
+async fn warn_of_enclaves(tell: &Teller, enclaves: &past::Enclaves) {
+    let (text, fields) = enclaves.warning();
+    tell.tell("historic", text, fields).await;
 }
 
 /// Says what parts as published mean, if there are any.

@@ -5,7 +5,7 @@ use sodality::explain::Explained;
 use sodality::identity::Name;
 
 use super::refusal_text;
-use super::system::Shown;
+use super::system::{Shown, Version};
 use crate::exit::Failed;
 
 /// What ended, and whether another attempt could help.
@@ -18,8 +18,14 @@ pub(super) struct Over {
 
 impl Over {
     /// After this ending.
-    pub(super) fn of_ending(leader: &Name, ending: Ending) -> Self {
+    pub(super) fn of_ending(leader: &Name, ending: Ending, shown: Shown) -> Self {
         let (failed, again) = match ending {
+            Ending::ByLeader(EndReason::Ejected) if shown.version() == Some(Version::Second) => {
+                let text = format!(
+                    "{leader} has put this member out, or closed the group, or somebody else wrote that: 2.0 says it in clear (E14)"
+                );
+                (Failed::Refused(text), false)
+            }
             Ending::LeaderLost => (
                 Failed::Unreachable(format!("{leader} was lost: nothing was heard of it for too long; join again")),
                 true,
@@ -51,8 +57,13 @@ impl Over {
     }
 
     /// After a refused join.
-    pub(super) fn of_refusal(leader: &Name, why: Refusal) -> Self {
-        let text = refusal_text(why);
+    pub(super) fn of_refusal(leader: &Name, why: Refusal, shown: Shown) -> Self {
+        let clear = if shown.version() == Some(Version::Second) {
+            " (or somebody else does: 2.0 says it in clear, E8)"
+        } else {
+            ""
+        };
+        let text = format!("{}{clear}", refusal_text(why));
         Self {
             failed: Failed::Refused(format!("{leader} refuses: {text}; ask whoever leads the group")).coded(why.code()),
             again: why == Refusal::Busy,
@@ -93,6 +104,14 @@ impl Over {
                 Failed::Group(format!("{leader}'s policy has other parts as published; say the same as it does")),
                 false,
             ),
+            (JoinFailure::Timeout, None) if shown.version().is_some() => {
+                let clock = if shown.version() == Some(Version::First) { ", or a clock is wrong" } else { "" };
+                let text = format!(
+                    "{leader} did not answer in time; the password or key may be wrong, or {leader} does not know the own name, or \
+                     --leader, --edition or --suite is another one{clock}: whoever cannot show who it is gets no answer"
+                );
+                (Failed::Unreachable(text), true)
+            }
             (JoinFailure::Timeout, None) if shown != Shown::Registered => {
                 let secret = if shown == Shown::Password { "password" } else { "key" };
                 let text = format!(

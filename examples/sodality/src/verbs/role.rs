@@ -11,6 +11,9 @@ use sodality::identity::{Epoch, MemberId, Name};
 use sodality::policy::Policy;
 use sodality::{antigone, enclaves};
 
+use super::links::Links;
+use super::shared::Shared;
+
 /// How good the evidence is that the key here is the leader's (S8).
 pub(crate) enum Freshness {
     /// It is the own key.
@@ -33,7 +36,7 @@ pub(crate) struct Watched {
 }
 
 /// What a user can do beyond what every participant can.
-pub(crate) trait Role: Participant + Sync {
+pub(crate) trait Role: Participant + Links + Shared + Sync {
     /// Whether it leads.
     const LEADS: bool;
     /// The policy in force.
@@ -64,7 +67,7 @@ pub(crate) trait Role: Participant + Sync {
     }
     /// Whether it can say something to some members alone.
     const GOSSIPS: bool = false;
-    /// Says something to some members alone; gives the number of the message.
+    /// Says something to some members alone; gives the number of the message, or 0 where nobody tells what became of it.
     fn gossip(&mut self, _cx: &mut Cx<'_>, _to: &[MemberId], _payload: &[u8]) -> Result<u64, CommandError> {
         Err(Misuse::NoPrivateWords.into())
     }

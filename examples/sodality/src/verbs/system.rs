@@ -1,6 +1,9 @@
 //! Which of the two systems a group is of.
 
 use clap::ValueEnum;
+use sodality::policy::Policy;
+
+use crate::timeline::policy_line;
 
 /// A system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -22,6 +25,33 @@ impl System {
     }
 }
 
+/// An edition of Enclaves as published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Version {
+    /// 1.0, of 1996.
+    First,
+    /// 2.0, of 2000.
+    Second,
+}
+
+impl Version {
+    /// Its number.
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::First => "1.0",
+            Self::Second => "2.0",
+        }
+    }
+
+    /// Its name in what is told.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::First => "Enclaves 1.0",
+            Self::Second => "Enclaves 2.0",
+        }
+    }
+}
+
 /// By what a member shows who it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shown {
@@ -33,6 +63,8 @@ pub(crate) enum Shown {
     Password,
     /// A key that the leader has.
     SharedKey,
+    /// Either of these, to a leader of Enclaves as published.
+    Published(Version),
 }
 
 impl Shown {
@@ -40,7 +72,20 @@ impl Shown {
     pub(crate) fn system(self) -> System {
         match self {
             Self::Registered | Self::AsPublished => System::Antigone,
-            Self::Password | Self::SharedKey => System::Enclaves,
+            Self::Password | Self::SharedKey | Self::Published(_) => System::Enclaves,
+        }
+    }
+
+    /// A policy of such a group in one line.
+    pub(crate) fn policy_line(self, policy: &Policy) -> String {
+        policy_line(self.system(), self.version(), policy)
+    }
+
+    /// Which edition of Enclaves as published it is, if any.
+    pub(crate) fn version(self) -> Option<Version> {
+        match self {
+            Self::Published(version) => Some(version),
+            _ => None,
         }
     }
 }

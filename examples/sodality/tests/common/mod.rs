@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_types, reason = "real processes take real time")]
 #![allow(dead_code, reason = "no test file needs all of it")]
 
+#[cfg(unix)]
+pub(crate) mod enclaves;
 pub(crate) mod group;
 pub(crate) mod page;
 

@@ -53,7 +53,7 @@ pub(crate) struct Seen {
 /// Data frames under one key.
 #[derive(Debug, Default)]
 pub(crate) struct KeySeen {
-    /// The epoch, or what stands for g in the events of machines.
+    /// The epoch, or what stands for g in the events of machines; 0 where frames do not tell it.
     pub(crate) epoch: u64,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
@@ -64,6 +64,11 @@ const GROUP_NONCE: usize = 16;
 
 /// How many frames of the latest key are kept.
 const KEPT: usize = 32;
+
+/// What stands for an epoch where frames do not tell it, and how many of the last frames are kept then: what the leader says
+/// when the last member was put out, and what the sender says after that.
+const UNTOLD: u64 = 0;
+const LAST: usize = 2;
 
 /// Takes the record apart. May block.
 pub(crate) fn read(record: &Record, words: &[String], needles: &Needles) -> io::Result<Seen> {
@@ -110,6 +115,8 @@ fn declared(frame: &[u8]) -> Option<&'static MessageInfo> {
 /// Which key a message to the group names: its epoch, or what stands for g in events; `None` for other messages.
 fn key_of(id: &str, clear: &Value) -> Option<u64> {
     match id {
+        // Nothing in clear says it.
+        "EN-D1" | "EN-D2" | "EN-1D" => Some(UNTOLD),
         "RA-D" | "EN-R9" => Some(number(clear.find("epoch")).unwrap_or(0)),
         "AN-Di" | "AN-Dc" | "AN-Db" | "AN-Dn" | "RA-Dm" => match &clear.find("group")?.find("nonce")?.content {
             Content::Leaf(nonce) => {
@@ -159,7 +166,11 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
         key.frames += 1;
         key.bytes += frame.len() as u64;
     }
-    if latest && seen.latest.len() < KEPT {
+    if epoch == UNTOLD && !up {
+        // The last ones are what is known to be under the latest key.
+        seen.latest.insert(0, frame);
+        seen.latest.truncate(LAST);
+    } else if epoch != UNTOLD && latest && seen.latest.len() < KEPT {
         seen.latest.push(frame);
     }
 }

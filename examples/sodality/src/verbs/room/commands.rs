@@ -10,13 +10,14 @@ use sodality::identity::{MemberId, Name};
 use sodality::policy::Part;
 use tokio::time::sleep;
 
-use super::{Go, MOST, Question, Room, SAY_ATTEMPTS, SAY_PAUSE};
+use super::{Go, MOST, Question, Room, SAY_ATTEMPTS, SAY_PAUSE, direct, objects};
 use crate::demo::party::hex;
 use crate::exit::Failed;
 use crate::files::{Load, Outgoing};
-use crate::timeline::{bytes, policy_fields, policy_line};
+use crate::timeline::{bytes, policy_fields};
 use crate::verbs::input::{HELP, Typed};
 use crate::verbs::role::Role;
+use crate::verbs::system::Version;
 
 impl<M: Role + 'static> Room<M> {
     pub(super) async fn typed(&mut self, typed: Typed) -> Result<Go, Failed> {
@@ -29,6 +30,10 @@ impl<M: Role + 'static> Room<M> {
             }
             Typed::Wrong(why) => self.wrong(why).await,
             _ if self.leaving => self.wrong("on the way out already").await,
+            Typed::Direct(name, text) if self.after.is_some() => self.direct(name, text).await?,
+            _ if self.after.is_some() => {
+                self.wrong("the group is over; there are only direct links, /direct NAME TEXT, and /quit").await
+            }
             _ if !self.joined => self.wrong("not in the group now; wait until it is joined again").await,
             Typed::Say(line) => self.chat(line).await?,
             Typed::Send(path) => self.send(&path).await,
@@ -40,8 +45,11 @@ impl<M: Role + 'static> Room<M> {
             }
             Typed::Status => self.status().await?,
             Typed::Policy => {
-                let Some(policy) = self.call(|machine, _| machine.policy().cloned()).await? else { return Ok(Go::On) };
-                self.say("policy", policy_line(self.setup.shown.system(), &policy), policy_fields(&policy)).await;
+                let Some(policy) = self.call(|machine, _| machine.policy().cloned()).await? else {
+                    self.wrong("in this edition no message tells the policy").await;
+                    return Ok(Go::On);
+                };
+                self.say("policy", self.setup.shown.policy_line(&policy), policy_fields(&policy)).await;
             }
             Typed::Rekey if !M::LEADS => self.wrong("only the leader changes the key").await,
             Typed::Rekey => {
@@ -49,11 +57,25 @@ impl<M: Role + 'static> Room<M> {
                     self.wrong_by("no new key", &error).await;
                 }
             }
+            Typed::Eject(_) if !M::LEADS && self.setup.shown.version().is_some() => {
+                self.wrong("in this edition only the leader ejects, and no member can ask for it").await;
+            }
             Typed::Eject(name) => self.eject(name).await?,
             Typed::Gossip(..) if !M::GOSSIPS => {
                 self.wrong("groups with parts as published have no private messages").await
             }
+            Typed::Gossip(names, _) if names.len() > 1 && self.setup.shown.version() == Some(Version::First) => {
+                self.wrong("not said to anybody: in Enclaves 1.0 a private message is for one; name one").await;
+            }
             Typed::Gossip(names, text) => self.gossip(names, text).await?,
+            Typed::Direct(..) if !M::LINKS => {
+                self.wrong(direct::none(self.setup.shown.system(), M::LEADS)).await;
+            }
+            Typed::Direct(name, text) => self.direct(name, text).await?,
+            Typed::Put(..) | Typed::Get(_) | Typed::Objects if !M::SHARES => self.wrong(objects::NONE).await,
+            Typed::Put(object, file) => self.put(object, file).await?,
+            Typed::Get(object) => self.get(object).await?,
+            Typed::Objects => self.objects().await?,
             Typed::Answer(number, yes) => self.answer(number, yes).await?,
         }
         Ok(Go::On)

@@ -46,8 +46,11 @@ impl<M: Role + 'static> Room<M> {
                 let fields =
                     vec![("group", group.to_string().into()), ("cid", cid.0.into()), ("epoch", epoch.0.into())];
                 self.say("joined", said, fields).await;
+                self.meet_known().await?;
             }
-            Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why)).await,
+            Event::JoinRefused(why) => {
+                return self.over(Over::of_refusal(&self.setup.leader, why, self.setup.shown)).await;
+            }
             Event::JoinFailed(why) => {
                 let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.shown);
                 return self.over(over).await;
@@ -97,6 +100,13 @@ impl<M: Role + 'static> Room<M> {
             Event::Gossip(message) => self.heard_gossip(&message).await,
             Event::GossipSent { number, missed } => self.gossip_sent(number, &missed).await,
             Event::GossipMissed { from, .. } => self.gossip_missed(from).await,
+            event @ (Event::Direct(_) | Event::DirectOpened { .. } | Event::DirectClosed { .. }) => {
+                return self.direct_event(event).await;
+            }
+            event @ (Event::ObjectChanged { .. }
+            | Event::ObjectTaken { .. }
+            | Event::ObjectRefused { .. }
+            | Event::ObjectRight { .. }) => self.object_event(event).await?,
             Event::Stale => {
                 self.stale = true;
                 self.say("stale", "has heard nothing fresh of the leader: sends and shows nothing", Vec::new()).await;
@@ -147,13 +157,29 @@ impl<M: Role + 'static> Room<M> {
             Ending::Closed | Ending::ByLeader(EndReason::Closing) => {
                 let text = if M::LEADS { "has closed the group" } else { "the leader has closed the group" };
                 self.say("ended", text, vec![("ending", kind.into())]).await;
-                return Ok(Go::Out);
+                if M::LEADS {
+                    return Ok(Go::Out);
+                }
+                self.joined = false;
+                return Ok(if self.may_stay(None) { self.stay(None).await } else { Go::Out });
             }
             _ => {}
         }
-        let over = Over::of_ending(&self.setup.leader, ending);
+        let over = Over::of_ending(&self.setup.leader, ending, self.setup.shown);
         self.say("ended", over.failed.to_string(), vec![("ending", kind.into())]).await;
         self.over(over).await
+    }
+
+    /// Those whom no event tells of, since every message names them.
+    async fn meet_known(&mut self) -> Result<(), Failed> {
+        let known = self
+            .call(|machine, _| {
+                let known = machine.known().into_iter();
+                known.filter_map(|cid| Some((cid, machine.known_as(cid)?.as_str().to_owned()))).collect::<Vec<_>>()
+            })
+            .await?;
+        self.names.extend(known);
+        Ok(())
     }
 
     /// Remembers a question, and under which number it is answered.

@@ -1,10 +1,12 @@
 //! A participant at work: what its user types, and what happens in the group.
 
 mod commands;
+mod direct;
 mod files;
 mod gossip;
 mod group;
 mod multicast;
+mod objects;
 mod reasons;
 mod status;
 
@@ -95,6 +97,12 @@ pub(super) struct Room<M> {
     questions: u64,
     /// To whom own private messages go of which it is not known what became of them, by number.
     whispers: BTreeMap<u64, Vec<String>>,
+    /// Who is at the other end of a direct link.
+    directs: BTreeMap<MemberId, String>,
+    /// The group is over, and this one has stayed for them.
+    after: Option<After>,
+    /// How long the contents are of changes of objects that are not answered, by number.
+    puts: BTreeMap<u64, u64>,
     /// Whom the leader was asked to eject.
     requested: BTreeMap<MemberId, String>,
     joined: bool,
@@ -121,6 +129,9 @@ enum Question {
     Ejection(String),
 }
 
+/// What comes when the last direct link is over: a failure, if the group did not end well.
+struct After(Option<Over>);
+
 /// Whether it goes on.
 enum Go {
     On,
@@ -141,6 +152,9 @@ impl<M: Role + 'static> Room<M> {
             asked: BTreeMap::new(),
             questions: 0,
             whispers: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            after: None,
+            puts: BTreeMap::new(),
             requested: BTreeMap::new(),
             joined: false,
             leaving: false,
@@ -183,7 +197,7 @@ impl<M: Role + 'static> Room<M> {
                 }
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => self.join_again().await,
                 // What is typed before the group is there is for the group.
-                Some(typed) = lines.recv(), if self.joined || self.again.is_some() => self.typed(typed).await,
+                Some(typed) = lines.recv(), if self.joined || self.again.is_some() || self.after.is_some() => self.typed(typed).await,
             };
             match go {
                 Ok(Go::On) => {}
@@ -236,6 +250,8 @@ impl<M: Role + 'static> Room<M> {
         if M::LEADS {
             let text = "ends; some members have not confirmed the end, and will notice by silence";
             self.say("ended", text, vec![("ending", "Unconfirmed".into())]).await;
+        } else {
+            self.say("left", "has left; the leader did not answer", vec![("confirmed", false.into())]).await;
         }
         Ok(Go::Out)
     }
@@ -243,6 +259,12 @@ impl<M: Role + 'static> Room<M> {
     async fn leave(&mut self) -> Result<Go, Failed> {
         if self.leaving {
             return Ok(Go::On);
+        }
+        if !self.directs.is_empty() {
+            self.call(|machine, cx| machine.end_links(cx)).await?;
+        }
+        if self.after.is_some() {
+            return Ok(Go::Out);
         }
         match self.call(|machine, cx| machine.leave(cx)).await? {
             Ok(()) => {
@@ -256,6 +278,10 @@ impl<M: Role + 'static> Room<M> {
                     };
                     self.say("closes", text, Vec::new()).await;
                 } else {
+                    if self.setup.shown.version().is_some() {
+                        // As published nothing tells a member that its leader is gone.
+                        self.deadline.get_or_insert(Instant::now() + FAREWELL);
+                    }
                     self.say("leaves", "leaves the group", Vec::new()).await;
                 }
                 Ok(Go::On)
@@ -287,8 +313,12 @@ impl<M: Role + 'static> Room<M> {
         self.names.clear();
         self.requested.clear();
         self.whispers.clear();
+        self.puts.clear();
         if self.leaving {
             return Ok(Go::Out);
+        }
+        if self.may_stay(Some(&over)) {
+            return Ok(self.stay(Some(over)).await);
         }
         if !self.setup.rejoin || !over.again {
             return Err(over.failed);

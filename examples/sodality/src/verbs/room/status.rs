@@ -10,7 +10,7 @@ use sodality::policy::Policy;
 
 use super::Room;
 use crate::exit::Failed;
-use crate::timeline::{millis, policy_line};
+use crate::timeline::millis;
 use crate::verbs::role::{Freshness, Role, Watched};
 
 /// What the machine knows.
@@ -52,8 +52,7 @@ impl<M: Role + 'static> Room<M> {
         let stands = self.call(|machine, cx| Standing::of(machine, cx)).await?;
         let Standing { group, policy, epoch, view, members, current, freshness, refused, watched } = stands;
         let current = current && !self.stale;
-        let system = self.setup.shown.system();
-        let policy = policy.as_ref().map(|policy| policy_line(system, policy)).unwrap_or_default();
+        let policy = policy.as_ref().map(|policy| self.setup.shown.policy_line(policy)).unwrap_or_default();
         let (fresh, left) = match freshness {
             Freshness::Own => ("the key is the own one".to_owned(), None),
             _ if !current => ("NO fresh evidence that the key is the leader's".to_owned(), Some(Duration::ZERO)),
