@@ -474,7 +474,8 @@ async fn a_session_of_enclaves_1_whose_members_go_on_without_the_leader() {
     assert_eq!(dan.ends().await, Ending::ByLeader(EndReason::Ejected));
     dan.says_directly("bob", "we are both out").await;
     bob.hears_directly("we are both out").await;
-    ada.sees("another key", |event| matches!(event, Event::Installed { epoch, .. } if *epoch > before).then_some(())).await;
+    ada.sees("another key", |event| matches!(event, Event::Installed { epoch, .. } if *epoch > before).then_some(()))
+        .await;
     bob.heard_nothing_alone();
     cyd.heard_nothing_alone();
 

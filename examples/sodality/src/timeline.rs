@@ -433,7 +433,9 @@ pub(crate) fn policy_line(system: System, version: Option<Version>, policy: &Pol
     let which = match (&policy.mix, version) {
         (_, Some(version)) => format!("{} as published", version.name()),
         (None, None) => format!("repaired {}", system.name()),
-        (Some(mix), None) => format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite)),
+        (Some(mix), None) => {
+            format!("Antigone with {} as published ({})", parts_text(mix.editions), suite_word(mix.suite))
+        }
     };
     format!("{which}: {}", rest.to_lowercase())
 }

@@ -155,7 +155,9 @@ impl<M: Role + 'static> Person<M> {
                     return Err(format!("{}: no direct link to {name}: {why:?} [{code}]", self.account.name));
                 }
                 let fields = vec![("name", name.as_str().into()), ("code", code.into())];
-                self.tell.tell("direct-closed", format!("has no direct link to {name} any more [{code}]"), fields).await;
+                self.tell
+                    .tell("direct-closed", format!("has no direct link to {name} any more [{code}]"), fields)
+                    .await;
                 return Ok(Go::Out);
             }
             _ => {}

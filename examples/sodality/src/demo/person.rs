@@ -17,10 +17,10 @@ use sodality_transports::objects::{Objects, ReadAt, Report, Reports};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::alone::Alone;
 use super::party::{
     Account, Arrival, Common, Ended, LAST_SECRET, Noticed, Part, SECRET, WHISPER, hex, late_text, text,
 };
-use super::alone::Alone;
 use super::{EJECTED, LEAVER, MEMBERS, SENDER, receivers};
 use crate::codes::{of_causes, with_code};
 use crate::files::{Folder, Load, Outgoing};
@@ -213,7 +213,9 @@ impl<M: Role + 'static> Person<M> {
                 self.tell.tell("ejected", "is put out of the group by the leader", Vec::new()).await;
                 return Ok(Go::Out);
             }
-            Event::Ended(Ending::ByLeader(_)) if matches!(self.part, Part::IsEjected) && self.common.version().is_some() => {
+            Event::Ended(Ending::ByLeader(_))
+                if matches!(self.part, Part::IsEjected) && self.common.version().is_some() =>
+            {
                 self.tell.tell("ejected", "is put out of the group, or somebody says so in clear", Vec::new()).await;
                 return Ok(Go::Out);
             }

@@ -45,8 +45,12 @@ impl Shared for enclaves::Member {
     }
 
     fn shared(&self) -> Vec<Object> {
-        let object =
-            |(name, right, size): (&Name, _, _)| Object { name: name.clone(), right, size, view: self.get(name).cloned() };
+        let object = |(name, right, size): (&Name, _, _)| Object {
+            name: name.clone(),
+            right,
+            size,
+            view: self.get(name).cloned(),
+        };
         self.objects().map(object).collect()
     }
 }

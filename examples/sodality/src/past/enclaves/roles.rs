@@ -133,10 +133,7 @@ macro_rules! leader_role {
 }
 
 /// The names behind these numbers: messages name members.
-fn names<'a>(
-    of: &[MemberId],
-    name_of: impl Fn(MemberId) -> Option<&'a Name>,
-) -> Result<Vec<Name>, CommandError> {
+fn names<'a>(of: &[MemberId], name_of: impl Fn(MemberId) -> Option<&'a Name>) -> Result<Vec<Name>, CommandError> {
     of.iter().map(|cid| name_of(*cid).cloned().ok_or_else(|| Misuse::NoMember.into())).collect()
 }
 

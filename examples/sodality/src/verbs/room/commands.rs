@@ -31,7 +31,9 @@ impl<M: Role + 'static> Room<M> {
             Typed::Wrong(why) => self.wrong(why).await,
             _ if self.leaving => self.wrong("on the way out already").await,
             Typed::Direct(name, text) if self.after.is_some() => self.direct(name, text).await?,
-            _ if self.after.is_some() => self.wrong("the group is over; there are only direct links, /direct NAME TEXT, and /quit").await,
+            _ if self.after.is_some() => {
+                self.wrong("the group is over; there are only direct links, /direct NAME TEXT, and /quit").await
+            }
             _ if !self.joined => self.wrong("not in the group now; wait until it is joined again").await,
             Typed::Say(line) => self.chat(line).await?,
             Typed::Send(path) => self.send(&path).await,

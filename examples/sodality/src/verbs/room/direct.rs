@@ -51,7 +51,8 @@ impl<M: Role + 'static> Room<M> {
         let wanted = to.clone();
         let linked = self.call(move |machine, _| machine.linked().contains(&wanted)).await?;
         if linked {
-            self.wrong(format!("there is a direct link to {to} already: /direct {to} TEXT says something over it")).await;
+            self.wrong(format!("there is a direct link to {to} already: /direct {to} TEXT says something over it"))
+                .await;
             return Ok(());
         }
         if !self.joined {
@@ -65,7 +66,8 @@ impl<M: Role + 'static> Room<M> {
                 self.say("direct-asked", text, vec![("name", to.as_str().into())]).await;
             }
             Err(error @ CommandError::Misuse(Misuse::NoMember)) => {
-                self.wrong_by(&format!("no direct link to {to}, who is no member as far as is known here"), &error).await;
+                self.wrong_by(&format!("no direct link to {to}, who is no member as far as is known here"), &error)
+                    .await;
             }
             Err(error @ CommandError::Misuse(Misuse::Oneself)) => {
                 self.wrong_by("no direct link to oneself", &error).await;
@@ -102,7 +104,8 @@ impl<M: Role + 'static> Room<M> {
             }
             Event::DirectClosed { name, peer, why } => {
                 self.directs.remove(&peer);
-                let (text, code) = (format!("no direct link to {name}: {} [{}]", end_text(why), why.code()), why.code());
+                let (text, code) =
+                    (format!("no direct link to {name}: {} [{}]", end_text(why), why.code()), why.code());
                 let fields = vec![("name", name.as_str().into()), ("code", code.into())];
                 self.say("direct-closed", text, fields).await;
                 return self.last_link().await;

@@ -48,7 +48,9 @@ impl<M: Role + 'static> Room<M> {
                 self.say("joined", said, fields).await;
                 self.meet_known().await?;
             }
-            Event::JoinRefused(why) => return self.over(Over::of_refusal(&self.setup.leader, why, self.setup.shown)).await,
+            Event::JoinRefused(why) => {
+                return self.over(Over::of_refusal(&self.setup.leader, why, self.setup.shown)).await;
+            }
             Event::JoinFailed(why) => {
                 let over = Over::of_failure(&self.setup.leader, why, self.unreached.as_deref(), self.setup.shown);
                 return self.over(over).await;

@@ -19,7 +19,8 @@ use crate::verbs::role::Role;
 use crate::verbs::shared::Object;
 
 /// What the user of a participant without shared objects is told.
-pub(super) const NONE: &str = "only repaired Enclaves has shared objects (--system enclaves, and a policy with a table [objects])";
+pub(super) const NONE: &str =
+    "only repaired Enclaves has shared objects (--system enclaves, and a policy with a table [objects])";
 
 fn right_text(right: Right) -> &'static str {
     match right {
@@ -39,7 +40,10 @@ fn contents(path: &Path) -> Result<Bytes, String> {
     };
     let bytes = read().map_err(|error| format!("{shown}: cannot be read ({error})"))?;
     if bytes.len() > MAX_OBJECT_BYTES as usize {
-        return Err(format!("{shown}: is longer than {} MiB, the most that an object may hold", MAX_OBJECT_BYTES >> 20));
+        return Err(format!(
+            "{shown}: is longer than {} MiB, the most that an object may hold",
+            MAX_OBJECT_BYTES >> 20
+        ));
     }
     Ok(bytes.into())
 }
@@ -127,13 +131,16 @@ impl<M: Role + 'static> Room<M> {
             let text = if M::LEADS {
                 format!("{object}: the policy names no such object; /objects shows all")
             } else {
-                format!("{object}: there is no such object, or the right read of it is missing here; /objects shows all that may be read")
+                format!(
+                    "{object}: there is no such object, or the right read of it is missing here; /objects shows all that may be read"
+                )
             };
             self.wrong(text).await;
             return Ok(());
         };
         let Some(ObjectView { version, by, contents }) = known.view else {
-            self.wrong(format!("{object}: holds nothing yet; /put {object} FILE changes that, with the right change")).await;
+            self.wrong(format!("{object}: holds nothing yet; /put {object} FILE changes that, with the right change"))
+                .await;
             return Ok(());
         };
         let (folder, size, by) = (self.setup.folder.clone(), contents.len() as u64, self.name_of(by));
@@ -172,7 +179,9 @@ impl<M: Role + 'static> Room<M> {
                 let fields = vec![("object", object.as_str().into()), ("version", version.0.into())];
                 self.say("put-taken", format!("the change of {object} is made: version {version}"), fields).await;
             }
-            Event::ObjectRefused { number, object, why, version } => self.put_refused(number, object, why, version.0).await?,
+            Event::ObjectRefused { number, object, why, version } => {
+                self.put_refused(number, object, why, version.0).await?
+            }
             Event::ObjectRight { object, right } => {
                 let right = right_text(right);
                 let fields = vec![("object", object.as_str().into()), ("right", right.into())];
@@ -191,7 +200,9 @@ impl<M: Role + 'static> Room<M> {
                 let right = known.map_or(Right::None, |known| known.right);
                 format!("the right change is missing; the right here is {}", right_text(right))
             }
-            ObjectRefusal::NoSuchObject => "the policy names no such object; /objects shows those that may be read".to_owned(),
+            ObjectRefusal::NoSuchObject => {
+                "the policy names no such object; /objects shows those that may be read".to_owned()
+            }
             ObjectRefusal::TooLong => {
                 let (size, most) = (size.map(bytes), known.map(|known| bytes(known.size.into())));
                 format!("{} are more than the policy allows ({})", size.unwrap_or_default(), most.unwrap_or_default())
