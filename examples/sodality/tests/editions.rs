@@ -14,6 +14,9 @@ use common::{ANYWHERE, Party, Scratch, field, number, payload, sha256};
 const FIRST: &[&str] = &["--edition", "1.0", "--as-published"];
 const SECOND: &[&str] = &["--edition", "2.0", "--as-published"];
 
+/// A policy of Antigone.
+const MIX: &str = "[data]\norigin = false\n[members]\nviews = \"with-each-key\"\n[editions]\nsuite = \"des-md5-rsa\"\njoin = \"as-published\"\n";
+
 /// A leader of that edition and these members, who all know of the last.
 fn group(test: &str, edition: &[&str], members: &[&str]) -> (Scratch, Party, Vec<Party>) {
     let scratch = Scratch::new(test);
@@ -218,7 +221,7 @@ fn what_is_not_of_the_edition_is_said_in_one_line() {
     let scratch = Scratch::new("editions-bad");
     user(&scratch, "ada");
     fs::write(scratch.path("objects.toml"), "[objects.plan]\neverybody = \"read\"\n").unwrap();
-    fs::write(scratch.path("mix.toml"), "[editions]\njoin = \"as-published\"\n").unwrap();
+    fs::write(scratch.path("mix.toml"), MIX).unwrap();
     for edition in [FIRST, SECOND] {
         let bad = |more: &[&str], words: &[&str]| scratch.bad(&lead_args(&[edition, more].concat()), 2, words);
         bad(&["--policy", "objects.toml"], &["shared objects are of repaired Enclaves"]);

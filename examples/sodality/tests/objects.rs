@@ -14,6 +14,15 @@ use common::{Party, Scratch, field, number, payload};
 const OBJECTS: &str =
     "[objects.plan]\neverybody = \"read\"\nsize = 4096\nmembers = { ada = \"change\" }\n[objects.diary]\n";
 
+/// It is told what it may do with the plan: before it is told that it is in, or after.
+fn has_right(party: &mut Party, right: &str) {
+    let word = format!("\"right\":\"{right}\"");
+    let told = |line: &String| line.contains("\"what\":\"object-right\"") && line.contains(&word);
+    if !party.seen.iter().any(told) {
+        party.sees("object-right", &word);
+    }
+}
+
 #[test]
 fn objects_are_changed_fetched_and_refused() {
     let scratch = Scratch::new("objects");
@@ -28,8 +37,9 @@ fn objects_are_changed_fetched_and_refused() {
         party.sees("member-added", "\"name\":\"bob\"");
     }
 
-    ada.sees("object-right", "\"right\":\"change\"");
-    bob.sees("object-right", "\"right\":\"read\"");
+    for (party, right) in [(&mut ada, "change"), (&mut bob, "read")] {
+        has_right(party, right);
+    }
     bob.type_line("/get plan");
     bob.sees("error", "holds nothing yet");
     let first = payload(3000);

@@ -334,8 +334,11 @@ fn whispers(printer: &mut Printer, finale: &Finale) -> Vec<String> {
     let heard = |account: &&Account| account.whispers.iter().any(|said| said == WHISPER.as_bytes());
     let all: Vec<_> = finale.accounts.iter().filter(heard).map(|account| account.name.as_str()).collect();
     let all = all.join(", ");
-    let text =
-        format!("  {all}, of {} who took part; the leader hands out its key, and could read it", finale.accounts.len());
+    let leader = match finale.version {
+        Some(_) => "the leader passes it on, and reads it",
+        None => "the leader hands out its key, and could read it",
+    };
+    let text = format!("  {all}, of {} who took part; {leader}", finale.accounts.len());
     printer.closing("whispered", &text, &vec![("members", (&*all).into())]);
     if all == SENDER { Vec::new() } else { vec![format!("what was for {SENDER} alone was read by: {all}")] }
 }

@@ -146,7 +146,10 @@ fn take_apart(frame: Vec<u8>, up: bool, words: &[String], seen: &mut Seen) {
     kind.frames += 1;
     kind.bytes += frame.len() as u64;
     kind.sealed += parts.text.len() as u64 + sealed(info.id, &parts.clear);
-    let clear = frame.get(parts.clear.range.clone()).unwrap_or_default();
+    let mut clear = frame.clone();
+    clear.truncate(parts.clear.range.end);
+    hide_sealed(info.id, &parts.clear, &mut clear);
+    let clear = clear.get(parts.clear.range.start..).unwrap_or_default();
     for word in words {
         let count = clear.windows(word.len().max(1)).filter(|piece| *piece == word.as_bytes()).count() as u64;
         if count > 0 {
@@ -207,10 +210,22 @@ fn names(shape: &Shape, depth: u8) -> String {
 /// The name of a field that is `{…}` in the report.
 const SEALED: &str = "sealed";
 
-/// Bytes that stand sealed among the clear fields: keys in the blocks of RA-R, and all that is `{…}` as published.
+/// Bytes that stand sealed among the clear fields: keys in the blocks of RA-R and in EN-G2, and all that is `{…}` as published.
 fn sealed(id: &str, value: &Value) -> u64 {
-    let is = value.name == SEALED || (id == "RA-R" && value.name == "key");
+    let is = is_sealed(id, value);
     u64::from(is) * value.range.len() as u64 + value.parts().iter().map(|part| sealed(id, part)).sum::<u64>()
+}
+
+fn is_sealed(id: &str, value: &Value) -> bool {
+    value.name == SEALED || (matches!(id, "RA-R" | "EN-G2") && value.name == "key")
+}
+
+/// Blanks these bytes: in a long ciphertext a short word stands by chance.
+fn hide_sealed(id: &str, value: &Value, frame: &mut [u8]) {
+    if is_sealed(id, value) {
+        frame.get_mut(value.range.clone()).unwrap_or_default().fill(0);
+    }
+    value.parts().iter().for_each(|part| hide_sealed(id, part, frame));
 }
 
 /// Bytes of each piece of plaintext that is searched for: long enough that none occurs by chance.
