@@ -1,5 +1,5 @@
 //! Enclaves 1.0 and 2.0 as published, each party a process of its own; and the demonstration in each edition.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "study"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
 #![allow(clippy::disallowed_types, reason = "real processes take real time")]
 
@@ -228,6 +228,17 @@ fn what_is_not_of_the_edition_is_said_in_one_line() {
         bad(&["--policy", "mix.toml"], &["is of Antigone"]);
         bad(&["--strong-reply"], &["of Antigone"]);
     }
+    for edition in ["1.0", "2.0"] {
+        scratch.bad(&lead_args(&["--edition", edition]), 2, &["protects nothing", "--as-published"]);
+        let wanted = ["--password", "ada.password", "--edition", edition];
+        scratch.bad(&join_args("ada", ANYWHERE, &wanted, &[]), 2, &["protects nothing", "--as-published"]);
+        scratch.bad(&["demo", "--edition", edition], 2, &["--system enclaves"]);
+    }
+    scratch.bad(&lead_args(&["--suite", "aes-256-gcm"]), 2, &["--suite", "--edition 1.0"]);
+    let direct = ["--password", "ada.password", "--direct-listen", ANYWHERE];
+    scratch.bad(&join_args("ada", ANYWHERE, &direct, &[]), 2, &["Enclaves 1.0"]);
+    let published = ["--edition", "2.0", "--as-published"];
+    scratch.bad(&join_args("ada", ANYWHERE, &direct, &published), 2, &["Enclaves 1.0"]);
     let args = ["join", "ada", "--system", "enclaves", "--leader", "lea", "--app", "tea", "--at", ANYWHERE];
     scratch.bad(&[&args[..], FIRST].concat(), 2, &["--password"]);
 }

@@ -152,17 +152,6 @@ fn what_cannot_be_used_is_said_in_one_line() {
     // What is of one system is not of the other.
     scratch.bad(&lead_args(&["--ttp", "127.0.0.1:1"]), 2, &["--ttp"]);
     scratch.bad(&lead_args(&["--key", "k"]), 2, &["--key"]);
-    for edition in ["1.0", "2.0"] {
-        scratch.bad(&lead_args(&["--edition", edition]), 2, &["protects nothing", "--as-published"]);
-        let wanted = ["--password", "ada.password", "--edition", edition];
-        scratch.bad(&join_args("ada", ANYWHERE, &wanted, &[]), 2, &["protects nothing", "--as-published"]);
-        scratch.bad(&["demo", "--edition", edition], 2, &["--system enclaves"]);
-    }
-    scratch.bad(&lead_args(&["--suite", "aes-256-gcm"]), 2, &["--suite", "--edition 1.0"]);
-    let direct = ["--password", "ada.password", "--direct-listen", ANYWHERE];
-    scratch.bad(&join_args("ada", ANYWHERE, &direct, &[]), 2, &["Enclaves 1.0"]);
-    let published = ["--edition", "2.0", "--as-published"];
-    scratch.bad(&join_args("ada", ANYWHERE, &direct, &published), 2, &["Enclaves 1.0"]);
     scratch.bad(&lead_args(&["--edition", "as-published"]), 2, &["of Antigone"]);
     scratch.bad(&lead_args(&["--published", "join", "--as-published"]), 2, &["--published"]);
     let other = ["lead", "other", "--system", "enclaves", "--app", "tea", "--listen", ANYWHERE];

@@ -142,9 +142,11 @@ fn a_group_of_processes_as_published() {
     // A new key.
     group.lea.type_line("/rekey");
     group.lea.sees("installed", "asked for");
-    ada.sees("installed", "");
+    for party in [&mut ada, &mut bob] {
+        party.sees("installed", "");
+    }
 
-    // A leave, which nothing confirms.
+    // A leave, which nothing confirms, and nothing repeats: under the old key it would be lost.
     bob.type_line("/leave");
     group.lea.sees("member-removed", "\"cause\":\"leave\"");
     ada.sees("member-removed", "\"name\":\"bob\"");

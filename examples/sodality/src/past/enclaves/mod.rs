@@ -69,13 +69,16 @@ impl Enclaves {
     /// The one line that says what it means.
     pub(crate) fn warning(&self) -> (String, Fields) {
         let suite = suite_word(self.suite.id());
-        let (name, year) = match self.version {
-            Version::First => ("ENCLAVES 1.0", 1996),
-            Version::Second => ("ENCLAVES 2.0", 2000),
+        let (name, year, broken) = match self.version {
+            Version::First => {
+                ("ENCLAVES 1.0", 1996, "insiders write under any name (E3), and passwords can be searched for (X3)")
+            }
+            Version::Second => {
+                ("ENCLAVES 2.0", 2000, "what breaks it, and how, shows `sodality attack list --system enclaves`")
+            }
         };
         let text = format!(
-            "{name} AS PUBLISHED ({year}; {suite}): THIS PROTECTS NOTHING. It is here to be studied; no --floor holds, and what \
-             breaks it, and how, shows `sodality attack list --system enclaves`"
+            "{name} AS PUBLISHED ({year}; {suite}): THIS PROTECTS NOTHING. It is here to be studied; no --floor holds, and {broken}"
         );
         (text, vec![("parts", self.version.name().into()), ("suite", suite.into())])
     }
