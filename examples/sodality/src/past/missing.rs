@@ -1,6 +1,6 @@
 //! Without the feature `study` nothing is as published.
 
-use std::net::SocketAddr;
+use crate::carrier::Bound;
 
 use sodality::antigone::{Leader, LeaderConfig, Member, MemberConfig};
 use sodality::crypto::SuiteId;
@@ -83,7 +83,7 @@ impl Enclaves {
         &self,
         _party: LeaderParty,
         _tell: Teller,
-        _bound: oneshot::Sender<SocketAddr>,
+        _bound: oneshot::Sender<Bound>,
         _stop: watch::Receiver<bool>,
     ) -> Ended {
         match *self {}
