@@ -105,7 +105,10 @@ impl Soak {
             Fault::Memory => std::mem::forget(std::hint::black_box(vec![1_u8; 1 << 20])),
             Fault::Descriptor => std::mem::forget(std::fs::File::open("/dev/null")?),
             Fault::Task => {
-                let begin = || async { Ok(drop(tokio::spawn(std::future::pending::<()>()))) };
+                let begin = || async {
+                    tokio::spawn(std::future::pending::<()>());
+                    Ok(())
+                };
                 let left = Home::open("planted", begin).await?.0.end().await;
                 return if left == 0 { Ok(()) } else { Err(format!("{left} tasks are left").into()) };
             }
