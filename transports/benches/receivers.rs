@@ -164,7 +164,7 @@ impl Drop for Receivers {
 
 fn measure(way: Way, count: usize, quick: bool) -> Option<Row> {
     // As many frames for each receiver as make about the same work in all.
-    let frames = if quick { 200 } else { (400_000 / count).clamp(400, 100_000) };
+    let frames = if quick { 200 } else { (400_000 / count).clamp(400, 100_000) } / ways::ACK_EVERY * ways::ACK_EVERY;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let mut sender = ways::Sender::new(way, count)?;

@@ -74,6 +74,8 @@ struct Outbox {
     control: VecDeque<(u64, Bytes)>,
     data: VecDeque<(u64, Bytes)>,
     next_place: u64,
+    /// Where the last frame lies, if it is queued as it was given: addresses of its begin and its end.
+    last: Option<(usize, usize)>,
     bytes: usize,
     dropped: u64,
     /// The link ended before all that was queued was sent.
@@ -84,7 +86,7 @@ struct Outbox {
 impl Outbox {
     fn new() -> Self {
         let (control, data) = (VecDeque::new(), VecDeque::new());
-        Self { control, data, next_place: 0, bytes: 0, dropped: 0, lost: false, phase: Phase::Open }
+        Self { control, data, next_place: 0, last: None, bytes: 0, dropped: 0, lost: false, phase: Phase::Open }
     }
 
     fn of(&self, class: Class) -> &VecDeque<(u64, Bytes)> {
@@ -159,9 +161,12 @@ pub(crate) struct Taken {
 }
 
 /// Frames shorter than this are copied when they must wait behind many others, so that a link that does not keep up
-/// does not keep whole blocks of the endpoint's output pool alive.
+/// does not keep whole blocks of the endpoint's output pool alive. One that lies right behind the one before it keeps nothing
+/// alive that the other does not, and stays where it is.
 const COPY_BELOW: usize = 4 << 10;
 const COPY_BEHIND: usize = 64;
+/// Bytes between two frames that lie one behind the other.
+const MOST_GAP: usize = 32;
 
 pub(crate) struct Queues {
     pub(crate) link: Link,
@@ -391,11 +396,13 @@ impl Queues {
                 Class::Control => Pushed::Overflow,
             };
         }
-        let frame = if waiting >= COPY_BEHIND && frame.len() < COPY_BELOW {
-            Bytes::copy_from_slice(frame)
-        } else {
-            frame.clone()
-        };
+        let begin = frame.as_ptr() as usize;
+        let lies = (begin, begin.saturating_add(frame.len()));
+        // The same frame again, or the next one of the same block.
+        let beside = outbox.last.is_some_and(|(from, to)| lies.0 == from || lies.0.wrapping_sub(to) <= MOST_GAP);
+        let copy = waiting >= COPY_BEHIND && frame.len() < COPY_BELOW && !beside;
+        let frame = if copy { Bytes::copy_from_slice(frame) } else { frame.clone() };
+        outbox.last = (!copy).then_some(lies);
         outbox.bytes = bytes;
         let place = outbox.next_place;
         outbox.next_place += 1;
@@ -542,6 +549,28 @@ mod tests {
         assert!(!queues.take_out(Which::Only(Class::Data), &mut batch, 100).await);
         queues.end_out(Which::Only(Class::Data), CloseReason::Abandoned);
         assert_eq!(queues.phase(), Phase::Flushed);
+    }
+
+    /// The bytes that a link keeps alive are about those that it has queued, whatever blocks the endpoint writes in.
+    #[tokio::test]
+    async fn a_frame_that_waits_keeps_no_block_alive_for_itself() {
+        let limits = LinkLimits { data_bytes: 1 << 20, ..LinkLimits::default() };
+        let (ready, _looks) = mpsc::unbounded_channel();
+        let queues = Queues::new(Link(1), LinkInfo::stream(1000), limits, Clock::new(), ready);
+        // Frames of one block, one behind the other; then one of each of many blocks.
+        let block = Bytes::from(vec![7; 100 * 200]);
+        let near: Vec<Bytes> = (0..200).map(|at| block.slice(at * 100..(at + 1) * 100)).collect();
+        let apart: Vec<Bytes> = (0..200).map(|_| Bytes::from(vec![8; 9_000]).slice(4_000..4_100)).collect();
+        for frame in near.iter().chain(&apart) {
+            assert_eq!(queues.push(frame, Class::Data), Pushed::Queued);
+        }
+        let mut batch = Vec::new();
+        assert!(queues.take_out(Which::Both, &mut batch, 1 << 20).await);
+        let given = near.iter().chain(&apart);
+        let shared: Vec<bool> = batch.iter().zip(given).map(|(one, other)| one.as_ptr() == other.as_ptr()).collect();
+        let (near, apart) = shared.split_at(200);
+        assert!(near.iter().all(|shared| *shared), "none of these had to be copied");
+        assert!(apart.iter().all(|shared| !shared), "each of these had");
     }
 
     #[test]

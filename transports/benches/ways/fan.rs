@@ -11,7 +11,8 @@ use sodality::error::Fatal;
 use sodality::event::{Event, Stats};
 use sodality_transports::driver::{self, Config, Events, Handle};
 use sodality_transports::quic::{Identity, QuicConfig, Socket};
-use sodality_transports::tcp::{self, TcpConfig};
+use sodality_transports::stream::Patience;
+use sodality_transports::tcp::{self, Strangers, TcpConfig};
 use sodality_transports::transport::LinkLimits;
 use sodality_transports::udp::multicast::{self, Interface, MulticastConfig};
 use sodality_transports::udp::{self, UdpConfig};
@@ -131,7 +132,10 @@ impl Driven {
 
     pub(crate) fn tcp(count: usize) -> Option<Self> {
         let (handle, events, shown) = Self::start(count);
-        let config = TcpConfig { max_links: count + 1, ..TcpConfig::default() };
+        // All receivers are on one address, and nobody here is known.
+        let of = count + 1;
+        let (strangers, patience) = (Strangers { at_once: of, per_address: of }, patience());
+        let config = TcpConfig { max_links: of, per_address: of, strangers, patience, ..TcpConfig::default() };
         let listening = tcp::listen(handle.uplink(), "127.0.0.1:0", config);
         // Nothing in it waits: the address is a number.
         let address = futures_now(listening)?.ok()?.to_string();
@@ -194,6 +198,11 @@ impl Driven {
         // Datagrams may be lost, and then the last acknowledgement never comes.
         let _ = tokio::time::timeout(Duration::from_secs(20), done).await;
     }
+}
+
+/// A thousand need a while until all are there.
+fn patience() -> Patience {
+    Patience { first: Duration::from_secs(600), known: None, ..Patience::default() }
 }
 
 /// What a future gives that has no reason to wait.
