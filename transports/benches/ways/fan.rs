@@ -173,7 +173,13 @@ impl Driven {
 
     pub(crate) fn quic(count: usize) -> Option<Self> {
         let (handle, events, shown) = Self::start(count);
-        let config = QuicConfig { max_links: count + 1, half_open: count + 1, ..QuicConfig::default() };
+        let config = QuicConfig {
+            max_links: count + 1,
+            half_open: count + 1,
+            patience: patience(),
+            silence: Duration::from_secs(600),
+            ..QuicConfig::default()
+        };
         let socket = Socket::bind("127.0.0.1:0".parse().ok()?, config).ok()?;
         let identity = Identity::generate().ok()?;
         let pin = identity.pin().ok()?;

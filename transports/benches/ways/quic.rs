@@ -18,6 +18,8 @@ pub(crate) struct Bare {
 fn transport() -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
     transport.datagram_receive_buffer_size(Some(2 << 20)).datagram_send_buffer_size(64 << 10);
+    // With a thousand of them each waits long for its turn.
+    transport.max_idle_timeout(None);
     Arc::new(transport)
 }
 
