@@ -245,6 +245,18 @@ async fn who_says_nothing_loses_its_place() {
     assert_eq!(served.notices.closed()[0].1, CloseReason::Idle);
 }
 
+#[tokio::test]
+async fn more_links_than_allowed_are_refused_and_counted() {
+    let served = serve(Mode::Echo, QuicConfig { max_links: 1, ..config() }).await;
+    let (_first, _events, _socket) = connected(&served).await;
+    assert_eq!(served.handle.stats().links_refused, 0);
+    let socket = Socket::bind(loopback(), config()).unwrap();
+    let (_second, _events, notices) = want(&socket, &Trust::Pinned(served.pin), served.address).await;
+    until(|| notices.all().iter().any(|notice| matches!(notice, Notice::Unreachable { .. }))).await;
+    assert!(served.handle.stats().links_refused > 0);
+    assert_eq!(served.handle.stats().links_opened, 1);
+}
+
 /// Forged first packets: the server answers with tokens and keeps no state, and honest clients get in.
 #[tokio::test]
 async fn strangers_cost_no_more_than_three_times_what_they_send() {

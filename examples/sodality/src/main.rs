@@ -88,7 +88,10 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     } else {
         let shown = error.to_string();
-        let line = shown.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        // The first paragraph: some complaints name what they are about beneath.
+        let lines = shown.lines().map(str::trim).take_while(|line| !line.is_empty());
+        let line = lines.collect::<Vec<_>>().join(" ");
+        let line = line.trim_start_matches("error: ");
         eprintln!("sodality: {line}; see sodality --help");
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

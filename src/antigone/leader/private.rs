@@ -1,17 +1,14 @@
 //! Private words at a leader: it hands out their keys, and passes them on to whom it has given one.
 
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
-
 use bytes::{Bytes, BytesMut};
 
 use super::{Leader, Timer};
 use crate::antigone::private::{digest, is_named, passed, wrapped};
 use crate::crypto::{Key, Secret};
-use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
+use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{self, Asked, Passing, Relay, Whisper, Word, port_code, recipients};
+use crate::group::private::{self, Asked, Relay, Whisper, Word, port_code, recipients};
 use crate::identity::MemberId;
 use crate::wire::antigone::{PrivateWord, Wrap};
 
@@ -157,13 +154,10 @@ impl Leader {
 
     /// Passes a word that is here on to those who have its key: point to point, never over a shared link.
     fn pass_on(&mut self, from: MemberId, number: u64) {
-        let Some(Passing { frame, to }) = self.relays.pass_on(from, number) else { return };
-        let links: BTreeSet<Link> =
-            to.iter().filter_map(|cid| self.peers.get(cid)).filter_map(|peer| peer.link).collect();
-        if !links.is_empty() {
-            let to = To::Many(links.into_iter().collect::<Vec<_>>().into());
+        let Some(passing) = self.relays.pass_on(from, number) else { return };
+        if let Some(transmit) = passing.transmit(|cid| self.peers.get(&cid)?.link) {
             self.out.stats.relayed += 1;
-            self.out.send(Transmit { to, frame, class: Class::Data });
+            self.out.send(transmit);
         }
         self.set_word_timer();
     }

@@ -1,18 +1,15 @@
 //! Private messages at a leader: it hands out their keys, and passes them on to whom it has given one.
 
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
-
 use bytes::{Bytes, BytesMut};
 
 use super::{Leader, Timer};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret};
 use crate::enclaves::gossip;
-use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
+use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{Asked, Passing, Relay, Whisper, port_code, port_of, recipients};
+use crate::group::private::{Asked, Relay, Whisper, port_code, port_of, recipients};
 use crate::identity::MemberId;
 use crate::wire::Message as _;
 use crate::wire::enclaves::repaired::{Gossip, RequestText};
@@ -177,13 +174,10 @@ impl Leader {
 
     /// Passes a message that is here on to those who have its key.
     fn pass_on(&mut self, from: MemberId, number: u64) {
-        let Some(Passing { frame, to }) = self.relays.pass_on(from, number) else { return };
-        let links: BTreeSet<Link> =
-            to.iter().filter_map(|cid| self.peers.get(cid)).filter_map(|peer| peer.link).collect();
-        if !links.is_empty() {
-            let to = To::Many(links.into_iter().collect::<Vec<_>>().into());
+        let Some(passing) = self.relays.pass_on(from, number) else { return };
+        if let Some(transmit) = passing.transmit(|cid| self.peers.get(&cid)?.link) {
             self.out.stats.relayed += 1;
-            self.out.send(Transmit { to, frame, class: Class::Data });
+            self.out.send(transmit);
         }
         self.set_gossip_timer();
     }

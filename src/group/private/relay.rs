@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::crypto::Key;
 use crate::crypto::keys::role;
-use crate::endpoint::Instant;
+use crate::endpoint::{Class, Instant, Link, To, Transmit};
 use crate::error::Reason;
 use crate::group::Limits;
 use crate::identity::MemberId;
@@ -148,6 +148,15 @@ pub struct Passing {
     pub frame: Bytes,
     /// To whom.
     pub to: BTreeSet<MemberId>,
+}
+
+impl Passing {
+    /// As it goes out: point to point, over the links that these members have, never over a shared one. `None` if they have none.
+    pub fn transmit(self, link_of: impl Fn(MemberId) -> Option<Link>) -> Option<Transmit> {
+        let links: BTreeSet<Link> = self.to.into_iter().filter_map(link_of).collect();
+        let to = (!links.is_empty()).then(|| To::Many(links.into_iter().collect::<Vec<_>>().into()))?;
+        Some(Transmit { to, frame: self.frame, class: Class::Data })
+    }
 }
 
 /// The words under way: of each sender so many, each for so long.

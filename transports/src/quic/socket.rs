@@ -159,6 +159,7 @@ async fn accept(endpoint: &Endpoint, uplink: &Uplink, config: QuicConfig) {
         }
         let places = (links.clone().try_acquire_owned(), half_open.clone().try_acquire_owned());
         let ((Ok(link), Ok(half)), Some(guard)) = (places, uplink.guard()) else {
+            uplink.refused(&format!("quic from {}", incoming.remote_address()));
             incoming.refuse();
             continue;
         };

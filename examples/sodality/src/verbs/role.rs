@@ -45,14 +45,20 @@ pub(crate) trait Role: Participant + Links + Shared + Sync {
     fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
     /// Leaves; what follows is told by events.
     fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Changes the key.
-    fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError>;
-    /// Answers a question about admission.
-    fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError>;
+    /// Changes the key, at a leader.
+    fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
+        Ok(())
+    }
+    /// Answers a question about admission, at a leader.
+    fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
+        Err(Misuse::NoTicket.into())
+    }
     /// Ejects a member, or asks the leader to.
     fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError>;
-    /// Answers a question about ejection.
-    fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError>;
+    /// Answers a question about ejection, where members may ask for one.
+    fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
+        Err(Misuse::NoTicket.into())
+    }
     /// How good the evidence for the key is.
     fn freshness(&self, now: Instant) -> Freshness;
     /// What is known of each member, at a leader.
@@ -73,38 +79,88 @@ pub(crate) trait Role: Participant + Links + Shared + Sync {
     }
 }
 
-/// What members of repaired parts can, whichever system it is; and what one of them can besides.
+/// What members of all systems and editions have in common, in their implementation of [`Role`].
+macro_rules! joins {
+    () => {
+        const LEADS: bool = false;
+
+        fn join(&mut self, cx: &mut sodality::endpoint::Cx<'_>) -> Result<(), sodality::error::CommandError> {
+            Self::join(self, cx)
+        }
+
+        fn leave(&mut self, cx: &mut sodality::endpoint::Cx<'_>) -> Result<(), sodality::error::CommandError> {
+            Self::leave(self, cx)
+        }
+
+        fn is_idle(&self) -> bool {
+            Self::is_idle(self)
+        }
+    };
+}
+
+/// The same of leaders.
+macro_rules! leads {
+    () => {
+        const LEADS: bool = true;
+
+        fn policy(&self) -> Option<&sodality::policy::Policy> {
+            Some(Self::policy(self))
+        }
+
+        fn join(&mut self, _cx: &mut sodality::endpoint::Cx<'_>) -> Result<(), sodality::error::CommandError> {
+            Ok(())
+        }
+
+        fn leave(&mut self, cx: &mut sodality::endpoint::Cx<'_>) -> Result<(), sodality::error::CommandError> {
+            Self::close(self, cx)
+        }
+
+        fn rekey(&mut self, cx: &mut sodality::endpoint::Cx<'_>) -> Result<(), sodality::error::CommandError> {
+            Self::rekey(self, cx)
+        }
+
+        fn admit(
+            &mut self,
+            cx: &mut sodality::endpoint::Cx<'_>,
+            ticket: sodality::event::Ticket,
+            admit: bool,
+        ) -> Result<(), sodality::error::CommandError> {
+            Self::admit(self, cx, ticket, admit)
+        }
+
+        fn put_out(
+            &mut self,
+            cx: &mut sodality::endpoint::Cx<'_>,
+            cid: sodality::identity::MemberId,
+        ) -> Result<(), sodality::error::CommandError> {
+            Self::eject(self, cx, cid)
+        }
+
+        fn freshness(&self, _now: sodality::endpoint::Instant) -> $crate::verbs::role::Freshness {
+            $crate::verbs::role::Freshness::Own
+        }
+
+        fn is_idle(&self) -> bool {
+            self.is_closed()
+        }
+    };
+}
+
+#[cfg(feature = "study")]
+pub(crate) use {joins, leads};
+
+/// What members of the repaired editions can, whichever system it is; and what one of them can besides.
 macro_rules! member_role {
     ($machine:ty { $($own:tt)* }) => {
         impl Role for $machine {
-            const LEADS: bool = false;
+            joins!();
 
             fn policy(&self) -> Option<&Policy> {
                 Self::policy(self)
             }
 
-            fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::join(self, cx)
-            }
-
-            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::leave(self, cx)
-            }
-
-            fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Ok(())
-            }
-
-            fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
-                Err(Misuse::NoTicket.into())
-            }
-
             fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
                 Self::request_ejection(self, cx, cid)
-            }
-
-            fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
-                Err(Misuse::NoTicket.into())
             }
 
             fn freshness(&self, now: Instant) -> Freshness {
@@ -113,10 +169,6 @@ macro_rules! member_role {
                     Some(until) => Freshness::For(until.since(now)),
                     None => Freshness::For(Duration::ZERO),
                 }
-            }
-
-            fn is_idle(&self) -> bool {
-                Self::is_idle(self)
             }
 
             $($own)*
@@ -128,37 +180,10 @@ macro_rules! member_role {
 macro_rules! leader_role {
     ($machine:ty { $($own:tt)* }) => {
         impl Role for $machine {
-            const LEADS: bool = true;
-
-            fn policy(&self) -> Option<&Policy> {
-                Some(Self::policy(self))
-            }
-
-            fn join(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Ok(())
-            }
-
-            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::close(self, cx)
-            }
-
-            fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::rekey(self, cx)
-            }
-
-            fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
-                Self::admit(self, cx, ticket, admit)
-            }
-            fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
-                Self::eject(self, cx, cid)
-            }
+            leads!();
 
             fn decide(&mut self, cx: &mut Cx<'_>, ticket: Ticket, eject: bool) -> Result<(), CommandError> {
                 Self::decide_ejection(self, cx, ticket, eject)
-            }
-
-            fn freshness(&self, _now: Instant) -> Freshness {
-                Freshness::Own
             }
 
             fn watched(&self, now: Instant) -> Vec<(MemberId, Watched)> {
@@ -169,10 +194,6 @@ macro_rules! leader_role {
                         Some((*cid, Watched { epoch, silent: now.since(alive) }))
                     })
                     .collect()
-            }
-
-            fn is_idle(&self) -> bool {
-                self.is_closed()
             }
 
             $($own)*

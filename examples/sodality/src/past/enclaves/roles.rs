@@ -3,64 +3,27 @@
 use sodality::enclaves::{version_1, version_2};
 use sodality::endpoint::{Cx, Instant};
 use sodality::error::{CommandError, Misuse};
-use sodality::event::{Port, Ticket};
+use sodality::event::Port;
 use sodality::identity::{MemberId, Name};
 use sodality::policy::Policy;
 
 use crate::verbs::links::Links;
-use crate::verbs::role::{Freshness, Role};
+use crate::verbs::role::{Freshness, Role, joins, leads};
 use crate::verbs::shared::Shared;
 
 /// What is said to members alone has no number here: nobody tells what became of it.
 const UNTOLD: u64 = 0;
 
-/// What a member of either edition can. `gossip` says something to members of these names.
-macro_rules! member_role {
-    ($machine:ty, $gossip:expr) => {
+/// What a participant of either edition can, and what it has besides. `gossip` says something to members of these names.
+macro_rules! published_role {
+    ($machine:ty, $gossip:expr, { $($own:tt)* }) => {
         impl Role for $machine {
-            const LEADS: bool = false;
+            $($own)*
+
             const GOSSIPS: bool = true;
-
-            /// No message tells it.
-            fn policy(&self) -> Option<&Policy> {
-                None
-            }
-
-            fn join(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::join(self, cx)
-            }
-
-            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::leave(self, cx)
-            }
-
-            fn rekey(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Ok(())
-            }
-
-            fn admit(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _admit: bool) -> Result<(), CommandError> {
-                Err(Misuse::NoTicket.into())
-            }
-
-            /// No message asks for it.
-            fn put_out(&mut self, _cx: &mut Cx<'_>, _cid: MemberId) -> Result<(), CommandError> {
-                Err(Misuse::NoMember.into())
-            }
-
-            fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
-                Err(Misuse::NoTicket.into())
-            }
-
-            fn freshness(&self, _now: Instant) -> Freshness {
-                Freshness::Unfounded
-            }
 
             fn known_as(&self, cid: MemberId) -> Option<Name> {
                 self.name_of(cid).cloned()
-            }
-
-            fn is_idle(&self) -> bool {
-                Self::is_idle(self)
             }
 
             fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
@@ -73,61 +36,34 @@ macro_rules! member_role {
     };
 }
 
-/// The same of leaders.
-macro_rules! leader_role {
+macro_rules! member_role {
     ($machine:ty, $gossip:expr) => {
-        impl Role for $machine {
-            const LEADS: bool = true;
-            const GOSSIPS: bool = true;
+        published_role!($machine, $gossip, {
+            joins!();
 
+            /// No message tells it.
             fn policy(&self) -> Option<&Policy> {
-                Some(Self::policy(self))
+                None
             }
 
-            fn join(&mut self, _cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Ok(())
-            }
-
-            fn leave(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::close(self, cx)
-            }
-
-            fn rekey(&mut self, cx: &mut Cx<'_>) -> Result<(), CommandError> {
-                Self::rekey(self, cx)
-            }
-
-            fn admit(&mut self, cx: &mut Cx<'_>, ticket: Ticket, admit: bool) -> Result<(), CommandError> {
-                Self::admit(self, cx, ticket, admit)
-            }
-
-            fn put_out(&mut self, cx: &mut Cx<'_>, cid: MemberId) -> Result<(), CommandError> {
-                Self::eject(self, cx, cid)
-            }
-
-            /// Nobody asks for an ejection.
-            fn decide(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _eject: bool) -> Result<(), CommandError> {
-                Err(Misuse::NoTicket.into())
+            /// No message asks for it.
+            fn put_out(&mut self, _cx: &mut Cx<'_>, _cid: MemberId) -> Result<(), CommandError> {
+                Err(Misuse::NoMember.into())
             }
 
             fn freshness(&self, _now: Instant) -> Freshness {
-                Freshness::Own
+                Freshness::Unfounded
             }
+        });
+    };
+}
 
-            fn known_as(&self, cid: MemberId) -> Option<Name> {
-                self.name_of(cid).cloned()
-            }
+macro_rules! leader_role {
+    ($machine:ty, $gossip:expr) => {
+        published_role!($machine, $gossip, {
+            leads!();
+        });
 
-            fn is_idle(&self) -> bool {
-                self.is_closed()
-            }
-
-            fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
-                let to = names(to, |cid| self.name_of(cid))?;
-                $gossip(self, cx, &to, payload).map(|()| UNTOLD)
-            }
-        }
-
-        impl Shared for $machine {}
         impl Links for $machine {}
     };
 }
