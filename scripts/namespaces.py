@@ -163,11 +163,11 @@ class Party:
     def type(self, line):
         self.child.stdin.write(line + "\n")
 
-    def sees(self, what, limit=PATIENCE, anew=False, **wanted):
-        """The next line of that kind with these fields; with `anew` only of those that come from now on."""
+    def sees(self, what, limit=PATIENCE, **wanted):
+        """The next line of that kind with these fields. Within a shorter limit than usual there may be none."""
         until = time.monotonic() + limit
         with self.changed:
-            at = len(self.lines) if anew else self.at
+            at = self.at
             while True:
                 while at < len(self.lines):
                     line = self.lines[at]

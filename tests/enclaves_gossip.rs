@@ -174,6 +174,30 @@ fn who_is_not_named_cannot_open_it() {
     assert!(events.iter().filter(unknown).count() > 3, "{events:?}");
 }
 
+/// Whoever has K' can seal: so nobody but the sender has it before the leader has the text, and no recipient is faster (A2, E3).
+#[test]
+fn keys_are_handed_out_once_the_text_is_here() {
+    for form in [Form::Asked, Form::Own] {
+        let (mut world, star) = group(8, 3);
+        let leader = star.leader.into();
+        world.set_adversary(DropMatching(move |frame: &InTransit, tables: &Tables| {
+            frame.to == leader && tables.id(&frame.bytes) == "EN-R10"
+        }));
+        let to = [cid(&world, &star, 1), cid(&world, &star, 2)];
+        say(&mut world, &star, form, &to, TEXT).unwrap();
+        world.run_for(Duration::from_secs(3)).unwrap();
+        let keys = |world: &World, at: usize| world.get(star.members[at]).unwrap().words_awaited();
+        assert_eq!(
+            [1, 2].map(|at| keys(&world, at)),
+            [0, 0],
+            "{form:?}: somebody has the key of what is still to come"
+        );
+        world.set_adversary(DropMatching(|_: &InTransit, _: &Tables| false));
+        world.run_for(Duration::from_secs(6)).unwrap();
+        assert_eq!([1, 2].map(|at| heard(&world, &star, at, TEXT)), [1, 1], "{form:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_said_is_refused() {
     let (mut world, star) = group(6, 2);

@@ -3,8 +3,9 @@
 //!
 //! **Messages.** EN-R10, and what requests and AdminMsgs say of it.
 //!
-//! **Guarantees.** Those of private words. In the forms [`Form::Asked`] and [`Form::Own`] the leader never touches the text, however
-//! long it is, and hands out a key of fixed length to each (E6).
+//! **Guarantees.** Those of private words. In the forms [`Form::Asked`] and [`Form::Own`] the leader seals no text, however long it
+//! is: it opens it once, to see that it is its sender's, passes it on as it came, and hands out a key of fixed length to each (E6).
+//! It does so once the text is here: until then its sender alone has K', so nobody else can have sealed it.
 
 use bytes::Bytes;
 

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::peer::Peer;
 use super::{Leader, Timer};
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret};
@@ -101,9 +102,23 @@ impl Leader {
             self.hear_gossip(cid, port, payload);
         }
         self.relays.arrived(cid, number, Bytes::copy_from_slice(&frame));
+        self.hand_out(cid, number);
         self.pass_on(cid, number);
         self.whisper(cid, Whisper::Answer(number));
         Ok(())
+    }
+
+    /// The text is here: its recipients are given its key, but those that take none.
+    fn hand_out(&mut self, from: MemberId, number: u64) {
+        for cid in self.relays.keyless(from, number) {
+            match self.peers.get_mut(&cid) {
+                Some(peer) if peer.whispers.has_room(&self.me.limits) => {
+                    peer.whispers.push(Whisper::Key(from, number));
+                    self.work.insert(cid);
+                }
+                _ => self.relays.miss(cid, from, number),
+            }
+        }
     }
 
     fn hear_gossip(&mut self, from: MemberId, port: Port, payload: Bytes) {
@@ -138,17 +153,17 @@ impl Leader {
         key: Key<role::Gossip>,
         frame: Option<Bytes>,
     ) {
-        let Self { relays, peers, work, me, .. } = self;
+        let Self { relays, peers, me, .. } = self;
         let whole = frame.clone();
-        relays.begin(now, from, number, Asked { key, digest: None, frame }, to, |cid| match peers.get_mut(&cid) {
-            // Who waits for its rekey is not in the group yet.
-            Some(peer) if !peer.waits() && peer.whispers.has_room(&me.limits) => {
-                peer.whispers.push(Whisper::Key(from, number));
-                work.insert(cid);
-                true
-            }
-            _ => false,
+        // Who waits for its rekey is not in the group yet.
+        let reached = |peer: &Peer| !peer.waits() && peer.whispers.has_room(&me.limits);
+        relays.begin(now, from, number, Asked { key, digest: None, frame }, to, |cid| {
+            peers.get(&cid).is_some_and(reached)
         });
+        // Until the text is here, its sender alone has K': whoever else had it could be faster, under the sender's name.
+        if whole.is_some() {
+            self.hand_out(from, number);
+        }
         if let (Some(frame), Some(relay)) = (whole, self.relays.get(from, number).filter(|relay| relay.listens()))
             && let Ok((port, payload)) = gossip::open(&*self.me.suite, &relay.key, &mut frame.to_vec())
         {

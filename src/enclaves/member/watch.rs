@@ -30,6 +30,11 @@ impl Member {
         self.session().and_then(|session| session.evidence.current_as_of)
     }
 
+    /// Of how many private messages the key is here, and the text is not.
+    pub fn words_awaited(&self) -> usize {
+        self.session().map_or(0, |session| session.gossips.awaited())
+    }
+
     /// In words: which phase.
     pub fn phase(&self) -> &'static str {
         match &self.phase {

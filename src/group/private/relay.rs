@@ -238,6 +238,20 @@ impl Relays {
         }
     }
 
+    /// Who is still to be given the key of a word.
+    pub fn keyless(&self, from: MemberId, number: u64) -> Vec<MemberId> {
+        self.get(from, number).map_or_else(Vec::new, |relay| relay.keyless.iter().copied().collect())
+    }
+
+    /// A member that was named is not reached after all.
+    pub fn miss(&mut self, cid: MemberId, from: MemberId, number: u64) {
+        if let Some(relay) = self.under_way.get_mut(&(from, number))
+            && relay.keyless.remove(&cid)
+        {
+            relay.missed.push(cid);
+        }
+    }
+
     /// The leader has heard a word whose text was here from the start.
     pub fn heard(&mut self, from: MemberId, number: u64) {
         if let Some(relay) = self.under_way.get_mut(&(from, number)) {

@@ -171,6 +171,12 @@ impl Words {
         self.awaited.iter().find(|one| (one.from, one.number) == (from, number))
     }
 
+    /// Of how many words the key is here, and the text is not.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
+
     /// It has been heard: its key is wiped (E5).
     pub fn heard(&mut self, from: MemberId, number: u64) {
         self.awaited.retain(|one| (one.from, one.number) != (from, number));

@@ -220,7 +220,7 @@ member_role!(enclaves::Member {
     const GOSSIPS: bool = true;
 
     fn gossip(&mut self, cx: &mut Cx<'_>, to: &[MemberId], payload: &[u8]) -> Result<u64, CommandError> {
-        // The leader hands out the key, and never touches the text (E6).
+        // The leader hands out the key, and seals nothing (E6).
         Self::gossip(self, cx, Form::Own, to, Port::Application, payload)
     }
 });
