@@ -5,15 +5,21 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sodality::crypto::chacha20_poly1305;
-use sodality::enclaves::gossip::Form;
+use sodality::crypto::keys::role;
+use sodality::crypto::{BoxNumber, Key, Secret, chacha20_poly1305};
+use sodality::enclaves::gossip::{self, Form};
+use sodality::endpoint::Endpoint;
 use sodality::error::{CommandError, Misuse, Reason};
 use sodality::event::{Event, Port, Sender};
 use sodality::identity::MemberId;
 use sodality::policy::{MIN_FRAME, Policy};
 use sodality::sim::{
-    DropMatching, EnclaveConfig, EnclaveStar, Faults, InTransit, LinkConfig, Recorder, ReplayAll, Tables, World, shared,
+    DropMatching, EnclaveConfig, EnclaveStar, Faults, Gang, InTransit, LinkConfig, Recorder, ReplayAll, Tables, World,
+    shared,
 };
+use sodality::wire::enclaves::repaired::{AdminMsg, AdminPayload, AdminText, Gossip};
+use sodality::wire::frame::split_frame;
+use sodality::wire::{Edition, Field, Header, Message, System};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const FORMS: [Form; 3] = [Form::Documented, Form::Asked, Form::Own];
@@ -195,6 +201,67 @@ fn keys_are_handed_out_once_the_text_is_here() {
         world.set_adversary(DropMatching(|_: &InTransit, _: &Tables| false));
         world.run_for(Duration::from_secs(6)).unwrap();
         assert_eq!([1, 2].map(|at| heard(&world, &star, at, TEXT)), [1, 1], "{form:?}");
+    }
+}
+
+/// K' of the last message that a member was given the key of, from the frames on their way to it.
+fn last_key(world: &World, star: &EnclaveStar, at: usize, frames: &[InTransit]) -> Key<role::Gossip> {
+    let (open, _) = world.get(star.members[at]).unwrap().session_keys().unwrap();
+    let to = star.members[at].id;
+    let keys = frames.iter().filter(|frame| frame.to == to).filter_map(|frame| {
+        let mut bytes = frame.bytes.to_vec();
+        let parsed = AdminMsg::parse(&bytes).ok()?;
+        let (counter, clear, text, tag) = (parsed.message.seq, parsed.clear, parsed.text, parsed.tag);
+        let (ad, sealed) = split_frame(&mut bytes, clear, &text);
+        open.open(BoxNumber { domain: 0, counter }, ad, sealed, &tag).ok()?;
+        match AdminText::decode(sealed).ok()?.payload {
+            AdminPayload::GossipKey(gossip) => Some(Key::new(Secret::new(gossip.key.0))),
+            _ => None,
+        }
+    });
+    keys.last().expect("a key was handed out")
+}
+
+/// A2: a recipient has K', and writes on another one's link. It still cannot put a text of its own under the sender's name, and
+/// what it tries does not keep the true one away.
+#[test]
+fn a_recipient_cannot_speak_for_the_sender() {
+    for form in FORMS {
+        let (mut world, star) = group(9, 3);
+        let recorder = shared(Recorder::default());
+        let late = star.members[2].id;
+        world.set_adversary(Gang(vec![
+            Box::new(recorder.clone()),
+            Box::new(DropMatching(move |frame: &InTransit, tables: &Tables| {
+                frame.to == late && tables.id(&frame.bytes) == "EN-R10"
+            })),
+        ]));
+        let to = [cid(&world, &star, 1), cid(&world, &star, 2)];
+        let number = say(&mut world, &star, form, &to, TEXT).unwrap();
+        world.run_for(Duration::from_secs(2)).unwrap();
+        let key = last_key(&world, &star, 1, &recorder.borrow().frames);
+        let suite = chacha20_poly1305();
+        let header = Header { system: System::Enclaves, edition: Edition::Repaired, suite: suite.id() };
+        let group = world.get(star.leader).unwrap().group();
+        let forged =
+            gossip::seal(&*suite, header, &key, group, cid(&world, &star, 0), number, 0, b"not from m1").unwrap();
+        assert!(gossip::open(&*suite, &key, &mut forged.to_vec()).is_ok(), "it would open");
+        let link = world.links_of(star.members[2])[0];
+        let mut give = |frame: &[u8]| {
+            world
+                .with(star.members[2], |member, cx| Endpoint::handle_frame(member, cx, link, frame.into()).unwrap())
+                .unwrap();
+        };
+        give(&forged);
+        // The true one, which was held up, is still waited for.
+        let frames = recorder.borrow().frames.clone();
+        let mut tables = frames.iter().filter(|frame| frame.to == late);
+        let held = tables.rfind(|frame| Gossip::parse(&frame.bytes).is_ok()).expect("it was on its way");
+        give(&held.bytes);
+        let events = world.events(star.members[2]);
+        assert!(events.iter().any(|event| matches!(event, Event::Rejected { why: Reason::Forged, .. })), "{form:?}");
+        assert_eq!(heard(&world, &star, 2, b"not from m1"), 0, "{form:?}");
+        assert_eq!(heard(&world, &star, 2, TEXT), 1, "{form:?}");
     }
 }
 

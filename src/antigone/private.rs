@@ -8,15 +8,14 @@
 //!
 //! **Messages.** RA-P; the records `wrap` (member), `wrapped` and `passed` (leader).
 //!
-//! **Guarantees.** Those of [`group::private`](crate::group::private). Besides, the sender names the digest of the sealed text: a
-//! recipient that has K' cannot put another text under the sender's name (A2). The leader hands out keys of fixed length and
+//! **Guarantees.** Those of [`group::private`](crate::group::private). The sender itself names the digest of the sealed text, so
+//! keys are handed out before the text is here. The leader hands out keys of fixed length and
 //! passes the text on as it came (E6).
 
 use bytes::{Bytes, BytesMut};
 
 use crate::crypto::keys::role;
-use crate::crypto::{Key, Secret, Suite};
-use crate::error::{Failure, Reason};
+use crate::crypto::{Key, Secret};
 use crate::group::private::{Frame, Word};
 use crate::identity::MemberId;
 use crate::wire::Field;
@@ -40,22 +39,6 @@ impl Frame for PrivateWord {
         let Self { group, cid, number } = *self;
         Word { group, cid, number }
     }
-}
-
-/// The digest of RA-P that its sender names.
-///
-/// # Errors
-/// [`Failure::Suite`].
-pub fn digest(suite: &dyn Suite, frame: &[u8]) -> Result<Digest, Failure> {
-    Ok(suite.hash(&[frame])?)
-}
-
-/// Whether this is the RA-P that its sender has named.
-///
-/// # Errors
-/// [`Reason::Forged`] if not, [`Reason::Suite`].
-pub fn is_named(suite: &dyn Suite, named: Option<&Digest>, frame: &[u8]) -> Result<(), Reason> {
-    if named == Some(&digest(suite, frame)?) { Ok(()) } else { Err(Reason::Forged) }
 }
 
 /// The record by which a member asks that K' be handed out.

@@ -146,7 +146,7 @@ ADMIN_PAYLOAD = Choice({
     2: ("View", VIEW_PAGE),
     3: ("Policy", POLICY_CHANGE),
     4: ("Ejection", LEADER_RECORD.by_name["Answer"][1]),
-    5: ("GossipKey", Struct(**{"from": U64, "number": U64, "key": KEY})),
+    5: ("GossipKey", Struct(**{"from": U64, "number": U64, "key": KEY, "digest": DIGEST})),
     6: ("GossipGrant", Struct(number=U64, key=KEY)),
     7: ("Gossiped", Struct(number=U64, missed=RECIPIENTS)),
 })

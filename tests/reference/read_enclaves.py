@@ -9,7 +9,7 @@ import layout
 import repaired as ra
 from codec import U8, decode
 from read_repaired import RepairedSession
-from suites import Forged, ed25519_verify, x25519
+from suites import Forged, ed25519_verify, sha256, x25519
 
 
 class EnclaveSession:
@@ -32,6 +32,7 @@ class EnclaveSession:
         self.origin = {}  # (G, cid): public origin key; 0 is the leader
         self.bases = {}  # (G, epoch): base
         self.private = {}  # (G, cid, number): K'
+        self.sealed = {}  # (G, cid, number): digest of EN-R10
 
     def read(self, frame):
         """What the frame is, and what it says: None, or port and payload."""
@@ -179,7 +180,9 @@ class EnclaveSession:
                 self.policy(group, change["version"], change["policy"])
                 return f"policy {change['version']}"
             case ("GossipKey", one):
-                self.learn(self.private, (group, one["from"], one["number"]), one["key"], "K'")
+                word = group, one["from"], one["number"]
+                self.learn(self.private, word, one["key"], "K'")
+                self.learn(self.sealed, word, one["digest"], "digest of a private message")
                 return f"K' of message {one['number']} from {self.name({'group': group, 'cid': one['from']})}"
             case ("Ejection", answer):
                 return f"about request {answer['rseq']}: {answer['verdict']}"
@@ -226,6 +229,8 @@ class EnclaveSession:
         place = fields["group"], fields["cid"], fields["number"]
         if place not in self.private:
             raise self.shut("no recipient's K' of this message is known")
+        if place in self.sealed and self.sealed[place] != sha256(frame.data):
+            raise Forged("another text than the one that the leader has named")
         text = decode(layout.PRIVATE, en.open_r10(suite, self.private[place], frame))
         return f"{self.name(fields)}, in private,", U8.put(text["port"]) + text["payload"]
 

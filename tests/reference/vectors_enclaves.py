@@ -7,7 +7,7 @@ import repaired as ra
 import suites
 from book import APP, INSTANCE, LEADER, MEMBER, MODERN, OTHER, PAYLOADS, POLICY, Book, filler
 from codec import U64
-from suites import DES_MD5_RSA, published_suite
+from suites import DES_MD5_RSA, published_suite, sha256
 from vectors_antigone import data_of_kind
 
 KINDS = ("Clear", "Integrity", "Confidentiality", "Both")
@@ -169,7 +169,7 @@ def payloads():
     yield "View", page | {"changes": [add, remove]}
     yield "Policy", {"version": 2, "policy": POLICY}
     yield "Ejection", {"rseq": 2, "verdict": "NotAllowed"}
-    yield "GossipKey", {"from": 2, "number": 4, "key": filler("K'", 32)}
+    yield "GossipKey", {"from": 2, "number": 4, "key": filler("K'", 32), "digest": filler("digest of a word", 32)}
     yield "GossipGrant", {"number": 4, "key": filler("K'", 32)}
     yield "Gossiped", {"number": 4, "missed": [2, 9]}
 
@@ -220,8 +220,9 @@ def private(book, suite):
     for port, payload in PAYLOADS:
         clear = {"group": INSTANCE, "cid": 3, "number": 4}
         said = {"key": filler("K'", 32), "port": port, "payload": payload}
-        derived = {"box_key": en.gossip_key(suite, said["key"], INSTANCE, 3, 4)}
-        book.add("EN-R10", en.r10(suite, **said, **clear), clear | said, derived)
+        frame = en.r10(suite, **said, **clear)
+        derived = {"box_key": en.gossip_key(suite, said["key"], INSTANCE, 3, 4), "digest": sha256(frame)}
+        book.add("EN-R10", frame, clear | said, derived)
 
 
 def repaired(vectors, suite):

@@ -184,7 +184,8 @@ fn with_payload<T>(
         }
         "GossipKey" => {
             let (from, number, key) = (inner.cid("from")?, inner.number("number")?, inner.bytes("key")?);
-            with(AdminPayload::GossipKey(GossipKey { from, number, key: KeyBytes(&key) }))
+            let (key, digest) = (KeyBytes(&key), inner.digest("digest")?);
+            with(AdminPayload::GossipKey(GossipKey { from, number, key, digest }))
         }
         "GossipGrant" => {
             let (number, key) = (inner.number("number")?, inner.bytes("key")?);

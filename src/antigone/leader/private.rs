@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{Leader, Timer};
-use crate::antigone::private::{digest, is_named, passed, wrapped};
+use crate::antigone::private::{passed, wrapped};
 use crate::crypto::{Key, Secret};
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{self, Asked, Relay, Whisper, Word, port_code, recipients};
+use crate::group::private::{self, Asked, Relay, Whisper, Word, digest, is_named, port_code, recipients};
 use crate::identity::MemberId;
 use crate::wire::antigone::{PrivateWord, Wrap};
 
@@ -83,14 +83,15 @@ impl Leader {
         }
         let relay = self.relays.awaiting(cid, number)?;
         // It is what its sender has named. Without being a recipient, the leader does not open it.
-        is_named(&*self.me.suite, relay.digest.as_ref(), frame)?;
+        let digest = relay.digest.ok_or(Reason::Unknown)?;
+        is_named(&*self.me.suite, &digest, frame)?;
         if relay.listens() {
             let (port, payload) = private::open::<PrivateWord>(&*self.me.suite, &relay.key, &mut frame.clone())?;
             let (from, epoch) = (Sender::Vouched(cid), self.issue.epoch());
             self.out.stats.delivered += 1;
             self.out.event(Event::Gossip(Message { from, epoch, port, payload }));
         }
-        self.relays.arrived(cid, number, Bytes::copy_from_slice(frame));
+        self.relays.arrived(cid, number, Bytes::copy_from_slice(frame), digest);
         self.pass_on(cid, number);
         self.whisper(cid, Whisper::Answer(number));
         Ok(())

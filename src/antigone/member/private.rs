@@ -3,12 +3,12 @@
 use bytes::BytesMut;
 
 use super::{EVENTS, FRAMES, Member, Phase};
-use crate::antigone::private::{digest, is_named, wrap};
+use crate::antigone::private::wrap;
 use crate::crypto::{Key, Secret};
 use crate::endpoint::{Class, Cx, Instant, To, Transmit};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{self, Stage, Word, port_code, recipients};
+use crate::group::private::{self, Stage, Word, digest, is_named, port_code, recipients};
 use crate::identity::MemberId;
 use crate::wire::antigone::{Passed, PrivateWord, Wrapped};
 
@@ -72,7 +72,7 @@ impl Member {
         let Wrapped { from, number, key, digest } = *wrapped;
         let Phase::In(session) = &mut self.phase else { return };
         let key = Key::new(Secret::new(key.0));
-        if let Some((from, number)) = session.words.expect(now, from, number, key, Some(digest)) {
+        if let Some((from, number)) = session.words.expect(now, from, number, key, digest) {
             self.out.event(Event::GossipMissed { from, number });
         }
     }
@@ -97,7 +97,7 @@ impl Member {
         }
         let suite = &*self.me.suite;
         let expected = session.words.expected(cid, number).ok_or(Reason::Unknown)?;
-        is_named(suite, expected.digest.as_ref(), &frame)?;
+        is_named(suite, &expected.digest, &frame)?;
         let (port, payload) = private::open::<PrivateWord>(suite, &expected.key, &mut frame)?;
         // The key goes with the word: a replay opens nothing.
         session.words.heard(cid, number);

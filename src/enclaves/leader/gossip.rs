@@ -10,7 +10,7 @@ use crate::enclaves::gossip;
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{Asked, Relay, Whisper, port_code, port_of, recipients};
+use crate::group::private::{Asked, Relay, Whisper, digest, port_code, port_of, recipients};
 use crate::identity::MemberId;
 use crate::wire::Message as _;
 use crate::wire::enclaves::repaired::{Gossip, RequestText};
@@ -40,9 +40,10 @@ impl Leader {
         let number = self.gossips + 1;
         let key = self.fresh_gossip_key(cx)?;
         let frame = self.seal_gossip(&key, MemberId::LEADER, number, port_code(port), payload)?;
+        let digest = Some(digest(&*self.me.suite, &frame)?);
         // Nothing can fail from here on.
         self.gossips = number;
-        self.relay(now, MemberId::LEADER, number, to.into_iter(), key, Some(frame));
+        self.relay(now, MemberId::LEADER, number, to.into_iter(), Asked { key, digest, frame: Some(frame) });
         let missed = self.relays.get(MemberId::LEADER, number).map(Relay::missed);
         self.out.event(Event::GossipSent { number, missed: missed.unwrap_or_default() });
         Ok(number)
@@ -75,7 +76,8 @@ impl Leader {
             RequestText::Here | RequestText::Eject(_) | RequestText::Put(_) => return Ok(()),
         };
         let whole = frame.is_some();
-        self.relay(now, from, number, to.iter(), key, frame);
+        let digest = frame.as_ref().map(|frame| digest(&*self.me.suite, frame)).transpose()?;
+        self.relay(now, from, number, to.iter(), Asked { key, digest, frame });
         let nobody = self.relays.get(from, number).is_some_and(Relay::is_done);
         if whole || nobody {
             self.whisper(from, Whisper::Answer(number));
@@ -98,10 +100,11 @@ impl Leader {
         // Nobody else could seal it; and what does not open is worth nothing to anybody. It costs the leader one opening.
         let mut copy = frame.clone();
         let (port, payload) = gossip::open(&*self.me.suite, &relay.key, &mut copy)?;
+        let digest = digest(&*self.me.suite, &frame)?;
         if relay.listens() {
             self.hear_gossip(cid, port, payload);
         }
-        self.relays.arrived(cid, number, Bytes::copy_from_slice(&frame));
+        self.relays.arrived(cid, number, Bytes::copy_from_slice(&frame), digest);
         self.hand_out(cid, number);
         self.pass_on(cid, number);
         self.whisper(cid, Whisper::Answer(number));
@@ -144,22 +147,12 @@ impl Leader {
     }
 
     /// Begins to relay.
-    fn relay(
-        &mut self,
-        now: Instant,
-        from: MemberId,
-        number: u64,
-        to: impl Iterator<Item = MemberId>,
-        key: Key<role::Gossip>,
-        frame: Option<Bytes>,
-    ) {
+    fn relay(&mut self, now: Instant, from: MemberId, number: u64, to: impl Iterator<Item = MemberId>, asked: Asked) {
         let Self { relays, peers, me, .. } = self;
-        let whole = frame.clone();
+        let whole = asked.frame.clone();
         // Who waits for its rekey is not in the group yet.
         let reached = |peer: &Peer| !peer.waits() && peer.whispers.has_room(&me.limits);
-        relays.begin(now, from, number, Asked { key, digest: None, frame }, to, |cid| {
-            peers.get(&cid).is_some_and(reached)
-        });
+        relays.begin(now, from, number, asked, to, |cid| peers.get(&cid).is_some_and(reached));
         // Until the text is here, its sender alone has K': whoever else had it could be faster, under the sender's name.
         if whole.is_some() {
             self.hand_out(from, number);

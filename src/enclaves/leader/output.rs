@@ -131,9 +131,11 @@ impl Leader {
             };
             let relay = self.relays.get(of.0, of.1);
             let told = match (whisper, relay) {
-                (Whisper::Key(from, number), Some(relay)) => {
-                    let key = KeyBytes(relay.key.secret().expose());
-                    let frame = say(&mut peer.chain, AdminPayload::GossipKey(GossipKey { from, number, key }))?;
+                // It is handed out once the text is here, which has a digest then.
+                (Whisper::Key(from, number), Some(Relay { key, digest: Some(digest), .. })) => {
+                    let key = KeyBytes(key.secret().expose());
+                    let gossip = GossipKey { from, number, key, digest: *digest };
+                    let frame = say(&mut peer.chain, AdminPayload::GossipKey(gossip))?;
                     (frame, Telling::GossipKey(from, number))
                 }
                 (Whisper::Grant(number), Some(relay)) => {
@@ -146,7 +148,7 @@ impl Leader {
                     (say(&mut peer.chain, AdminPayload::Gossiped(answer))?, Telling::Whisper)
                 }
                 // Its time is over: something is said all the same, and the next one follows.
-                (Whisper::Key(..) | Whisper::Grant(_), None) => {
+                (Whisper::Key(..) | Whisper::Grant(_), _) => {
                     (say(&mut peer.chain, AdminPayload::Ping)?, Telling::Nothing)
                 }
             };

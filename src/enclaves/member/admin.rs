@@ -21,6 +21,7 @@ use crate::group::{ChangeRecord, Check, EpochKeys, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::wire::Field;
 use crate::wire::enclaves::repaired::{AdminPayload, AdminText, NewKey};
+use crate::wire::field::Digest;
 use crate::wire::objects::ObjectNews;
 
 /// What an AdminMsg does.
@@ -41,6 +42,7 @@ enum Effect<'f> {
         from: MemberId,
         number: u64,
         key: Key<role::Gossip>,
+        digest: Digest,
     },
     /// An own private message, sealed with the key that was asked for.
     GossipGrant {
@@ -143,7 +145,7 @@ impl Member {
                 session.requests.answered(number);
                 self.out.event(Event::EjectionAnswered { target, verdict });
             }
-            Effect::GossipKey { from, number, key } => self.await_gossip(now, from, number, key),
+            Effect::GossipKey { from, number, key, digest } => self.await_gossip(now, from, number, key, digest),
             Effect::GossipGrant { number, frame } => {
                 session.gossips.sealed(now, self.me.limits.retry, &mut self.jitter, number, frame);
             }
@@ -275,7 +277,7 @@ fn effect<'f>(
         }
         AdminPayload::GossipKey(gossip) if gossip.from != station.cid => {
             let key = Key::new(Secret::new(gossip.key.0));
-            Effect::GossipKey { from: gossip.from, number: gossip.number, key }
+            Effect::GossipKey { from: gossip.from, number: gossip.number, key, digest: gossip.digest }
         }
         AdminPayload::GossipKey(_) => return Err(Reason::Violation),
         AdminPayload::GossipGrant(grant) => {

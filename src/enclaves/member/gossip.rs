@@ -11,10 +11,11 @@ use crate::enclaves::gossip::{self, Form};
 use crate::endpoint::{Class, Cx, Instant, To, Transmit};
 use crate::error::{CommandError, Failure, Misuse, Reason};
 use crate::event::{Event, Message, Port, Sender};
-use crate::group::private::{Stage, port_code, recipients};
+use crate::group::private::{Stage, is_named, port_code, recipients};
 use crate::identity::MemberId;
 use crate::wire::Message as _;
 use crate::wire::enclaves::repaired::Gossip;
+use crate::wire::field::Digest;
 
 impl Session {
     /// The message that a granted key seals, computed before anything changes.
@@ -88,9 +89,16 @@ impl Member {
     }
 
     /// A key for a message that is to come.
-    pub(super) fn await_gossip(&mut self, now: Instant, from: MemberId, number: u64, key: Key<role::Gossip>) {
+    pub(super) fn await_gossip(
+        &mut self,
+        now: Instant,
+        from: MemberId,
+        number: u64,
+        key: Key<role::Gossip>,
+        digest: Digest,
+    ) {
         let Phase::In(session) = &mut self.phase else { return };
-        if let Some((from, number)) = session.gossips.expect(now, from, number, key, None) {
+        if let Some((from, number)) = session.gossips.expect(now, from, number, key, digest) {
             self.out.event(Event::GossipMissed { from, number });
         }
     }
@@ -121,7 +129,10 @@ impl Member {
             return Err(Reason::OtherGroup);
         }
         let awaited = session.gossips.expected(cid, number).ok_or(Reason::Unknown)?;
-        let (port, payload) = gossip::open(&*session.station.suite, &awaited.key, &mut frame)?;
+        let suite = &*session.station.suite;
+        // What the leader had when it handed out the key, and nothing else (A2).
+        is_named(suite, &awaited.digest, &frame)?;
+        let (port, payload) = gossip::open(suite, &awaited.key, &mut frame)?;
         // The key goes with the first message that opens (E5).
         session.gossips.heard(cid, number);
         let epoch = session.station.ring.installed();

@@ -9,7 +9,8 @@
 //! **Messages.** RA-P and EN-R10; what the two systems say of them in records and requests is their own.
 //!
 //! **Guarantees.** K' is used once, and a recipient forgets it with the first word that opens: a replay opens nothing (A1, E5).
-//! Group, sender and number are bound into the key of the box. That it was this sender, the leader says. The word itself is
+//! Group, sender and number are bound into the key of the box, and with the key goes the digest of the sealed text: a recipient
+//! cannot put another text under the sender's name (A2). That it was this sender, the leader says. The word itself is
 //! best effort; its key is not, so a recipient notices what is lost.
 //!
 //! [`relay`] holds what a leader keeps of words under way, [`words`] what a member keeps of those that it says and hears.
@@ -29,7 +30,7 @@ use crate::crypto::{BoxNumber, Key, Purpose, Secret, Suite, SuiteError};
 use crate::error::{Failure, Misuse, Reason};
 use crate::event::Port;
 use crate::identity::{INSTANCE_BYTES, Instance, MemberId};
-use crate::wire::field::{Field, Rest};
+use crate::wire::field::{Digest, Field, Rest};
 use crate::wire::frame::{HEADER_BYTES, MAX_TEXT, split_frame};
 use crate::wire::shared::{MAX_RECIPIENTS, PrivateText};
 use crate::wire::{Header, Message};
@@ -134,6 +135,22 @@ pub fn seal<M: Frame>(
 /// [`Reason::Malformed`].
 pub fn word_of<M: Frame>(frame: &[u8]) -> Result<Word, Reason> {
     M::parse(frame).map(|parsed| parsed.message.word()).map_err(|_| Reason::Malformed)
+}
+
+/// The digest of a sealed word, which goes with its key.
+///
+/// # Errors
+/// [`Failure::Suite`].
+pub fn digest(suite: &dyn Suite, frame: &[u8]) -> Result<Digest, Failure> {
+    Ok(suite.hash(&[frame])?)
+}
+
+/// Whether this is the word that was named.
+///
+/// # Errors
+/// [`Reason::Forged`] if not, [`Reason::Suite`].
+pub fn is_named(suite: &dyn Suite, named: &Digest, frame: &[u8]) -> Result<(), Reason> {
+    if *named == digest(suite, frame)? { Ok(()) } else { Err(Reason::Forged) }
 }
 
 /// Opens a word with its key: port and text.

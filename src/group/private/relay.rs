@@ -20,7 +20,7 @@ use crate::wire::field::Digest;
 pub struct Relay {
     /// K'.
     pub key: Key<role::Gossip>,
-    /// The digest of the sealed text, where its sender has named it.
+    /// The digest of the sealed text: as its sender has named it, or else once the text is here.
     pub digest: Option<Digest>,
     /// The sealed text, once it is here.
     frame: Option<Bytes>,
@@ -135,7 +135,7 @@ impl Whispers {
 pub struct Asked {
     /// K'.
     pub key: Key<role::Gossip>,
-    /// The digest of the sealed text, where its sender has named it.
+    /// The digest of the sealed text, where its sender has named it, or the text is here already.
     pub digest: Option<Digest>,
     /// The sealed text, if it is here already.
     pub frame: Option<Bytes>,
@@ -231,10 +231,10 @@ impl Relays {
         if relay.frame.is_some() { Err(Reason::Replayed) } else { Ok(relay) }
     }
 
-    /// The text is here, and it is the right one. The leader has heard it if it was to.
-    pub fn arrived(&mut self, from: MemberId, number: u64, frame: Bytes) {
+    /// The text is here, it is the right one, and has this digest. The leader has heard it if it was to.
+    pub fn arrived(&mut self, from: MemberId, number: u64, frame: Bytes, digest: Digest) {
         if let Some(relay) = self.under_way.get_mut(&(from, number)) {
-            (relay.frame, relay.listens) = (Some(frame), false);
+            (relay.frame, relay.digest, relay.listens) = (Some(frame), Some(digest), false);
         }
     }
 

@@ -23,12 +23,16 @@ fn key(byte: u8) -> Key<role::Gossip> {
     Key::new(Secret::new(&[byte; 32]))
 }
 
+fn digest_of(byte: u8) -> Digest {
+    Digest::new(&[byte; 32]).unwrap()
+}
+
 fn limits() -> Limits {
     Limits { gossip: 2, gossip_time: Duration::from_secs(10), ..Limits::default() }
 }
 
 fn asked(frame: Option<&'static [u8]>) -> Asked {
-    Asked { key: key(7), digest: Digest::new(&[9; 32]), frame: frame.map(Bytes::from_static) }
+    Asked { key: key(7), digest: Some(digest_of(9)), frame: frame.map(Bytes::from_static) }
 }
 
 fn begin(relays: &mut Relays, number: u64, to: &[MemberId]) {
@@ -85,7 +89,7 @@ fn a_text_goes_to_whom_has_its_key_and_to_nobody_twice() {
     assert_eq!(relays.get(ANN, 1).unwrap().missed(), [CYD]);
     assert!(relays.awaiting(ANN, 1).is_ok());
     assert_eq!(relays.awaiting(BOB, 1).map(drop), Err(Reason::Unknown));
-    relays.arrived(ANN, 1, Bytes::from_static(b"sealed"));
+    relays.arrived(ANN, 1, Bytes::from_static(b"sealed"), digest_of(9));
     assert_eq!(relays.awaiting(ANN, 1).map(drop), Err(Reason::Replayed));
     assert_eq!(
         passing(&mut relays, 1),
@@ -109,7 +113,7 @@ fn the_leader_reads_along_where_it_is_named() {
     assert!(relay.listens() && !relay.is_done() && relay.missed().is_empty());
     relays.answered(ANN, 1);
     assert!(relays.get(ANN, 1).is_some());
-    relays.arrived(ANN, 1, Bytes::from_static(b"sealed"));
+    relays.arrived(ANN, 1, Bytes::from_static(b"sealed"), digest_of(9));
     assert!(passing(&mut relays, 1).is_some() && relays.get(ANN, 1).is_none());
     // One that came whole waits for the leader to hear it.
     relays.begin(at(0), ANN, 2, asked(Some(b"sealed")), [MemberId::LEADER].into_iter(), |_| true);
@@ -199,14 +203,14 @@ fn a_word_whose_key_is_asked_for_is_sealed_when_it_comes() {
 #[test]
 fn an_expected_word_is_heard_once_or_given_up() {
     let mut words = Words::new(&limits());
-    assert_eq!(words.expect(at(0), ANN, 1, key(1), None), None);
-    assert_eq!(words.expect(at(1), BOB, 1, key(2), Digest::new(&[4; 32])), None);
-    assert_eq!(words.expected(BOB, 1).unwrap().digest, Digest::new(&[4; 32]));
+    assert_eq!(words.expect(at(0), ANN, 1, key(1), digest_of(0)), None);
+    assert_eq!(words.expect(at(1), BOB, 1, key(2), digest_of(4)), None);
+    assert_eq!(words.expected(BOB, 1).unwrap().digest, digest_of(4));
     assert!(words.expected(BOB, 2).is_none() && words.expected(CYD, 1).is_none());
     words.heard(BOB, 1);
     assert!(words.expected(BOB, 1).is_none(), "its key is gone");
-    words.expect(at(2), BOB, 2, key(3), None);
-    assert_eq!(words.expect(at(3), BOB, 3, key(4), None), Some((ANN, 1)), "the oldest gives way");
+    words.expect(at(2), BOB, 2, key(3), digest_of(0));
+    assert_eq!(words.expect(at(3), BOB, 3, key(4), digest_of(0)), Some((ANN, 1)), "the oldest gives way");
     assert_eq!((words.lost(at(11)), words.due()), (None, Some(at(12))));
     assert_eq!(words.lost(at(12)), Some((BOB, 2)));
     assert_eq!(words.lost(at(12)), None);

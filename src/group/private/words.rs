@@ -74,8 +74,8 @@ pub struct Awaited {
     pub number: u64,
     /// K'.
     pub key: Key<role::Gossip>,
-    /// The digest of its sealed text, where its sender has named it.
-    pub digest: Option<Digest>,
+    /// The digest of its sealed text.
+    pub digest: Digest,
     until: Instant,
 }
 
@@ -158,7 +158,7 @@ impl Words {
         from: MemberId,
         number: u64,
         key: Key<role::Gossip>,
-        digest: Option<Digest>,
+        digest: Digest,
     ) -> Option<(MemberId, u64)> {
         let full = self.awaited.len() >= self.most;
         let lost = if full { self.awaited.pop_front() } else { None };

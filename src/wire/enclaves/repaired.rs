@@ -8,7 +8,7 @@ use crate::identity::{Epoch, Instance, MemberId, NameRef, Version};
 use crate::wire::antigone::{
     Common, Content, EjectRequest, MAX_COMMON, MAX_POLICY, PolicyChange, RefuseCode, RequestAnswer, ViewPage,
 };
-use crate::wire::field::{Blob, List, MaybeName, Nested, Nonce, VerifyingKey};
+use crate::wire::field::{Blob, Digest, List, MaybeName, Nested, Nonce, VerifyingKey};
 use crate::wire::objects::{ObjectNews, PutPiece};
 use crate::wire::shared::Kind;
 
@@ -242,6 +242,8 @@ structure! {
         number: u64,
         /// K', used once.
         key: KeyBytes<'a>,
+        /// The digest of the whole EN-R10: the leader hands out the key when it has it.
+        digest: Digest,
     }
 }
 
