@@ -208,6 +208,29 @@ fn a_member_crashes_at_every_step_and_comes_back() {
     }
 }
 
+/// Whatever is under way is lost with the link, and goes on over the next one: no join fails for it, and nobody is taken for gone.
+#[test]
+fn a_link_drops_at_every_step() {
+    for victim in 0..2 {
+        let runs = at_every_step(
+            |world, star, _| {
+                let between = world.links_between(star.members[victim], star.leader);
+                between.first().map_or(Ok(()), |link| world.reopen(*link).map(drop))
+            },
+            |world, star| {
+                for member in star.members.iter().copied() {
+                    let failed = |event: &&Event| {
+                        matches!(event, Event::JoinFailed(_) | Event::JoinRefused(_) | Event::Ended(Ending::LeaderLost))
+                    };
+                    let failed: Vec<&Event> = world.events(member).iter().filter(failed).collect();
+                    assert!(failed.is_empty(), "{}: {failed:?}\n{}", world.name(member), world.trace().tail(60));
+                }
+            },
+        );
+        assert!(runs > 100, "{runs}");
+    }
+}
+
 /// How users log in with keys of Ed25519, with or without certificates.
 fn by_public_keys(suite: &Arc<dyn Suite>, certified: bool) -> Ways {
     let pair = |number| suite.signing_pair(&mut SimRng::new(number)).unwrap();

@@ -8,6 +8,7 @@ mod star;
 
 use std::time::Duration;
 
+use sodality::event::{Ending, Event};
 use sodality::policy::Policy;
 use sodality::sim::check::Counts;
 use sodality::sim::{LinkConfig, NodeId, Star, Stop, World};
@@ -71,6 +72,56 @@ fn crashed_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) ->
     world.eventually(time, "all live members agree", |world| settled(world, &star))?;
     all_hear_all(world, &star)?;
     Ok(Some(goals.counts()))
+}
+
+/// The session, with another link in place of the one between two of them after so many steps.
+fn cut_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Result<Option<Counts>, Stop> {
+    let config = config(Policy::default(), link);
+    let time = bound(&config);
+    let (star, goals) = watched(world, config, 2)?;
+    persist(world, &star, SESSION + time + SECOND * 10)?;
+    script(world, &star);
+    let end = world.now() + SESSION;
+    if !world.run_until(end, |world| world.steps() >= step)? {
+        return Ok(None);
+    }
+    let between = world.links_between(victim.of(&star), star.leader);
+    between.first().map_or(Ok(()), |link| world.reopen(*link).map(drop))?;
+    world.run_until(end, |_| false)?;
+    world.eventually(time, "all live members agree", |world| settled(world, &star))?;
+    all_hear_all(world, &star)?;
+    for member in star.members.iter().copied() {
+        let failed = |event: &&Event| {
+            matches!(event, Event::JoinFailed(_) | Event::JoinRefused(_) | Event::Ended(Ending::LeaderLost))
+        };
+        let failed: Vec<&Event> = world.events(member).iter().filter(failed).collect();
+        assert!(failed.is_empty(), "{victim:?}, step {step}: {failed:?}\n{}", world.trace().tail(60));
+    }
+    Ok(Some(goals.counts()))
+}
+
+/// Whatever is under way is lost with the link, and goes on over the next one: no join fails for it, nobody is taken for lost.
+#[test]
+fn whichever_link_drops_at_whatever_step_nothing_fails() {
+    let mut runs = 0;
+    for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {
+        for victim in [Victim::Member, Victim::ThirdParty] {
+            for step in 10.. {
+                let mut world = World::new(48);
+                match cut_at(&mut world, link, victim, step) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(stop) => {
+                        println!("{victim:?} at step {step}, {link:?}");
+                        explain(&world, &stop)
+                    }
+                }
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} runs");
+    assert!(runs > 200, "{runs}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::peer::Peer;
 use super::{Leader, Timer, control};
-use crate::enclaves::chain::LeaderChain;
+use crate::enclaves::chain::{Asked, LeaderChain};
 use crate::endpoint::{Cx, Instant, Link, Transmit};
 use crate::error::{CommandError, Failure, Reason};
 use crate::event::{EndReason, Ending, Event};
@@ -112,6 +112,17 @@ impl Leader {
             (lingering.link, lingering.owed) = (Some(link), true);
             self.work.insert(cid);
         }
+        Ok(())
+    }
+
+    /// EN-R8 of somebody who is out, and asks since it has not heard that: it is told where it is now.
+    pub(super) fn on_late_request(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
+        let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
+        let Asked::New(number, _) = lingering.chain.hear_request(&mut frame)? else { return Err(Reason::Ended) };
+        // A replay of it moves nothing.
+        lingering.chain.commit_request(number);
+        (lingering.link, lingering.owed) = (Some(link), true);
+        self.work.insert(cid);
         Ok(())
     }
 

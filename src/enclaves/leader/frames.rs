@@ -166,6 +166,9 @@ impl Leader {
         mut frame: BytesMut,
     ) -> Result<(), Reason> {
         let Request { group, cid, .. } = Request::parse(&frame).map_err(|_| Reason::Malformed)?.message;
+        if group == self.station.group && self.lingering.contains_key(&cid) {
+            return self.on_late_request(cid, link, frame);
+        }
         let peer = self.live(group, cid)?;
         match peer.chain.hear_request(&mut frame)? {
             Asked::Repeat => {}

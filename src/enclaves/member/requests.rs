@@ -226,7 +226,7 @@ impl Member {
     pub(super) fn ask_next(&mut self, now: Instant) -> Result<(), Failure> {
         let Phase::In(session) = &mut self.phase else { return Ok(()) };
         session.want_piece();
-        let Some(link) = session.link.filter(|_| session.confirm.is_none()) else { return Ok(()) };
+        let Some(link) = session.link else { return Ok(()) };
         let Some((number, wanted)) = session.requests.ready(now) else { return Ok(()) };
         let sealed = wanted.text(|text| session.chain.request(&mut self.out.pool, *number, text));
         match sealed {

@@ -117,11 +117,12 @@ impl Session {
         new
     }
 
-    /// There is another way to the leader: it is shown there, by whatever is next to be said.
+    /// There is another way to the leader: it is shown there, by whatever is next to be said. A confirmation says nothing to a
+    /// leader that has it already, so a request follows it.
     pub(super) fn show_up(&mut self, now: Instant) {
-        match &mut self.confirm {
-            Some(confirm) => confirm.backoff.hurry(now),
-            None => self.requests.show_up(now),
+        if let Some(confirm) = &mut self.confirm {
+            confirm.backoff.hurry(now);
         }
+        self.requests.show_up(now);
     }
 }

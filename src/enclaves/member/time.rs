@@ -32,7 +32,7 @@ impl Member {
                 }
                 let linked = |at: Option<Instant>| session.link.and(at);
                 let confirm = session.confirm.as_ref().map(|confirm| confirm.backoff.due());
-                let asks = session.requests.due().filter(|_| confirm.is_none());
+                let asks = session.requests.due();
                 let mut wake = Wake::at(linked(confirm), Due::Join).earlier(Wake::at(linked(asks), Due::Record));
                 wake = wake.earlier(Wake::at(session.gossips.due(), Due::Record));
                 if !session.joined {
@@ -105,12 +105,10 @@ impl Member {
             self.out.event(Event::Erased { epoch });
         }
         if let Some(link) = session.link {
-            if let Some(confirm) = &mut session.confirm {
-                if now >= confirm.backoff.due() {
-                    confirm.backoff.again(now, &mut self.jitter);
-                    let frame = confirm.frame.clone();
-                    self.out.send(control(link, frame));
-                }
+            if let Some(confirm) = session.confirm.as_mut().filter(|confirm| now >= confirm.backoff.due()) {
+                confirm.backoff.again(now, &mut self.jitter);
+                let frame = confirm.frame.clone();
+                self.out.send(control(link, frame));
             } else if let Some(frame) = session.requests.repeat(now, &mut self.jitter) {
                 self.out.send(control(link, frame));
             } else if let Err(failure) = self.ask_next(now) {
