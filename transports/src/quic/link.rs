@@ -13,11 +13,15 @@ use super::QuicConfig;
 use crate::stream;
 use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink, Wire};
 
-/// Most bytes of datagrams that are handed to the connection before all of them have left. A connection puts datagrams in
-/// front of streams, so this is how much data control waits for at most.
-pub(super) const BURST: usize = 64 << 10;
+/// Bytes of datagrams that are handed to the connection before all of them have left: so many at first, and on a way that is
+/// slow. A connection puts datagrams in front of streams, so this is how much data control waits for.
+const BURST: usize = 64 << 10;
+/// … and on a way that takes them at once.
+pub(super) const LONGEST_BURST: usize = 8 * BURST;
 /// How often it is looked whether a burst has left.
 const LOOK: Duration = Duration::from_millis(1);
+/// A burst that takes more looks than this was too long.
+const LOOKS: u32 = 4;
 /// The code with which connections are closed in order.
 pub(super) const DONE: VarInt = VarInt::from_u32(0);
 /// Control goes before data that have streams of their own.
@@ -61,7 +65,7 @@ pub(super) async fn attach<H: Send + Sync + 'static, P: Send + 'static>(
 }
 
 async fn write_data(connection: &Connection, mut data: Outgoing, patience: Duration) {
-    let empty = connection.datagram_send_buffer_space();
+    let mut burst = Burst { longest: BURST, given: 0, empty: connection.datagram_send_buffer_space() };
     let mut batch = Vec::new();
     while data.batch(&mut batch, BURST).await {
         for frame in batch.drain(..) {
@@ -69,7 +73,7 @@ async fn write_data(connection: &Connection, mut data: Outgoing, patience: Durat
             let sent = tokio::select! {
                 biased;
                 () = data.over() => return,
-                sent = timeout(patience, send(connection, frame, empty)) => sent,
+                sent = timeout(patience, send(connection, frame, &mut burst)) => sent,
             };
             match sent {
                 Ok(Ok(())) => data.sent(Wire { frames: 1, packets: 1, bytes }),
@@ -81,19 +85,11 @@ async fn write_data(connection: &Connection, mut data: Outgoing, patience: Durat
 }
 
 /// As a datagram if it fits now, and else on a stream of its own.
-async fn send(connection: &Connection, frame: Bytes, empty: usize) -> Result<(), ()> {
+async fn send(connection: &Connection, frame: Bytes, burst: &mut Burst) -> Result<(), ()> {
     // A stream without a byte says nothing; a datagram without one does.
-    let fits = connection.max_datagram_size().is_some_and(|most| frame.len() <= most.min(empty));
+    let fits = connection.max_datagram_size().is_some_and(|most| frame.len() <= most.min(burst.empty));
     if fits {
-        while connection.datagram_send_buffer_space() < frame.len() {
-            // All of the burst has to leave, or what follows would stand before control again.
-            while connection.datagram_send_buffer_space() < empty {
-                if connection.close_reason().is_some() {
-                    return Err(());
-                }
-                sleep(LOOK).await;
-            }
-        }
+        burst.room(connection, frame.len()).await?;
         match connection.send_datagram(frame.clone()) {
             Ok(()) => return Ok(()),
             // The way has become narrower since it was asked.
@@ -104,6 +100,47 @@ async fn send(connection: &Connection, frame: Bytes, empty: usize) -> Result<(),
     let mut stream = connection.open_uni().await.map_err(drop)?;
     stream.write_chunk(frame).await.map_err(drop)?;
     stream.finish().map_err(drop)
+}
+
+/// How much data is on its way out as datagrams. Their length follows the way, so that control waits some milliseconds at most.
+struct Burst {
+    /// Bytes that the next may have.
+    longest: usize,
+    /// Bytes of this one.
+    given: usize,
+    /// The space of the connection when nothing waits in it.
+    empty: usize,
+}
+
+impl Burst {
+    /// Waits until so many bytes more may be handed over.
+    async fn room(&mut self, connection: &Connection, bytes: usize) -> Result<(), ()> {
+        if self.given + bytes > self.longest.min(self.empty) {
+            let mut looks = 0;
+            tokio::task::yield_now().await;
+            // All of the burst has to leave, or what follows would stand before control again.
+            while connection.datagram_send_buffer_space() < self.empty {
+                if connection.close_reason().is_some() {
+                    return Err(());
+                }
+                sleep(LOOK).await;
+                looks += 1;
+            }
+            self.over(looks);
+        }
+        self.given += bytes;
+        Ok(())
+    }
+
+    /// It has left, after so many looks.
+    fn over(&mut self, looks: u32) {
+        self.given = 0;
+        self.longest = match looks {
+            0..=1 => LONGEST_BURST.min(2 * self.longest),
+            2..=LOOKS => self.longest,
+            _ => BURST.max(self.longest / 2),
+        };
+    }
 }
 
 /// Data in, until the link takes nothing more. Frames come in any order.

@@ -14,7 +14,7 @@ use sodality::event::Peer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::link::{self, BURST, DONE, Opened};
+use super::link::{self, DONE, LONGEST_BURST, Opened};
 use super::{Identity, IdentityError, QuicConfig, QuicError, Trust};
 use crate::redial::{Dial, Redial};
 use crate::tcp::Resolver;
@@ -140,7 +140,7 @@ fn transport(config: &QuicConfig) -> Result<Arc<TransportConfig>, QuicError> {
         .receive_window(config.window.into())
         .send_window(config.window.into())
         .datagram_receive_buffer_size(Some(usize::try_from(config.window).unwrap_or(usize::MAX)))
-        .datagram_send_buffer_size(BURST)
+        .datagram_send_buffer_size(LONGEST_BURST)
         .keep_alive_interval(Some(config.keep_alive))
         .max_idle_timeout(Some(IdleTimeout::try_from(config.silence).map_err(|_| QuicError::Config)?));
     Ok(Arc::new(transport))
