@@ -54,8 +54,13 @@ fn script(world: &mut World, star: &Star) {
     });
 }
 
-/// The session, with a crash and a restart after so many steps, if there are as many. False if there are not.
-fn crashed_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Result<Option<Counts>, Stop> {
+/// The session, in which `act` happens after so many steps, if there are as many.
+fn session_with(
+    world: &mut World,
+    link: LinkConfig,
+    step: u64,
+    act: impl FnOnce(&mut World, &Star) -> Result<(), Stop>,
+) -> Result<Option<(Star, Counts)>, Stop> {
     let config = config(Policy::default(), link);
     let time = bound(&config);
     let (star, goals) = watched(world, config, 2)?;
@@ -65,31 +70,30 @@ fn crashed_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) ->
     if !world.run_until(end, |world| world.steps() >= step)? {
         return Ok(None);
     }
-    let node = victim.of(&star);
-    world.crash(node)?;
-    world.restart(node)?;
+    act(world, &star)?;
     world.run_until(end, |_| false)?;
     world.eventually(time, "all live members agree", |world| settled(world, &star))?;
     all_hear_all(world, &star)?;
-    Ok(Some(goals.counts()))
+    Ok(Some((star, goals.counts())))
 }
 
-/// The session, with another link in place of the one between two of them after so many steps.
+/// With a crash and a restart.
+fn crashed_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Result<Option<Counts>, Stop> {
+    let done = session_with(world, link, step, |world, star| {
+        let node = victim.of(star);
+        world.crash(node)?;
+        world.restart(node)
+    });
+    Ok(done?.map(|(_, counts)| counts))
+}
+
+/// With another link in place of the one between two of them.
 fn cut_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Result<Option<Counts>, Stop> {
-    let config = config(Policy::default(), link);
-    let time = bound(&config);
-    let (star, goals) = watched(world, config, 2)?;
-    persist(world, &star, SESSION + time + SECOND * 10)?;
-    script(world, &star);
-    let end = world.now() + SESSION;
-    if !world.run_until(end, |world| world.steps() >= step)? {
-        return Ok(None);
-    }
-    let between = world.links_between(victim.of(&star), star.leader);
-    between.first().map_or(Ok(()), |link| world.reopen(*link).map(drop))?;
-    world.run_until(end, |_| false)?;
-    world.eventually(time, "all live members agree", |world| settled(world, &star))?;
-    all_hear_all(world, &star)?;
+    let done = session_with(world, link, step, |world, star| {
+        let between = world.links_between(victim.of(star), star.leader);
+        between.first().map_or(Ok(()), |link| world.reopen(*link).map(drop))
+    });
+    let Some((star, counts)) = done? else { return Ok(None) };
     for member in star.members.iter().copied() {
         let failed = |event: &&Event| {
             matches!(event, Event::JoinFailed(_) | Event::JoinRefused(_) | Event::Ended(Ending::LeaderLost))
@@ -97,42 +101,21 @@ fn cut_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Res
         let failed: Vec<&Event> = world.events(member).iter().filter(failed).collect();
         assert!(failed.is_empty(), "{victim:?}, step {step}: {failed:?}\n{}", world.trace().tail(60));
     }
-    Ok(Some(goals.counts()))
+    Ok(Some(counts))
 }
 
-/// Whatever is under way is lost with the link, and goes on over the next one: no join fails for it, nobody is taken for lost.
-#[test]
-fn whichever_link_drops_at_whatever_step_nothing_fails() {
-    let mut runs = 0;
-    for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {
-        for victim in [Victim::Member, Victim::ThirdParty] {
-            for step in 10.. {
-                let mut world = World::new(48);
-                match cut_at(&mut world, link, victim, step) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(stop) => {
-                        println!("{victim:?} at step {step}, {link:?}");
-                        explain(&world, &stop)
-                    }
-                }
-                runs += 1;
-            }
-        }
-    }
-    println!("{runs} runs");
-    assert!(runs > 200, "{runs}");
-}
-
-#[test]
-fn whoever_crashes_at_whatever_step_all_agree_again() {
+/// A session for each kind of links, each victim and each step; gives how many there were.
+fn at_every_step(
+    victims: &[Victim],
+    run: fn(&mut World, LinkConfig, Victim, u64) -> Result<Option<Counts>, Stop>,
+) -> (u64, Counts) {
     let (mut runs, mut counts) = (0, Counts::default());
     for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {
-        for victim in [Victim::Leader, Victim::Member, Victim::ThirdParty] {
+        for victim in victims.iter().copied() {
             // The first steps set the group up.
             for step in 10.. {
                 let mut world = World::new(48);
-                match crashed_at(&mut world, link, victim, step) {
+                match run(&mut world, link, victim, step) {
                     Ok(Some(seen)) => counts = counts.and(seen),
                     Ok(None) => break,
                     Err(stop) => {
@@ -144,6 +127,19 @@ fn whoever_crashes_at_whatever_step_all_agree_again() {
             }
         }
     }
-    report(&format!("a crash at every step, {runs} runs: {counts:?}"));
+    report(&format!("at every step, {runs} runs: {counts:?}"));
+    (runs, counts)
+}
+
+/// Whatever is under way is lost with the link, and goes on over the next one: no join fails for it, nobody is taken for lost.
+#[test]
+fn whichever_link_drops_at_whatever_step_nothing_fails() {
+    let (runs, counts) = at_every_step(&[Victim::Member, Victim::ThirdParty], cut_at);
+    assert!(runs > 200 && counts.joins > 2 * runs, "{runs} {counts:?}");
+}
+
+#[test]
+fn whoever_crashes_at_whatever_step_all_agree_again() {
+    let (runs, counts) = at_every_step(&[Victim::Leader, Victim::Member, Victim::ThirdParty], crashed_at);
     assert!(runs > 300 && counts.joins > 2 * runs && counts.delivered > runs, "{runs} {counts:?}");
 }

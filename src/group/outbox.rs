@@ -130,6 +130,12 @@ impl Outbox {
         self.frames.push_back(transmit);
     }
 
+    /// Queues a frame of somebody else's that is passed on, and counts it.
+    pub fn relay(&mut self, transmit: Transmit) {
+        self.stats.relayed += 1;
+        self.send(transmit);
+    }
+
     /// Queues an event. Only after [`Self::room`] said yes.
     pub fn event(&mut self, event: Event) {
         debug_assert!(self.burst || self.room(0, 1), "an event without room");

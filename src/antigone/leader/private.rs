@@ -155,10 +155,9 @@ impl Leader {
 
     /// Passes a word that is here on to those who have its key: point to point, never over a shared link.
     fn pass_on(&mut self, from: MemberId, number: u64) {
-        let Some(passing) = self.relays.pass_on(from, number) else { return };
-        if let Some(transmit) = passing.transmit(|cid| self.peers.get(&cid)?.link) {
-            self.out.stats.relayed += 1;
-            self.out.send(transmit);
+        let passing = self.relays.pass_on(from, number);
+        if let Some(transmit) = passing.and_then(|passing| passing.transmit(|cid| self.peers.get(&cid)?.link)) {
+            self.out.relay(transmit);
         }
         self.set_word_timer();
     }

@@ -86,9 +86,8 @@ impl Leader {
             self.use_key(now, message.payload.len());
         }
         if self.present.iter().any(|present| *present != own) {
-            self.out.stats.relayed += 1;
             let to = To::AllBut(self.present.clone(), own);
-            self.out.send(Transmit { to, frame: copy, class: Class::Data });
+            self.out.relay(Transmit { to, frame: copy, class: Class::Data });
         }
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(message));

@@ -423,8 +423,7 @@ impl Leader {
             Communication::Mixed | Communication::Symmetric => To::AllBut(self.shared.clone(), link),
         };
         if !over_shared && to.links().next().is_some() {
-            self.out.stats.relayed += 1;
-            self.out.send(Transmit { to, frame: copy, class: Class::Data });
+            self.out.relay(Transmit { to, frame: copy, class: Class::Data });
         }
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(message));

@@ -207,8 +207,7 @@ impl Leader {
         // Who has no link now does not get it: best effort.
         if let Some(at) = at {
             self.said(cid, said);
-            self.out.stats.relayed += 1;
-            self.out.send(Transmit { to: To::Link(at), frame: delivery, class: Class::Data });
+            self.out.relay(Transmit { to: To::Link(at), frame: delivery, class: Class::Data });
         }
         Ok(())
     }

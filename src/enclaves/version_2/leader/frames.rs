@@ -105,8 +105,7 @@ impl Leader {
         self.use_key(now, opened.payload.len());
         let to = To::AllBut(self.everybody.clone(), link);
         if to.links().next().is_some() {
-            self.out.stats.relayed += 1;
-            self.out.send(Transmit { to, frame: relayed, class: Class::Data });
+            self.out.relay(Transmit { to, frame: relayed, class: Class::Data });
         }
         self.out.stats.delivered += 1;
         self.out.event(Event::Data(opened.into_message(Sender::AnyMember(cid), epoch)));

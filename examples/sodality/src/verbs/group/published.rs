@@ -12,9 +12,8 @@ use sodality_transports::clock::Clock;
 use sodality_transports::tcp::{TcpConfig, TcpConnector};
 use tokio::net::TcpListener;
 
-use super::{
-    JoinArgs, LeadArgs, LeadersWay, MembersWay, Ready, access, enter, joining, leading, policy, ready, user_key, users,
-};
+use super::arguments::{JoinArgs, LeadArgs, Ready, access, policy, ready, user_key, users};
+use super::{LeadersWay, MembersWay, enter, joining, leading};
 use crate::carrier::{Carrier, io_text};
 use crate::exit::Failed;
 use crate::past::{Enclaves, Joining, Leading};
