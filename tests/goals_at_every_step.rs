@@ -105,10 +105,10 @@ fn cut_at(world: &mut World, link: LinkConfig, victim: Victim, step: u64) -> Res
 }
 
 /// A session for each kind of links, each victim and each step; gives how many there were.
-fn at_every_step(
-    victims: &[Victim],
-    run: fn(&mut World, LinkConfig, Victim, u64) -> Result<Option<Counts>, Stop>,
-) -> (u64, Counts) {
+fn at_every_step<R>(victims: &[Victim], run: R) -> (u64, Counts)
+where
+    R: Fn(&mut World, LinkConfig, Victim, u64) -> Result<Option<Counts>, Stop>,
+{
     let (mut runs, mut counts) = (0, Counts::default());
     for link in [LinkConfig::STREAM, LinkConfig::DATAGRAM] {
         for victim in victims.iter().copied() {

@@ -24,11 +24,13 @@
 //! | [`allowance`] | a bounded rate |
 //! | `strangers` | numbers for names of no member, where messages are as published (feature `historic`) |
 //! | [`wish`] | a link that is wanted, and told again until one answers |
+//! | `alike` | what machines of one kind say and do alike, written once |
 //! | [`roles`] | the two traits that the machines of both systems share |
 //! | [`checks`] | which checks are made: all, but in a simulation that wants to see an attack succeed |
 //! | [`limits`] | every bound and every default time, in one place |
 
 pub mod access;
+pub(crate) mod alike;
 pub mod allowance;
 pub mod channel;
 pub mod checks;

@@ -149,6 +149,18 @@ pub(crate) struct Removal {
     pub(crate) by: MemberId,
 }
 
+/// How a member comes in.
+pub(crate) struct Entry {
+    /// Whom it replaces.
+    pub(crate) removal: Option<Removal>,
+    /// The key changes with it.
+    pub(crate) rekeys: bool,
+    /// The key changes for it, and not yet.
+    pub(crate) later: bool,
+    /// It waits for that: it would hold a key from before its admission (S7).
+    pub(crate) waits: bool,
+}
+
 /// A change of the group, computed and not yet made.
 pub(crate) struct Turn {
     /// What it does to the view.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::endpoint::{Instant, LinkTicket};
+use crate::endpoint::{Due, Instant, LinkTicket, Wake};
 
 /// At most one open wish, for one peer. A driver gives up after some attempts and tells nobody, so an open wish is told
 /// again, under the same ticket: whichever attempt comes through answers it.
@@ -53,6 +53,15 @@ impl Wish {
     /// No link is wanted any more.
     pub fn close(&mut self) {
         self.open = None;
+    }
+
+    /// When something is to be done for it: for whoever lacks a link, now, or when an open wish is to be told again.
+    pub fn wake(&self, lacks_link: bool) -> Wake {
+        match (lacks_link, self.again()) {
+            (false, _) => Wake::OnInput,
+            (true, Some(again)) => Wake::At(again, Due::Link),
+            (true, None) => Wake::Now(Due::Link),
+        }
     }
 
     /// When to tell an open wish again.

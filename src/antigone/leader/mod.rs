@@ -28,25 +28,23 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::BytesMut;
-
 use crate::antigone::failure::Beacon;
 use crate::antigone::join::admitting::{Desk, PendingId, Pendings};
 use crate::antigone::keys::Issue;
 use crate::antigone::leave::Lingering;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Cause, Causes, Event, Stats, Suspicion, Ticket};
+use crate::event::{Cause, Causes, Event, Suspicion, Ticket};
 pub use crate::group::access::Access;
 use crate::group::access::Verdicts;
-use crate::group::claims::claims;
+use crate::group::alike::{leader_facts, leader_input, outputs};
 use crate::group::private::Relays;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::turn::Rekeys;
-use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, View, Wish};
+use crate::group::{Allowance, Jitter, KeyUse, Limits, Outbox, Timers, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name, Version};
 use crate::policy::Policy;
 use crate::ttp::schedule::LeaderKeys;
@@ -334,56 +332,13 @@ impl Leader {
         Ok(())
     }
 
-    /// Who is in the group.
-    pub fn view(&self) -> &View {
-        &self.station.view
-    }
-
-    /// The policy in force.
-    pub fn policy(&self) -> &Policy {
-        &self.station.policy
-    }
-
-    /// The group instance.
-    pub fn group(&self) -> Instance {
-        self.station.group
-    }
-
-    /// The current epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.issue.epoch()
-    }
-
-    /// The epoch that a member has shown to have installed; 0 for none yet.
-    pub fn installed(&self, cid: MemberId) -> Option<Epoch> {
-        self.peers.get(&cid).map(|peer| peer.shown.epoch)
-    }
-
-    /// The last instant at which a member lived for certain: when the poll went out whose answer came last.
-    pub fn alive_as_of(&self, cid: MemberId) -> Option<Instant> {
-        self.peers.get(&cid).map(|peer| peer.alive_as_of)
-    }
-
-    /// How many members have been given a key, the leader not counted: also where the policy shows no view.
-    pub fn member_count(&self) -> usize {
-        self.peers.values().filter(|peer| !peer.waits()).count()
-    }
-
-    /// The own name.
-    pub fn name(&self) -> &Name {
-        &self.me.name
-    }
+    leader_facts!();
 
     /// Bytes of the frames and records of joins that are not confirmed. Without the prepared keys of those that are offered
     /// a place, and without what tables and spare room cost: for the whole see
     /// [`Limits::PENDING_BYTES`] (R2).
     pub fn pending_bytes(&self) -> usize {
         self.pendings.bytes()
-    }
-
-    /// Joins that are not confirmed.
-    pub fn pending_joins(&self) -> usize {
-        self.pendings.len()
     }
 
     fn desk(me: &Me, header: Header) -> Desk<'_> {
@@ -451,42 +406,14 @@ impl Endpoint for Leader {
         Ok(())
     }
 
-    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.out.stats.frames_in += 1;
-        if !self.out.room(FRAMES, EVENTS) {
-            self.out.overrun();
-            return Ok(());
-        }
-        let claims = claims(self.station.header, self.station.group, &frame);
-        if let Err(why) = self.take_frame(cx, now, link, frame) {
-            self.out.reject_data(link, why, claims);
-        }
-        Ok(())
-    }
-
-    fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.take_time(cx, now);
-        Ok(())
-    }
+    leader_input!();
 
     fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<Transmit> {
         let now = self.out.tick(cx.now);
         self.out.pop_frame().or_else(|| self.produce(now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 
     /// A member, or the third party. Whoever has sent a join is a stranger still.
     fn knows(&self, link: Link) -> bool {

@@ -6,8 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::Leader;
 use super::peer::Peer;
-use super::{Leader, Timer};
 use crate::endpoint::{Cx, Instant};
 use crate::error::{CommandError, Misuse};
 use crate::event::{Cause, Event};
@@ -89,21 +89,5 @@ impl Leader {
             self.condemn_suspected(now);
         }
         self.out.event(Event::PolicyChanged { version });
-    }
-
-    /// A message was sealed under the current key, or came under it.
-    pub(super) fn use_key(&mut self, now: Instant, bytes: usize) {
-        self.key_use.count(bytes);
-        for cause in self.key_use.reached(&self.station.policy).iter() {
-            if !self.rekeys.planned_for(cause) {
-                self.plan(now, cause);
-            }
-        }
-    }
-
-    /// A new key is in use from `now` on.
-    pub(super) fn renew_key_use(&mut self, now: Instant) {
-        self.key_use = crate::group::KeyUse::new(now);
-        self.timers.set(Timer::KeyAge, self.key_use.ages_at(&self.station.policy));
     }
 }

@@ -8,10 +8,11 @@ use super::peer::Peer;
 use super::{Leader, Timer};
 use crate::antigone::leave::{Lingering, leader_end};
 use crate::endpoint::{Cx, Instant};
-use crate::error::{Failure, Reason};
+use crate::error::Reason;
 use crate::event::{Cause, EndReason, Event};
-use crate::group::turn::{Removal, Turn, Wanted, pages};
-use crate::group::{Backoff, ChangeRecord, Check, View};
+use crate::group::alike::leader_rekeys;
+use crate::group::turn::{Entry, Removal, Turn, Wanted, pages};
+use crate::group::{Backoff, ChangeRecord, View};
 use crate::identity::{MemberId, Version};
 use crate::policy::Views;
 
@@ -24,11 +25,7 @@ pub(super) fn owe(peer: &mut Peer, view: &mut View, behind: bool, unviewed: bool
 }
 
 impl Leader {
-    /// Makes the epoch that `cause` demands as soon as it may be.
-    pub(super) fn plan(&mut self, now: Instant, cause: Cause) {
-        let at = self.rekeys.plan(now, self.station.policy.grace, cause);
-        self.timers.set(Timer::Rekey, Some(at));
-    }
+    leader_rekeys!();
 
     /// A confirmed member comes in; `live` is the member of its name that it replaces. Nothing changes if it fails.
     pub(super) fn admit_peer(
@@ -39,15 +36,9 @@ impl Leader {
         peer: Peer,
         live: Option<MemberId>,
     ) -> Result<(), Reason> {
-        let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
-        let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
-        let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
-        let early = self.rekeys.early(now, self.station.policy.grace);
-        let later = rekeys && early && !replaces;
-        // Whose rekey comes later waits for it: it would hold a key from before its admission (S7).
-        let waits = later && self.me.limits.checks.on(Check::FirstEpoch);
+        let Entry { removal, rekeys, later, waits } = self.entry(now, live);
         let newcomer = (!waits).then_some((cid, &peer));
-        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !later)?;
+        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys)?;
         // Nothing can fail from here on.
         let replaced = removal.and_then(|removal| self.take_out(removal.cid));
         self.names.insert(peer.name.clone(), cid);
@@ -97,12 +88,6 @@ impl Leader {
         Ok(())
     }
 
-    /// Whether a removal changes the key: the policy says so, and the member has been given one.
-    fn changes_key(&self, removal: &Removal) -> bool {
-        let held = self.peers.get(&removal.cid).is_some_and(|peer| !peer.waits());
-        held && self.station.policy.rekey_on.contains(removal.cause)
-    }
-
     /// The leader ends a member's session.
     pub(super) fn dismiss(
         &mut self,
@@ -143,16 +128,6 @@ impl Leader {
         let until = now + self.me.limits.linger;
         let Peer { channel, link, .. } = peer;
         Lingering { channel, link, body: leader_end(reason, by), backoff, owed: true, until }
-    }
-
-    /// The epoch that is due by plan.
-    pub(super) fn rekey_now(&mut self, cx: &mut Cx<'_>, now: Instant) -> Result<(), Failure> {
-        let turn = self.compute(cx, None, &[], true).map_err(|reason| match reason {
-            Reason::Entropy => Failure::Entropy,
-            _ => Failure::Suite,
-        })?;
-        self.commit(turn, now, None);
-        Ok(())
     }
 
     /// Computes a change: who comes (besides those who wait, if there is a new epoch), who goes, and the epoch.

@@ -56,22 +56,7 @@ impl Leader {
                 Timer::Linger(cid) => self.repeat_end(now, cid),
                 Timer::Beat => self.beat(now),
                 Timer::Cast => self.resume_cast(),
-                Timer::Rekey => {
-                    // Whoever is to go now goes with it: what falls due together is one epoch (RA §4.4).
-                    if self.timers.get(Timer::Condemned).is_some_and(|at| at <= now) {
-                        self.timers.set(Timer::Condemned, None);
-                        self.remove_condemned(cx, now);
-                    }
-                    if !self.rekeys.planned() {
-                        continue;
-                    }
-                    if let Err(failure) = self.rekey_now(cx, now) {
-                        self.out.event(Event::Hindered(failure));
-                        let again = now + self.me.limits.retry.first;
-                        self.rekeys.postpone(again);
-                        self.timers.set(Timer::Rekey, Some(again));
-                    }
-                }
+                Timer::Rekey => self.rekey_as_planned(cx, now),
                 Timer::Condemned => self.remove_condemned(cx, now),
                 Timer::Ejection => self.deny_by_silence(now),
                 Timer::Word => self.word_time(now),

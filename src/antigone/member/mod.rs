@@ -33,12 +33,13 @@ use crate::antigone::join::asking::{Attempt, Parties};
 use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Shortfall, Stats};
+use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Shortfall};
+use crate::group::alike::{member_facts, outputs};
 use crate::group::claims::claims;
-use crate::group::{Backoff, Check, Jitter, Limits, Outbox, View, Wish};
-use crate::identity::{Epoch, Instance, MemberId, Name};
+use crate::group::{Backoff, Check, Jitter, Limits, Outbox, Wish};
+use crate::identity::Name;
 use crate::policy::{Floor, Policy};
 use crate::ttp::schedule::MemberKeys;
 use crate::wire::{Edition, Header, System};
@@ -218,45 +219,7 @@ impl Member {
         }
     }
 
-    /// Who is in the group, as far as the policy shows it.
-    pub fn view(&self) -> Option<&View> {
-        self.session().map(|session| &session.station.view)
-    }
-
-    /// The policy of the group.
-    pub fn policy(&self) -> Option<&Policy> {
-        self.session().map(|session| &session.station.policy)
-    }
-
-    /// The group instance.
-    pub fn group(&self) -> Option<Instance> {
-        self.session().map(|session| session.station.group)
-    }
-
-    /// The own member number.
-    pub fn cid(&self) -> Option<MemberId> {
-        self.session().map(|session| session.station.cid)
-    }
-
-    /// The installed epoch, 0 for none.
-    pub fn epoch(&self) -> Epoch {
-        self.session().map_or(Epoch(0), |session| session.station.ring.installed())
-    }
-
-    /// Whether [`Self::send`] would find a current key.
-    pub fn is_current(&self) -> bool {
-        self.session().is_some_and(|session| session.joined && session.current())
-    }
-
-    /// Whether it is in no group and on its way to or from none.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle)
-    }
-
-    /// The own name.
-    pub fn name(&self) -> &Name {
-        &self.me.name
-    }
+    member_facts!();
 
     fn session(&self) -> Option<&Session> {
         match &self.phase {
@@ -435,17 +398,7 @@ impl Endpoint for Member {
         self.out.pop_frame().or_else(|| self.pay(now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 }
 
 /// Why a link, or a peer on it, is not to be believed.

@@ -1,7 +1,6 @@
 //! What a member knows in a group: evidence, what is owed, what is awaited.
 
 use alloc::collections::VecDeque;
-use core::time::Duration;
 
 use crate::antigone::failure::{Evidence, Hearing, Own};
 use crate::antigone::keys::KeyBlock;
@@ -9,6 +8,7 @@ use crate::antigone::leave::{Farewell, member_end};
 use crate::antigone::membership::Assembly;
 use crate::endpoint::{Instant, Link};
 use crate::event::{EndReason, Ending, Lacking};
+use crate::group::alike::freshness;
 use crate::group::channel::Channel;
 use crate::group::private::Words;
 use crate::group::station::{Ruling, Station};
@@ -101,36 +101,7 @@ pub(super) struct Owed {
 fingerprint!(Owed { at, ask });
 
 impl Session {
-    /// The staleness bound `T_max`, if the policy has one (S8).
-    pub(super) fn staleness(&self, rto: Duration) -> Option<Duration> {
-        if !self.station.checks.on(Check::Staleness) {
-            return None;
-        }
-        self.station.policy.detection.map(|detection| detection.staleness(rto))
-    }
-
-    /// Whether the evidence that the key here is current is too old at `now`.
-    pub(super) fn outdated(&self, rto: Duration, now: Instant) -> bool {
-        self.staleness(rto).is_some_and(|bound| self.evidence.outdated(bound, now))
-    }
-
-    /// When the leader counts as lost (T_lost), if nothing more is heard.
-    pub(super) fn lost_at(&self, bound: Duration) -> Instant {
-        self.evidence.lost_at(bound).max(self.watched_since + bound.saturating_mul(2))
-    }
-
-    /// Whether the key here may be used: there is one, none newer is known, and the evidence is fresh enough.
-    pub(super) fn current(&self) -> bool {
-        let holds = self.station.ring.current_epoch().is_some();
-        holds && self.evidence.current_as_of.is_some() && !self.behind && !self.stale
-    }
-
-    /// Until when the join must be complete. While the leader lets it wait for a rekey (its epoch is 0 to it, RA §4.1),
-    /// each sign of life gives it as long again.
-    pub(super) fn join_until(&self, join_time: Duration) -> Instant {
-        let waits = self.evidence.newest.is_some_and(|newest| newest.epoch.0 == 0);
-        if waits { self.until.max(self.evidence.alive_as_of + join_time) } else { self.until }
-    }
+    freshness!();
 
     /// Judges the newest frame of the leader again, after anything here has changed. True if the evidence moved.
     pub(super) fn judge(&mut self) -> bool {

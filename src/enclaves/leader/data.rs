@@ -6,28 +6,19 @@ use super::{FRAMES, Leader};
 use crate::endpoint::{Class, Cx, Instant, Link, To, Transmit};
 use crate::error::{CommandError, Misuse, Reason};
 use crate::event::{Event, Port};
+use crate::group::alike::leader_seals;
 use crate::group::data::DataSealer;
 
 impl Leader {
+    leader_seals!();
+
     /// Sends a message to the group.
     ///
     /// # Errors
     /// [`Misuse::TooLong`], [`Misuse::SealerTaken`], [`Misuse::KeyExhausted`], [`Misuse::Closed`],
     /// [`CommandError::Full`], [`Failure::Suite`](crate::error::Failure::Suite).
     pub fn send(&mut self, cx: &mut Cx<'_>, port: Port, payload: &[u8]) -> Result<(), CommandError> {
-        let now = self.out.tick(cx.now);
-        if self.closing.is_some() {
-            return Err(Misuse::Closed.into());
-        }
-        if !self.out.room(FRAMES, 0) {
-            return Err(CommandError::Full);
-        }
-        let newest = self.station.seals_with_newest(now);
-        let frame = self.station.seal(&mut self.out.pool, now, port, payload)?;
-        self.out.stats.sealed += 1;
-        if newest {
-            self.use_key(now, payload.len());
-        }
+        let frame = self.seal_data(cx, port, payload)?;
         if !self.present.is_empty() {
             self.out.send(Transmit { to: To::Many(self.present.clone()), frame, class: Class::Data });
         }

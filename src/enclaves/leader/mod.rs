@@ -26,21 +26,21 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::auth::{Account, Scene};
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake, WallClock};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, WallClock};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
-use crate::event::{Cause, Causes, Event, Stats, Suspicion};
+use crate::event::{Cause, Causes, Event, Suspicion};
 use crate::group::access::{Access, Verdicts};
-use crate::group::claims::claims;
+use crate::group::alike::{leader_facts, leader_input, outputs};
 use crate::group::issue::Issue;
 use crate::group::private::Relays;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Ruling, Station};
 use crate::group::turn::Rekeys;
-use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers, View};
+use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers};
 use crate::identity::{Epoch, Instance, MemberId, Name, NameRef, Version};
 use crate::objects::Host;
 use crate::policy::Policy;
@@ -310,50 +310,7 @@ impl Leader {
         self.station.max_message()
     }
 
-    /// Who is in the group.
-    pub fn view(&self) -> &View {
-        &self.station.view
-    }
-
-    /// The policy in force.
-    pub fn policy(&self) -> &Policy {
-        &self.station.policy
-    }
-
-    /// The group instance.
-    pub fn group(&self) -> Instance {
-        self.station.group
-    }
-
-    /// The current epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.issue.epoch()
-    }
-
-    /// The epoch that a member has acknowledged; 0 for none yet.
-    pub fn installed(&self, cid: MemberId) -> Option<Epoch> {
-        self.peers.get(&cid).map(|peer| peer.shown.epoch)
-    }
-
-    /// The last instant at which a member lived for certain: when the AdminMsg was sent whose Ack came last.
-    pub fn alive_as_of(&self, cid: MemberId) -> Option<Instant> {
-        self.peers.get(&cid).map(|peer| peer.alive_as_of)
-    }
-
-    /// How many members have been given a place, the leader not counted.
-    pub fn member_count(&self) -> usize {
-        self.peers.values().filter(|peer| !peer.waits()).count()
-    }
-
-    /// The own name.
-    pub fn name(&self) -> &Name {
-        &self.me.name
-    }
-
-    /// Joins that are not confirmed.
-    pub fn pending_joins(&self) -> usize {
-        self.pendings.len()
-    }
+    leader_facts!();
 
     fn take_ticket(&mut self) -> u64 {
         let ticket = self.next_ticket;
@@ -419,42 +376,14 @@ impl Endpoint for Leader {
         Ok(())
     }
 
-    fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.out.stats.frames_in += 1;
-        if !self.out.room(FRAMES, EVENTS) {
-            self.out.overrun();
-            return Ok(());
-        }
-        let claims = claims(self.station.header, self.station.group, &frame);
-        if let Err(why) = self.take_frame(cx, now, link, frame) {
-            self.out.reject_data(link, why, claims);
-        }
-        Ok(())
-    }
-
-    fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.take_time(cx, now);
-        Ok(())
-    }
+    leader_input!();
 
     fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<Transmit> {
         let now = self.out.tick(cx.now);
         self.out.pop_frame().or_else(|| self.produce(cx, now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 
     fn knows(&self, link: Link) -> bool {
         self.peers.values().any(|peer| peer.link == Some(link))

@@ -1,11 +1,10 @@
 //! What the policy makes a leader do by itself: keys that are old or used enough change, and a policy may be followed by
 //! another while the group runs. It is told to each member, and rules from the epoch whose facts name it.
 
-use super::{Leader, Timer};
-use crate::endpoint::{Cx, Instant};
+use super::Leader;
+use crate::endpoint::Cx;
 use crate::error::{CommandError, Misuse};
 use crate::event::{Cause, Event};
-use crate::group::KeyUse;
 use crate::group::station::Ruling;
 use crate::identity::Version;
 use crate::policy::Policy;
@@ -49,21 +48,5 @@ impl Leader {
         self.station.rule(*next);
         self.objects.obey(&self.station.policy.objects, self.peers.values_mut().map(|peer| &mut peer.seat));
         self.out.event(Event::PolicyChanged { version });
-    }
-
-    /// A message was sealed under the current key, or came under it.
-    pub(super) fn use_key(&mut self, now: Instant, bytes: usize) {
-        self.key_use.count(bytes);
-        for cause in self.key_use.reached(&self.station.policy).iter() {
-            if !self.rekeys.planned_for(cause) {
-                self.plan(now, cause);
-            }
-        }
-    }
-
-    /// A new key is in use from `now` on.
-    pub(super) fn renew_key_use(&mut self, now: Instant) {
-        self.key_use = KeyUse::new(now);
-        self.timers.set(Timer::KeyAge, self.key_use.ages_at(&self.station.policy));
     }
 }

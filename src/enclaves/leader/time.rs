@@ -52,22 +52,7 @@ impl Leader {
                 Timer::Gossip => self.gossip_time(now),
                 Timer::Put(cid) => self.put_time(cid),
                 Timer::KeyAge => self.plan(now, Cause::Period),
-                Timer::Rekey => {
-                    // Whoever is to go now goes with it: what falls due together is one epoch.
-                    if self.timers.get(Timer::Condemned).is_some_and(|at| at <= now) {
-                        self.timers.set(Timer::Condemned, None);
-                        self.remove_condemned(cx, now);
-                    }
-                    if !self.rekeys.planned() {
-                        continue;
-                    }
-                    if let Err(failure) = self.rekey_now(cx, now) {
-                        self.out.event(Event::Hindered(failure));
-                        let again = now + self.me.limits.retry.first;
-                        self.rekeys.postpone(again);
-                        self.timers.set(Timer::Rekey, Some(again));
-                    }
-                }
+                Timer::Rekey => self.rekey_as_planned(cx, now),
                 Timer::Ring => {
                     for epoch in self.station.ring.handle_time(now).iter() {
                         self.out.event(Event::Erased { epoch });

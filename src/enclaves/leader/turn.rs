@@ -6,18 +6,15 @@ use alloc::vec::Vec;
 use super::peer::Peer;
 use super::{Leader, Timer};
 use crate::endpoint::{Cx, Instant};
-use crate::error::{Failure, Reason};
+use crate::error::Reason;
 use crate::event::{Cause, EndReason, Event};
-use crate::group::turn::{Removal, Turn, Wanted};
-use crate::group::{ChangeRecord, Check};
+use crate::group::ChangeRecord;
+use crate::group::alike::leader_rekeys;
+use crate::group::turn::{Entry, Removal, Turn, Wanted};
 use crate::identity::MemberId;
 
 impl Leader {
-    /// Makes the epoch that `cause` demands as soon as it may be.
-    pub(super) fn plan(&mut self, now: Instant, cause: Cause) {
-        let at = self.rekeys.plan(now, self.station.policy.grace, cause);
-        self.timers.set(Timer::Rekey, Some(at));
-    }
+    leader_rekeys!();
 
     /// A confirmed member comes in; `live` is the member of its name that it replaces. Nothing changes if it fails.
     pub(super) fn admit_peer(
@@ -28,15 +25,9 @@ impl Leader {
         peer: Peer,
         live: Option<MemberId>,
     ) -> Result<(), Reason> {
-        let rekeys = self.station.policy.rekey_on.contains(Cause::Join);
-        let removal = live.map(|cid| Removal { cid, cause: Cause::Takeover, by: cid });
-        let replaces = removal.is_some_and(|removal| self.changes_key(&removal));
-        let early = self.rekeys.early(now, self.station.policy.grace);
-        // Whose rekey comes later waits for it: it would hold a key from before its admission (S7).
-        let later = rekeys && early && !replaces;
-        let waits = later && self.me.limits.checks.on(Check::FirstEpoch);
+        let Entry { removal, rekeys, later, waits } = self.entry(now, live);
         let newcomer = (!waits).then_some((cid, &peer));
-        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys && !later)?;
+        let turn = self.compute(cx, newcomer, removal.as_slice(), rekeys)?;
         let ends = self.ends(removal.as_slice(), EndReason::TakenOver)?;
         // Nothing can fail from here on.
         for (cid, end) in ends {
@@ -77,22 +68,6 @@ impl Leader {
         for removal in removals {
             self.settle_questions(now, removal.cid);
         }
-        Ok(())
-    }
-
-    /// Whether a removal changes the key: the policy says so, and the member has been given one.
-    fn changes_key(&self, removal: &Removal) -> bool {
-        let held = self.peers.get(&removal.cid).is_some_and(|peer| !peer.waits());
-        held && self.station.policy.rekey_on.contains(removal.cause)
-    }
-
-    /// The epoch that is due by plan.
-    pub(super) fn rekey_now(&mut self, cx: &mut Cx<'_>, now: Instant) -> Result<(), Failure> {
-        let turn = self.compute(cx, None, &[], true).map_err(|reason| match reason {
-            Reason::Entropy => Failure::Entropy,
-            _ => Failure::Suite,
-        })?;
-        self.commit(turn, now, None);
         Ok(())
     }
 

@@ -30,12 +30,13 @@ use bytes::{Bytes, BytesMut};
 use super::auth::{self, Credential, Scene};
 use super::chain::{MemberChain, fresh_nonce};
 use crate::crypto::Suite;
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake, WallClock};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, WallClock};
 use crate::error::{CommandError, DecodeError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Ending, Event, JoinFailure, Peer, Shortfall, Stats};
+use crate::event::{Ending, Event, JoinFailure, Peer, Shortfall};
+use crate::group::alike::{member_facts, one_link_to_the_leader, outputs};
 use crate::group::claims::claims;
-use crate::group::{Backoff, Check, Jitter, Limits, Outbox, View, Wish};
-use crate::identity::{Epoch, Instance, MemberId, Name};
+use crate::group::{Backoff, Check, Jitter, Limits, Outbox, Wish};
+use crate::identity::Name;
 use crate::policy::{Floor, Policy};
 use crate::wire::enclaves::repaired::AuthInitReq;
 use crate::wire::field::{Blob, Nonce};
@@ -205,45 +206,7 @@ impl Member {
         }
     }
 
-    /// Who is in the group.
-    pub fn view(&self) -> Option<&View> {
-        self.session().map(|session| &session.station.view)
-    }
-
-    /// The policy in force.
-    pub fn policy(&self) -> Option<&Policy> {
-        self.session().map(|session| &session.station.policy)
-    }
-
-    /// The group instance.
-    pub fn group(&self) -> Option<Instance> {
-        self.session().map(|session| session.station.group)
-    }
-
-    /// The own number.
-    pub fn cid(&self) -> Option<MemberId> {
-        self.session().map(|session| session.station.cid)
-    }
-
-    /// The installed epoch, 0 for none.
-    pub fn epoch(&self) -> Epoch {
-        self.session().map_or(Epoch(0), |session| session.station.ring.installed())
-    }
-
-    /// Whether the join is complete and the key here is known to be current.
-    pub fn is_current(&self) -> bool {
-        self.session().is_some_and(|session| session.joined && session.current())
-    }
-
-    /// Whether nothing is under way: [`Self::join`] may be called.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle)
-    }
-
-    /// The own name.
-    pub fn name(&self) -> &Name {
-        &self.me.name
-    }
+    member_facts!();
 
     /// How many AdminMsgs of this session have been accepted.
     pub fn accepted(&self) -> u64 {
@@ -269,7 +232,7 @@ impl Member {
     }
 
     /// The link in use, where one is of use; `None` while idle.
-    fn link(&mut self) -> Option<&mut Option<Link>> {
+    fn link_slot(&mut self) -> Option<&mut Option<Link>> {
         match &mut self.phase {
             Phase::Idle => None,
             Phase::Asking(asking) => Some(&mut asking.link),
@@ -300,7 +263,7 @@ impl Member {
     /// Goes on over `link` if there is none in use. What waits for an answer goes out with the next timeout, which is due now.
     fn relink(&mut self, now: Instant, link: Link) {
         if self.lacks_link()
-            && let Some(slot) = self.link()
+            && let Some(slot) = self.link_slot()
         {
             *slot = Some(link);
             match &mut self.phase {
@@ -371,35 +334,7 @@ fn control(link: Link, frame: Bytes) -> Transmit {
 }
 
 impl Endpoint for Member {
-    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        if self.links.len() >= self.me.limits.links {
-            self.out.stats.links_refused += 1;
-            return Ok(());
-        }
-        self.links.insert(link, info);
-        if info.proven && !info.shared {
-            // Any link to the leader will do.
-            self.wanted.close();
-            self.relink(now, link);
-        }
-        Ok(())
-    }
-
-    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.links.remove(&link);
-        if let Some(slot) = self.link() {
-            slot.take_if(|of| *of == link);
-        }
-        match self.usable_link() {
-            Some(other) => self.relink(now, other),
-            // Without room for the wish now, the next timeout tells it.
-            None if self.out.room(0, 1) => self.want_leader(now),
-            None => {}
-        }
-        Ok(())
-    }
+    one_link_to_the_leader!();
 
     fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
@@ -428,17 +363,7 @@ impl Endpoint for Member {
         self.out.pop_frame()
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 }
 
 fn reason_of(error: DecodeError) -> Reason {

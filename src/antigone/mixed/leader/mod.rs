@@ -27,9 +27,10 @@ use crate::antigone::leave::Lingering;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Stats, Ticket};
+use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Ticket};
+use crate::group::alike::outputs;
 use crate::group::questions::Questions;
 use crate::group::station::{Identity, Station};
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Strangers, Timers, View, Wish};
@@ -431,17 +432,7 @@ impl Endpoint for Leader {
         self.out.pop_frame().or_else(|| self.produce(cx, now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 
     /// A member, or the third party. Whoever has sent a join is a stranger still.
     fn knows(&self, link: Link) -> bool {

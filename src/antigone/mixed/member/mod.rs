@@ -22,9 +22,10 @@ use crate::antigone::leave::Farewell;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::crypto::{Key, Suite};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
-use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port, Stats};
+use crate::event::{EndReason, Ending, Event, JoinFailure, Peer, Port};
+use crate::group::alike::{one_link_to_the_leader, outputs};
 use crate::group::{Backoff, Jitter, Limits, Outbox, Wish};
 use crate::identity::{Epoch, Instance, MemberId, Name};
 use crate::policy::{Communication, Floor, Historic, Mix, Part, Policy};
@@ -419,33 +420,7 @@ fn control(link: Link, frame: Bytes) -> Transmit {
 }
 
 impl Endpoint for Member {
-    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        if self.links.len() >= self.me.limits.links {
-            self.out.stats.links_refused += 1;
-            return Ok(());
-        }
-        self.links.insert(link, info);
-        if !info.shared && info.proven {
-            self.wanted.close();
-            self.relink(now, link);
-        }
-        Ok(())
-    }
-
-    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.links.remove(&link);
-        if let Some(slot) = self.link_slot() {
-            slot.take_if(|of| *of == link);
-        }
-        match self.usable_link() {
-            Some(other) => self.relink(now, other),
-            None if self.out.room(0, 1) => self.want_leader(now),
-            None => {}
-        }
-        Ok(())
-    }
+    one_link_to_the_leader!();
 
     fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
@@ -473,15 +448,5 @@ impl Endpoint for Member {
         self.out.pop_frame().or_else(|| self.pay(now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 }

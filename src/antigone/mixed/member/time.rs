@@ -17,12 +17,7 @@ impl Member {
         if !self.out.is_empty() {
             return Wake::Now(Due::Output);
         }
-        let wish = match (self.lacks_link(), self.wanted.again()) {
-            (false, _) => Wake::OnInput,
-            (true, Some(again)) => Wake::At(again, Due::Link),
-            (true, None) => Wake::Now(Due::Link),
-        };
-        wish.earlier(self.next_due())
+        self.wanted.wake(self.lacks_link()).earlier(self.next_due())
     }
 
     fn next_due(&self) -> Wake {

@@ -24,9 +24,10 @@ use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::enclaves::published::failure_of;
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
-use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Stats, Ticket};
+use crate::event::{Cause, Causes, EndReason, Ending, Event, Port, Ticket};
+use crate::group::alike::outputs;
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Timers};
 use crate::identity::{Epoch, MemberId, Name};
 use crate::policy::{Historic, Policy};
@@ -482,17 +483,7 @@ impl Endpoint for Leader {
         Some(transmit)
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 
     fn knows(&self, link: Link) -> bool {
         self.seats.contains_key(&link)

@@ -25,9 +25,10 @@ use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::enclaves::published::{OWN, TRIES, control, failed, failure_of};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse, Reason};
-use crate::event::{Ending, Event, JoinFailure, Port, Stats};
+use crate::event::{Ending, Event, JoinFailure, Port};
+use crate::group::alike::outputs;
 use crate::group::{Backoff, Jitter, Limits, Outbox, Wish};
 use crate::identity::{Epoch, MemberId, Name};
 use crate::policy::Historic;
@@ -493,15 +494,5 @@ impl Endpoint for Member {
         self.out.pop_frame()
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 }

@@ -12,11 +12,7 @@ impl Member {
         if !self.out.is_empty() {
             return Wake::Now(Due::Output);
         }
-        let wish = match (self.lacks_link(), self.wanted.again()) {
-            (false, _) => Wake::OnInput,
-            (true, Some(again)) => Wake::At(again, Due::Link),
-            (true, None) => Wake::Now(Due::Link),
-        };
+        let wish = self.wanted.wake(self.lacks_link());
         let phase = match &self.phase {
             Phase::Idle => Wake::OnInput,
             Phase::Asking(asking) => {

@@ -23,9 +23,10 @@ use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::enclaves::published::{Access, NO_INSTANCE, control, failure_of};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
-use crate::event::{Cause, Causes, Ending, Event, Port, Stats, Ticket};
+use crate::event::{Cause, Causes, Ending, Event, Port, Ticket};
+use crate::group::alike::outputs;
 use crate::group::{Jitter, KeyUse, Limits, Outbox, Strangers, Timers};
 use crate::identity::{Epoch, MemberId, Name, NameRef};
 use crate::policy::{Historic, Policy};
@@ -419,17 +420,7 @@ impl Endpoint for Leader {
         self.out.pop_frame().or_else(|| self.produce(now))
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 
     fn knows(&self, link: Link) -> bool {
         self.peers.values().any(|peer| peer.link == Some(link))

@@ -20,9 +20,10 @@ use crate::crypto::Key;
 use crate::crypto::keys::role;
 use crate::crypto::published::PublishedSuite;
 use crate::enclaves::published::{OWN, TRIES, control, failure_of};
-use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit, Wake};
+use crate::endpoint::{Class, Cx, Endpoint, Instant, Link, LinkInfo, To, Transmit};
 use crate::error::{CommandError, Failure, Fatal, Misuse};
-use crate::event::{Ending, Event, JoinFailure, Peer, Port, Stats};
+use crate::event::{Ending, Event, JoinFailure, Peer, Port};
+use crate::group::alike::{one_link_to_the_leader, outputs};
 use crate::group::{Backoff, Jitter, Limits, Outbox, Wish};
 use crate::identity::{Epoch, MemberId, Name, NameRef};
 use crate::policy::Historic;
@@ -409,33 +410,7 @@ impl Member {
 }
 
 impl Endpoint for Member {
-    fn handle_link_opened(&mut self, cx: &mut Cx<'_>, link: Link, info: LinkInfo) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        if self.links.len() >= self.me.limits.links {
-            self.out.stats.links_refused += 1;
-            return Ok(());
-        }
-        self.links.insert(link, info);
-        if !info.shared && info.proven {
-            self.wanted.close();
-            self.relink(now, link);
-        }
-        Ok(())
-    }
-
-    fn handle_link_closed(&mut self, cx: &mut Cx<'_>, link: Link) -> Result<(), Fatal> {
-        let now = self.out.tick(cx.now);
-        self.links.remove(&link);
-        if let Some(slot) = self.link_slot() {
-            slot.take_if(|of| *of == link);
-        }
-        match self.usable_link() {
-            Some(other) => self.relink(now, other),
-            None if self.out.room(0, 1) => self.want_leader(now),
-            None => {}
-        }
-        Ok(())
-    }
+    one_link_to_the_leader!();
 
     fn handle_frame(&mut self, cx: &mut Cx<'_>, link: Link, frame: BytesMut) -> Result<(), Fatal> {
         let now = self.out.tick(cx.now);
@@ -463,15 +438,5 @@ impl Endpoint for Member {
         self.out.pop_frame()
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        self.out.pop_event()
-    }
-
-    fn poll_timeout(&self) -> Wake {
-        self.next_wake()
-    }
-
-    fn stats(&self) -> &Stats {
-        &self.out.stats
-    }
+    outputs!();
 }

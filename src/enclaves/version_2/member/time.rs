@@ -9,11 +9,7 @@ impl Member {
         if !self.out.is_empty() {
             return Wake::Now(Due::Output);
         }
-        let wish = match (self.lacks_link(), self.wanted.again()) {
-            (false, _) => Wake::OnInput,
-            (true, Some(again)) => Wake::At(again, Due::Link),
-            (true, None) => Wake::Now(Due::Link),
-        };
+        let wish = self.wanted.wake(self.lacks_link());
         wish.earlier(match &self.phase {
             Phase::Idle => Wake::OnInput,
             Phase::Opening(asking) | Phase::Asking(_, asking) => {
