@@ -9,6 +9,7 @@ mod session_file;
 use core::time::Duration;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use session_file::{Session, hex, read};
 use sodality::crypto::faulty::Recording;
@@ -20,8 +21,8 @@ use sodality::enclaves::gossip::Form;
 use sodality::enclaves::version_2::prudent_policy;
 use sodality::endpoint::WallClock;
 use sodality::event::Port;
-use sodality::identity::{MemberId, Name};
-use sodality::policy::{EjectRequests, Policy, Protection};
+use sodality::identity::{MemberId, Name, Version};
+use sodality::policy::{EjectRequests, ObjectRule, Policy, Protection, Right};
 use sodality::sim::enclaves::user_key;
 use sodality::sim::enclaves_version_1::{VersionOneConfig, VersionOneStar};
 use sodality::sim::enclaves_version_2::{VersionTwoConfig, VersionTwoStar, user_key as published_user_key};
@@ -61,6 +62,12 @@ fn record(config: EnclaveConfig, session: &mut Session) {
         gossip.unwrap().unwrap();
         world.run_for(Duration::from_secs(3)).unwrap();
     }
+    let plan = Name::new("plan").unwrap();
+    for (at, expected) in [(0, None), (1, Some(Version(99))), (2, None)] {
+        let contents = Bytes::from(vec![7; 3_000]);
+        world.with(star.members[at], |member, cx| member.put(cx, &plan, expected, contents)).unwrap().unwrap();
+        world.run_for(Duration::from_secs(3)).unwrap();
+    }
     let third = cid(&world, 2);
     world.with(star.members[0], |member, cx| member.request_ejection(cx, third)).unwrap().unwrap();
     world.run_for(Duration::from_secs(5)).unwrap();
@@ -74,7 +81,10 @@ fn record(config: EnclaveConfig, session: &mut Session) {
 }
 
 fn policy(protection: Protection) -> Policy {
-    Policy { protection, eject_requests: EjectRequests::Granted, ..Policy::default() }
+    let mut policy = Policy { protection, eject_requests: EjectRequests::Granted, ..Policy::default() };
+    let rule = ObjectRule::default().everybody(Right::Change).member(Name::new("m4").unwrap(), Right::Read);
+    policy.objects.insert(Name::new("plan").unwrap(), rule.size(8_192));
+    policy
 }
 
 fn secrets(recording: &Recording) -> Value {
@@ -102,6 +112,12 @@ fn opens(name: &str, mut session: Session) -> Option<String> {
     }
     for id in 1..=10 {
         assert!(said.contains(&format!(" EN-R{id}: ")), "{name}: no EN-R{id}\n{said}");
+    }
+    for told in ["rights: plan Change", "rights: plan Read", "a piece of plan, version 1: 3000 of 3000 bytes"] {
+        assert!(said.contains(told), "{name}: {told:?} did not come out\n{said}");
+    }
+    for told in ["m1 puts 3000 of 3000 bytes into plan", "change 1: Taken", "change 1: Refused"] {
+        assert!(said.contains(told), "{name}: {told:?} did not come out\n{said}");
     }
     session.forge();
     let output = read(&format!("{name}-forged"), &session)?;

@@ -139,6 +139,18 @@ SIGNED = Struct(share=SHARE, evidence=EVIDENCE, signature=SIGNATURE)
 # Repaired Enclaves: what is in the boxes.
 ENCLAVE_OFFER = Choice({0: ("Accept", ACCEPT), 1: ("Refuse", REFUSAL)})
 CONFIRM = Struct(n3=NONCE, proof=PART, origin_key=VERIFYING_KEY)
+# Shared objects, inside AdminMsgs and requests.
+PIECE = Bytes(0, 1 << 20, 4)
+OBJECT_RIGHT = Struct(object=NAME, right=Choice({0: "None", 1: "Read", 2: "Change"}), size=U32)
+WHY_NOT_PUT = Choice({0: "NotAllowed", 1: "NoSuchObject", 2: "TooLong", 3: "Conflict", 4: "Busy"})
+PUT_VERDICT = Choice({0: ("Taken", U64), 1: ("Refused", Struct(why=WHY_NOT_PUT, version=U64))})
+OBJECT_NEWS = Choice({
+    0: ("Rights", Struct(rights=List(OBJECT_RIGHT, 64))),
+    1: ("Piece", Struct(object=NAME, version=U64, by=U64, size=U32, offset=U32, bytes=PIECE)),
+    2: ("Answer", Struct(number=U64, verdict=PUT_VERDICT)),
+})
+EXPECTED = Choice({0: "Any", 1: ("Exactly", U64)})
+PUT_PIECE = Struct(number=U64, object=NAME, expected=EXPECTED, size=U32, offset=U32, bytes=PIECE)
 POLICY_CHANGE = LEADER_RECORD.by_name["Policy"][1]
 ADMIN_PAYLOAD = Choice({
     0: "Ping",
@@ -149,6 +161,7 @@ ADMIN_PAYLOAD = Choice({
     5: ("GossipKey", Struct(**{"from": U64, "number": U64, "key": KEY, "digest": DIGEST})),
     6: ("GossipGrant", Struct(number=U64, key=KEY)),
     7: ("Gossiped", Struct(number=U64, missed=RECIPIENTS)),
+    16: ("Object", OBJECT_NEWS),
 })
 ADMIN = Struct(last=NONCE, next=NONCE, epoch=U64, view=U64, policy=U64, taken=U64, payload=ADMIN_PAYLOAD)
 ACK = Struct(last=NONCE, next=NONCE)
@@ -159,6 +172,7 @@ REQUEST = Choice({
     2: ("Gossip", Struct(to=RECIPIENTS, text=PRIVATE)),
     3: ("GossipKey", Struct(to=RECIPIENTS)),
     4: ("GossipWrap", Struct(to=RECIPIENTS, key=KEY)),
+    16: ("Put", PUT_PIECE),
 })
 
 POLICY_FORM = Struct(

@@ -188,6 +188,12 @@ class EnclaveSession:
                 return f"about request {answer['rseq']}: {answer['verdict']}"
             case ("GossipGrant", one):
                 return f"a K' for message {one['number']}"
+            case ("Object", ("Rights", one)):
+                return "rights: " + ", ".join(f"{right['object']} {right['right']}" for right in one["rights"])
+            case ("Object", ("Piece", one)):
+                return f"a piece of {one['object']}, version {one['version']}: {len(one['bytes'])} of {one['size']} bytes"
+            case ("Object", ("Answer", one)):
+                return f"change {one['number']}: {one['verdict'][0]}"
             case ("Gossiped", one):
                 return f"message {one['number']} has been passed on"
         return "it lives"
@@ -221,6 +227,8 @@ class EnclaveSession:
                 return f"{name} hands over a K'", None
             case ("GossipKey", _):
                 return f"{name} asks for a K'", None
+            case ("Put", piece):
+                return f"{name} puts {len(piece['bytes'])} of {piece['size']} bytes into {piece['object']}", None
         return f"{name} is here", None
 
     read_r9 = RepairedSession.read_d

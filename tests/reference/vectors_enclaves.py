@@ -172,6 +172,12 @@ def payloads():
     yield "GossipKey", {"from": 2, "number": 4, "key": filler("K'", 32), "digest": filler("digest of a word", 32)}
     yield "GossipGrant", {"number": 4, "key": filler("K'", 32)}
     yield "Gossiped", {"number": 4, "missed": [2, 9]}
+    rights = (("map", "Change", 8192), ("plan", "Read", 4096), ("diary", "None", 0))
+    yield "Object", ("Rights", {"rights": [{"object": of, "right": may, "size": size} for of, may, size in rights]})
+    piece = {"object": "map", "version": 7, "by": 3, "size": 60, "offset": 20, "bytes": filler("contents", 40)}
+    yield "Object", ("Piece", piece)
+    for verdict in (("Taken", 7), ("Refused", {"why": "Conflict", "version": 6})):
+        yield "Object", ("Answer", {"number": 2, "verdict": verdict})
 
 
 def wishes():
@@ -182,6 +188,9 @@ def wishes():
         yield "Gossip", {"to": [0, 2], "text": {"port": port, "payload": payload}}
     yield "GossipKey", {"to": [0, 2]}
     yield "GossipWrap", {"to": [2], "key": filler("K'", 32)}
+    for expected in ("Any", ("Exactly", 6)):
+        piece = {"number": 2, "object": "map", "expected": expected, "size": 40, "offset": 0}
+        yield "Put", piece | {"bytes": filler("contents", 40)}
 
 
 def chain(book, suite, session):

@@ -11,14 +11,18 @@ use sodality::enclaves::{chain, gossip};
 use sodality::endpoint::WallClock;
 use sodality::group::channel::Standing;
 use sodality::group::{Backoff, Checks, Jitter, Pool, Retry};
-use sodality::identity::{Epoch, Instance};
+use sodality::identity::{Epoch, Instance, Name, Version};
+use sodality::policy::Right;
 use sodality::wire::antigone::{EjectRequest, PolicyChange, RequestAnswer};
 use sodality::wire::enclaves::repaired::*;
-use sodality::wire::field::{Nested, Nonce, VerifyingKey, to_vec};
+use sodality::wire::field::{Nested, Nonce, Payload, VerifyingKey, to_vec};
 use sodality::wire::frame::split_frame;
+use sodality::wire::objects::{
+    Expected, ObjectNews, ObjectPiece, ObjectRight, ObjectRights, PutAnswer, PutPiece, PutRefused, PutVerdict,
+};
 use sodality::wire::{Blob, Edition, Field, Header, List, Message, Rest, System};
 
-use super::json::{Fields, Made, Script, no, same};
+use super::json::{Fields, Made, Script, chosen, no, same};
 use super::modern;
 use super::shared::{self, NOW, coded, data, issue_of, open_data, with_page};
 
@@ -195,7 +199,43 @@ fn with_payload<T>(
             let (number, missed) = (inner.number("number")?, inner.cids("missed")?);
             with(AdminPayload::Gossiped(Gossiped { number, missed: List::of(&missed) }))
         }
+        "Object" => with_news(inner, |news| with(AdminPayload::Object(news)))?,
         other => Err(format!("payload {other}")),
+    }
+}
+
+/// Does `with` with what the leader tells about shared objects.
+fn with_news<T>(inputs: Fields<'_>, with: impl FnOnce(ObjectNews<'_>) -> T) -> Result<T, String> {
+    let (which, inner) = chosen(inputs.0)?;
+    match which {
+        "Rights" => {
+            let right = |one: Fields<'_>| -> Result<(Name, Right, u32), String> {
+                Ok((one.name("object")?.to_name(), coded(one.text("right")?)?, one.short("size")?))
+            };
+            let rights: Vec<_> = inner.list("rights")?.map(right).collect::<Result<_, _>>()?;
+            let rights: Vec<_> = rights
+                .iter()
+                .map(|(object, right, size)| ObjectRight { object: object.by_ref(), right: *right, size: *size })
+                .collect();
+            Ok(with(ObjectNews::Rights(ObjectRights { rights: List::of(&rights) })))
+        }
+        "Piece" => {
+            let (size, offset, bytes) = (inner.short("size")?, inner.short("offset")?, inner.bytes("bytes")?);
+            let (object, version, by) = (inner.name("object")?, inner.version("version")?, inner.cid("by")?);
+            Ok(with(ObjectNews::Piece(ObjectPiece { object, version, by, size, offset, bytes: Payload(&bytes) })))
+        }
+        "Answer" => {
+            let (number, (verdict, of)) = (inner.number("number")?, inner.choice("verdict")?);
+            let verdict = match verdict {
+                "Taken" => PutVerdict::Taken(Version(of.0.as_u64().ok_or("no version")?)),
+                _ => {
+                    let (why, version) = (coded(of.text("why")?)?, of.version("version")?);
+                    PutVerdict::Refused(PutRefused { why, version })
+                }
+            };
+            Ok(with(ObjectNews::Answer(PutAnswer { number, verdict })))
+        }
+        other => Err(format!("news {other}")),
     }
 }
 
@@ -222,6 +262,15 @@ fn with_wish<T>(inputs: Fields<'_>, with: impl FnOnce(RequestText<'_>) -> T) -> 
                 "GossipKey" => Ok(with(RequestText::GossipKey(GossipTo { to }))),
                 _ => Ok(with(RequestText::GossipWrap(GossipWrap { to, key: KeyBytes(&inner.bytes("key")?) }))),
             }
+        }
+        "Put" => {
+            let expected = match inner.choice("expected")? {
+                ("Any", _) => Expected::Any,
+                (_, version) => Expected::Exactly(Version(version.0.as_u64().ok_or("no version")?)),
+            };
+            let (number, object, bytes) = (inner.number("number")?, inner.name("object")?, inner.bytes("bytes")?);
+            let (size, offset, bytes) = (inner.short("size")?, inner.short("offset")?, Payload(&bytes));
+            Ok(with(RequestText::Put(PutPiece { number, object, expected, size, offset, bytes })))
         }
         other => Err(format!("wish {other}")),
     }

@@ -50,6 +50,10 @@ impl<'v> Fields<'v> {
         self.get(name)?.as_u64().ok_or_else(|| format!("{name} is no number"))
     }
 
+    pub(crate) fn short(self, name: &str) -> Result<u32, String> {
+        u32::try_from(self.number(name)?).map_err(no)
+    }
+
     pub(crate) fn bytes(self, name: &str) -> Made {
         hex(self.get(name)?)
     }
