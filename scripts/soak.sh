@@ -1,6 +1,6 @@
 #!/bin/bash
 # Groups live through much for a long time, over each transport, and nothing may be left of them; what is demanded is said in
-# transports/examples/soak/main.rs. Two transports at a time, so that each has half of the time. Linux: it wants /proc.
+# transports/examples/soak/main.rs. Two or three at a time, so that each has half of the time. Linux: it wants /proc.
 #
 # usage: scripts/soak.sh [SECONDS | --short | --prove]
 #     SECONDS   in all; 1800 without it
@@ -21,8 +21,8 @@ program="${CARGO_TARGET_DIR:-target}/release/examples/soak"
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_TOP_PAD_=0
 failed=
 
-# Each line of arguments is a run; two at a time.
-pair() {
+# Each line of arguments is a run; all of them at a time.
+together() {
     local pids=() outs=() run out number
     for run in "$@"; do
         out=$(mktemp)
@@ -45,14 +45,14 @@ pair() {
 }
 
 if [ "$seconds" = prove ]; then
-    pair "--transport tcp --seconds 60 --plant memory" "--transport udp --seconds 30 --plant idle"
-    pair "--transport tcp --seconds 12 --plant task" "--transport udp --seconds 12 --plant descriptor"
+    together "--transport tcp --seconds 60 --plant memory" "--transport udp --seconds 30 --plant idle"
+    together "--transport tcp --seconds 12 --plant task" "--transport udp --seconds 12 --plant descriptor"
     [ -z "$failed" ] || echo "not noticed:$failed"
     [ -n "$failed" ] || echo "each was noticed"
 else
     half=$((seconds / 2))
-    pair "--transport tcp --seconds $half" "--transport quic --seconds $half"
-    pair "--transport udp --seconds $half" "--transport multicast --seconds $half"
+    together "--transport tcp --seconds $half" "--transport quic --seconds $half"
+    together "--transport udp --seconds $half" "--transport multicast --seconds $half" "--transport symmetric --seconds $half"
     [ -z "$failed" ] || echo "FAILED:$failed"
     [ -n "$failed" ] || echo "all passed"
 fi

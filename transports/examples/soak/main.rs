@@ -28,6 +28,7 @@ use networks::{Carrier, Quic, Tcp, Udp};
 use people::Home;
 use round::Round;
 use sodality::crypto::chacha20_poly1305;
+use sodality::policy::Communication;
 use sodality_transports::conformance::{Antigone, Enclaves, System};
 use tokio::time::{Instant, sleep};
 
@@ -204,7 +205,8 @@ async fn main() -> Result<(), Failed> {
     let ran = match transport {
         "tcp" => soak.run(Tcp).await,
         "udp" => soak.run(Udp::unicast()).await,
-        "multicast" => soak.run(Udp::with_channel()).await,
+        "multicast" => soak.run(Udp::with_channel(Communication::Mixed)).await,
+        "symmetric" => soak.run(Udp::with_channel(Communication::Symmetric)).await,
         "quic" => soak.run(Quic::new()?).await,
         other => Err(format!("no transport {other}").into()),
     };

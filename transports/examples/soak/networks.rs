@@ -76,20 +76,20 @@ impl Carrier for Tcp {
 
 /// Links over UDP, and with them a channel by multicast.
 pub(crate) struct Udp {
-    /// The group of the channel, if there is one.
-    group: Option<Ipv4Addr>,
+    /// The group of the channel, if there is one, and who sends there.
+    channel: Option<(Ipv4Addr, Communication)>,
     shared: Arc<AtomicU64>,
 }
 
 impl Udp {
     pub(crate) fn unicast() -> Self {
-        Self { group: None, shared: Arc::default() }
+        Self { channel: None, shared: Arc::default() }
     }
 
     /// In a group that no other process here uses.
-    pub(crate) fn with_channel() -> Self {
+    pub(crate) fn with_channel(communication: Communication) -> Self {
         let [_, _, high, low] = std::process::id().to_be_bytes();
-        Self { group: Some(Ipv4Addr::new(239, 254, high, low)), shared: Arc::default() }
+        Self { channel: Some((Ipv4Addr::new(239, 254, high, low), communication)), shared: Arc::default() }
     }
 
     fn config() -> UdpConfig {
@@ -111,7 +111,7 @@ impl Udp {
 
     /// The channel of the leader at `place`: each place has a port of its own, and the channel has the same number.
     fn channel(&self, place: SocketAddr) -> Option<MulticastConfig> {
-        let group = SocketAddr::new(self.group?.into(), place.port());
+        let group = SocketAddr::new(self.channel?.0.into(), place.port());
         let interface = Interface::Address(Ipv4Addr::LOCALHOST);
         Some(MulticastConfig { interface, ttl: 0, ..MulticastConfig::new(group) })
     }
@@ -121,7 +121,7 @@ impl Network for Udp {
     type Place = SocketAddr;
 
     fn capabilities(&self) -> Capabilities {
-        let communication = if self.group.is_some() { Communication::Mixed } else { Communication::Relay };
+        let communication = self.channel.map_or(Communication::Relay, |(_, communication)| communication);
         Capabilities { reliable: false, ends_seen: true, holds: None, max_frame: SAFE_FRAME, communication }
     }
 
@@ -146,7 +146,7 @@ impl Carrier for Udp {
     }
 
     fn shared(&self) -> Option<u64> {
-        self.group.map(|_| self.shared.load(Ordering::Relaxed))
+        self.channel.map(|_| self.shared.load(Ordering::Relaxed))
     }
 }
 
