@@ -7,21 +7,25 @@ use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ReadToEndError, RecvStream, SendDatagramError, SendStream, VarInt};
 use sodality::endpoint::LinkInfo;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::QuicConfig;
 use crate::stream;
 use crate::transport::{CloseReason, Feeder, Outgoing, Refused, Uplink, Wire};
 
-/// Bytes of datagrams that are handed to the connection before all of them have left: so many at first, and on a way that is
-/// slow. A connection puts datagrams in front of streams, so this is how much data control waits for.
+/// Bytes of datagrams that are handed to the connection before all of them have left: so many at first, after a pause, and on a
+/// way that is slow. A connection puts datagrams in front of streams, so this is how much data control waits for.
 const BURST: usize = 64 << 10;
-/// … and on a way that takes them at once.
+/// … and on a way that goes on taking them at once.
 pub(super) const LONGEST_BURST: usize = 8 * BURST;
+/// What the connection counts for a datagram besides its bytes, rounded up. Without room it would drop the oldest.
+const COUNTED: usize = 64;
 /// How often it is looked whether a burst has left.
 const LOOK: Duration = Duration::from_millis(1);
-/// A burst that takes more looks than this was too long.
+/// A burst that takes more looks than this was too long; one that is handed over and leaves in as much time was not.
 const LOOKS: u32 = 4;
+/// Since a burst that began so long ago the way may have changed.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The code with which connections are closed in order.
 pub(super) const DONE: VarInt = VarInt::from_u32(0);
 /// Control goes before data that have streams of their own.
@@ -65,7 +69,8 @@ pub(super) async fn attach<H: Send + Sync + 'static, P: Send + 'static>(
 }
 
 async fn write_data(connection: &Connection, mut data: Outgoing, patience: Duration) {
-    let mut burst = Burst { longest: BURST, given: 0, empty: connection.datagram_send_buffer_space() };
+    let empty = connection.datagram_send_buffer_space();
+    let mut burst = Burst { longest: BURST, given: 0, began: Instant::now(), empty };
     let mut batch = Vec::new();
     while data.batch(&mut batch, BURST).await {
         for frame in batch.drain(..) {
@@ -102,12 +107,15 @@ async fn send(connection: &Connection, frame: Bytes, burst: &mut Burst) -> Resul
     stream.finish().map_err(drop)
 }
 
-/// How much data is on its way out as datagrams. Their length follows the way, so that control waits some milliseconds at most.
+/// How much data is on its way out as datagrams. Their length follows the way: where they do not leave within milliseconds, control
+/// waits for 64 KiB at most, after one burst that was too long.
 struct Burst {
     /// Bytes that the next may have.
     longest: usize,
     /// Bytes of this one.
     given: usize,
+    /// When this one began.
+    began: Instant,
     /// The space of the connection when nothing waits in it.
     empty: usize,
 }
@@ -115,7 +123,8 @@ struct Burst {
 impl Burst {
     /// Waits until so many bytes more may be handed over.
     async fn room(&mut self, connection: &Connection, bytes: usize) -> Result<(), ()> {
-        if self.given + bytes > self.longest.min(self.empty) {
+        let room = connection.datagram_send_buffer_space();
+        if self.given + bytes > self.longest.min(self.empty) || room < bytes + COUNTED {
             let mut looks = 0;
             tokio::task::yield_now().await;
             // All of the burst has to leave, or what follows would stand before control again.
@@ -128,6 +137,12 @@ impl Burst {
             }
             self.over(looks);
         }
+        if self.given == 0 {
+            if self.began.elapsed() > PAUSE {
+                self.longest = BURST;
+            }
+            self.began = Instant::now();
+        }
         self.given += bytes;
         Ok(())
     }
@@ -135,11 +150,11 @@ impl Burst {
     /// It has left, after so many looks.
     fn over(&mut self, looks: u32) {
         self.given = 0;
-        self.longest = match looks {
-            0..=1 => LONGEST_BURST.min(2 * self.longest),
-            2..=LOOKS => self.longest,
-            _ => BURST.max(self.longest / 2),
-        };
+        if looks > LOOKS {
+            self.longest = BURST;
+        } else if self.began.elapsed() <= LOOK * LOOKS {
+            self.longest = LONGEST_BURST.min(2 * self.longest);
+        }
     }
 }
 

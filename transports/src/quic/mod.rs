@@ -14,7 +14,7 @@
 //! **Bounds.** A stranger that has not shown its address costs what QUIC's own rule allows, three times what it sent; from
 //! half of [`QuicConfig::half_open`] on, it is sent away with a token first, which costs no state. One that has costs a
 //! connection for at most [`QuicConfig::patience`]`.first`, or `.known` once it speaks. A link holds, besides its queues, at most
-//! [`QuicConfig::data_streams`] frames that are on their way in, and the receive window.
+//! [`QuicConfig::data_streams`] frames that are on their way in, the receive window, and 512 KiB of datagrams that wait to leave.
 
 mod identity;
 mod link;
