@@ -13,7 +13,7 @@ use sodality::identity::{MemberId, Version};
 use sodality::policy::{Detection, EjectRequests, Floor, OnSilence, Policy, Protection};
 use sodality::sim::enclaves::member_machine;
 use sodality::sim::star::Star as Any;
-use sodality::sim::{EnclaveConfig, EnclaveStar, LinkConfig, Moment, Node, World};
+use sodality::sim::{DropMatching, EnclaveConfig, EnclaveStar, InTransit, LinkConfig, Moment, Node, Tables, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -258,6 +258,38 @@ fn a_member_that_loses_its_link_goes_on_over_another() {
     world.run_for(SECOND * 8).unwrap();
     assert!(star.converged(&world));
     assert_eq!(cid(&world, member), number, "the same session");
+}
+
+/// What says that a request was taken is lost with the link: the member can say nothing new before it hears that, so the leader
+/// answers the repeated request over the other link.
+#[test]
+fn a_request_that_was_taken_is_answered_over_another_link() {
+    let mut world = World::new(10);
+    let star = EnclaveStar::add(&mut world, EnclaveConfig::new(chacha20_poly1305()), 2).unwrap();
+    star.join_all(&mut world, MINUTE).unwrap();
+    world.run_for(SECOND * 6).unwrap();
+    let (member, number, other) = (star.members[0], cid(&world, star.members[0]), cid(&world, star.members[1]));
+    let to = member.id;
+    // The second link drops as the first did.
+    for _ in 0..2 {
+        world.set_adversary(DropMatching(move |frame: &InTransit, tables: &Tables| {
+            frame.to == to && tables.id(&frame.bytes) == "EN-R4"
+        }));
+        world.with(member, |member, cx| member.request_ejection(cx, other)).unwrap().unwrap();
+        world.run_for(SECOND * 2).unwrap();
+        for link in world.links_of(member) {
+            world.close(link).unwrap();
+        }
+        world.set_adversary(DropMatching(|_: &InTransit, _: &Tables| false));
+        world.run_for(SECOND * 9).unwrap();
+        assert!(world.get(member).unwrap().is_current());
+    }
+    world.run_for(MINUTE).unwrap();
+    assert!(world.get(star.leader).unwrap().view().contains(number), "it was not taken for lost");
+    assert_eq!(cid(&world, member), number, "the same session");
+    let answered = world.events(member).iter().filter(|event| matches!(event, Event::EjectionAnswered { .. })).count();
+    assert_eq!(answered, 2);
+    assert!(star.converged(&world));
 }
 
 #[test]

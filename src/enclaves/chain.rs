@@ -259,6 +259,11 @@ impl LeaderChain {
         Some(outstanding.frame.clone())
     }
 
+    /// The outstanding AdminMsg, if there is one.
+    pub fn outstanding(&self) -> Option<Bytes> {
+        self.outstanding.as_ref().map(|outstanding| outstanding.frame.clone())
+    }
+
     /// Reads an Ack: N_{2i+3}, if it answers what is outstanding. Changes nothing.
     ///
     /// # Errors

@@ -118,9 +118,13 @@ impl Leader {
     /// EN-R8 of somebody who is out, and asks since it has not heard that: it is told where it is now.
     pub(super) fn on_late_request(&mut self, cid: MemberId, link: Link, mut frame: BytesMut) -> Result<(), Reason> {
         let lingering = self.lingering.get_mut(&cid).ok_or(Reason::Unknown)?;
-        let Asked::New(number, _) = lingering.chain.hear_request(&mut frame)? else { return Err(Reason::Ended) };
-        // A replay of it moves nothing.
-        lingering.chain.commit_request(number);
+        match lingering.chain.hear_request(&mut frame)? {
+            Asked::New(number, _) => lingering.chain.commit_request(number),
+            // It was taken, and what said so may be lost with its link.
+            Asked::Repeat if lingering.link.is_none() => {}
+            // A replay takes no link away.
+            Asked::Repeat => return Err(Reason::Ended),
+        }
         (lingering.link, lingering.owed) = (Some(link), true);
         self.work.insert(cid);
         Ok(())

@@ -101,6 +101,8 @@ impl Leader {
             seat,
             ping: false,
             again: false,
+            beside: None,
+            beside_from: now,
             clear: Allowance::new(self.me.limits.clear_per_second, now),
         };
         if busy {
@@ -171,7 +173,7 @@ impl Leader {
         }
         let peer = self.live(group, cid)?;
         match peer.chain.hear_request(&mut frame)? {
-            Asked::Repeat => {}
+            Asked::Repeat => self.answer_beside(now, cid, link),
             Asked::New(number, text) => {
                 let text = frame.get(text).unwrap_or_default();
                 let text = RequestText::decode(text).map_err(|_| Reason::Violation)?;
@@ -188,6 +190,18 @@ impl Leader {
             self.work.insert(cid);
         }
         Ok(())
+    }
+
+    /// A request came again, over another link than the member's: what says that it was taken may be lost with that. It is said
+    /// over this link too, at most once an RTO. It may be a replay: only the answer to it moves the member.
+    fn answer_beside(&mut self, now: Instant, cid: MemberId, link: Link) {
+        let rto = self.me.limits.retry.first;
+        if let Some(peer) = self.peers.get_mut(&cid)
+            && peer.link != Some(link)
+            && now >= peer.beside_from
+        {
+            (peer.beside, peer.beside_from) = (Some(link), now + rto);
+        }
     }
 
     /// EN-R6.

@@ -361,6 +361,7 @@ impl Endpoint for Leader {
         }
         let mut moved = Vec::new();
         for (cid, peer) in &mut self.peers {
+            peer.beside.take_if(|of| *of == link);
             if peer.link.take_if(|of| *of == link).is_some() {
                 peer.unlinked = Some(now);
                 moved.push(*cid);

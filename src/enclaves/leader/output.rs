@@ -51,16 +51,21 @@ impl Leader {
             return self.produce_end(cid);
         }
         let Some(peer) = self.peers.get_mut(&cid) else { return Ok(None) };
-        let Some(link) = peer.link else { return Ok(None) };
+        let beside = peer.beside.take();
         if !peer.chain.free() {
-            if !peer.again {
-                return Ok(None);
+            if let Some(beside) = beside {
+                if peer.again {
+                    self.work.insert(cid);
+                }
+                return Ok(peer.chain.outstanding().map(|frame| control(beside, frame)));
             }
+            let Some(link) = peer.link.filter(|_| peer.again) else { return Ok(None) };
             peer.again = false;
             let frame = peer.chain.repeat(now, &mut self.jitter);
             self.timers.set(Timer::Repeat(cid), peer.chain.due());
             return Ok(frame.map(|frame| control(link, frame)));
         }
+        let Some(link) = peer.link.or(beside) else { return Ok(None) };
         self.tell(cx, now, cid, link)
     }
 

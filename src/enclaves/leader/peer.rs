@@ -44,6 +44,10 @@ pub(super) struct Peer {
     pub(super) ping: bool,
     /// The outstanding AdminMsg is to be said again.
     pub(super) again: bool,
+    /// Where a request came again whose answer it may have lost with its link: it is told there once.
+    pub(super) beside: Option<Link>,
+    /// Not before then is it told so again.
+    pub(super) beside_from: Instant,
     /// Its messages without protection come at a bounded rate.
     pub(super) clear: Allowance,
 }
@@ -65,6 +69,8 @@ fingerprint!(Peer {
     seat,
     ping,
     again,
+    beside,
+    beside_from,
     clear,
 });
 
