@@ -306,6 +306,8 @@ async fn a_lost_data_packet_delays_no_control() {
             !(is_long && long == 2)
         });
         send(&handle, vec![1; 6_000], class).await;
+        // The data have left, or control might go in the very packet that is lost.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         send(&handle, "control", Class::Control).await;
         let sent = tokio::time::Instant::now();
         let mut order = Vec::new();
