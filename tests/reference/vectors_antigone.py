@@ -225,13 +225,13 @@ def channels(book, suite, keys):
 
 
 def private(book, suite):
-    """RA-P under its K', and the digest that its sender names."""
+    """RA-P under its K'; to open it one needs the digest that its sender names."""
     for port, payload in PAYLOADS:
         clear = {"group": INSTANCE, "cid": 3, "number": 4}
         said = {"key": filler("K'", 32), "port": port, "payload": payload}
         frame = ra.private_word(suite, **said, **clear)
-        derived = {"box_key": ra.word_key(suite, said["key"], INSTANCE, 3, 4), "digest": sha256(frame)}
-        book.add("RA-P", frame, clear | said, derived)
+        derived = {"box_key": ra.word_key(suite, said["key"], INSTANCE, 3, 4)}
+        book.add("RA-P", frame, clear | said, derived, {"digest": sha256(frame)})
 
 
 def data_of_kind(book, suite, name, kind, facts, group_key):

@@ -230,8 +230,8 @@ def private(book, suite):
         clear = {"group": INSTANCE, "cid": 3, "number": 4}
         said = {"key": filler("K'", 32), "port": port, "payload": payload}
         frame = en.r10(suite, **said, **clear)
-        derived = {"box_key": en.gossip_key(suite, said["key"], INSTANCE, 3, 4), "digest": sha256(frame)}
-        book.add("EN-R10", frame, clear | said, derived)
+        derived = {"box_key": en.gossip_key(suite, said["key"], INSTANCE, 3, 4)}
+        book.add("EN-R10", frame, clear | said, derived, {"digest": sha256(frame)})
 
 
 def repaired(vectors, suite):

@@ -10,6 +10,7 @@ use sodality::enclaves::chain::{Heard, JOIN, LeaderChain, MemberChain, Place, Se
 use sodality::enclaves::{chain, gossip};
 use sodality::endpoint::WallClock;
 use sodality::group::channel::Standing;
+use sodality::group::private::is_named;
 use sodality::group::{Backoff, Checks, Jitter, Pool, Retry};
 use sodality::identity::{Epoch, Instance, Name, Version};
 use sodality::policy::Right;
@@ -402,6 +403,7 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
         }
         "EN-R9" => open_data(header, inputs, opening, frame),
         "EN-R10" => {
+            is_named(suite, &opening.digest("digest")?, frame).map_err(no)?;
             let (port, payload) = gossip::open(suite, &inputs.key("key")?, &mut opened).map_err(no)?;
             same(port == shared::port(inputs)? && payload == inputs.bytes("payload")?)
         }

@@ -362,7 +362,7 @@ pub(crate) fn open(id: &str, number: u8, inputs: Fields<'_>, opening: Fields<'_>
         }
         "RA-D" => open_data(header, inputs, opening, frame),
         "RA-P" => {
-            words::is_named(suite, &words::digest(suite, frame).map_err(no)?, frame).map_err(no)?;
+            words::is_named(suite, &opening.digest("digest")?, frame).map_err(no)?;
             same(words::word_of::<PrivateWord>(frame).map_err(no)? == word(inputs)?)?;
             let mut opened = frame.to_vec();
             let (port, payload) = words::open::<PrivateWord>(suite, &inputs.key("key")?, &mut opened).map_err(no)?;

@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 
 use super::session::Session;
 use super::{Me, Member, Phase, control};
-use crate::crypto::keys::role;
 use crate::crypto::{Key, Secret};
 use crate::enclaves::chain::Heard;
 use crate::endpoint::{Cx, Instant, Link};
@@ -20,8 +19,7 @@ use crate::group::station::Ruling;
 use crate::group::{ChangeRecord, Check, EpochKeys, ViewStep};
 use crate::identity::{Epoch, MemberId, Version};
 use crate::wire::Field;
-use crate::wire::enclaves::repaired::{AdminPayload, AdminText, NewKey};
-use crate::wire::field::Digest;
+use crate::wire::enclaves::repaired::{AdminPayload, AdminText, GossipKey, NewKey};
 use crate::wire::objects::ObjectNews;
 
 /// What an AdminMsg does.
@@ -38,12 +36,7 @@ enum Effect<'f> {
         verdict: EjectVerdict,
     },
     /// The key of a private message that is to come.
-    GossipKey {
-        from: MemberId,
-        number: u64,
-        key: Key<role::Gossip>,
-        digest: Digest,
-    },
+    GossipKey(GossipKey<'f>),
     /// An own private message, sealed with the key that was asked for.
     GossipGrant {
         number: u64,
@@ -145,7 +138,7 @@ impl Member {
                 session.requests.answered(number);
                 self.out.event(Event::EjectionAnswered { target, verdict });
             }
-            Effect::GossipKey { from, number, key, digest } => self.await_gossip(now, from, number, key, digest),
+            Effect::GossipKey(gossip) => self.await_gossip(now, &gossip),
             Effect::GossipGrant { number, frame } => {
                 session.gossips.sealed(now, self.me.limits.retry, &mut self.jitter, number, frame);
             }
@@ -275,10 +268,7 @@ fn effect<'f>(
             let target = session.requests.asked(answer.rseq).ok_or(Reason::Violation)?;
             Effect::Ejection { number: answer.rseq, target, verdict: answer.verdict }
         }
-        AdminPayload::GossipKey(gossip) if gossip.from != station.cid => {
-            let key = Key::new(Secret::new(gossip.key.0));
-            Effect::GossipKey { from: gossip.from, number: gossip.number, key, digest: gossip.digest }
-        }
+        AdminPayload::GossipKey(gossip) if gossip.from != station.cid => Effect::GossipKey(*gossip),
         AdminPayload::GossipKey(_) => return Err(Reason::Violation),
         AdminPayload::GossipGrant(grant) => {
             let frame = session.seal_granted(grant.number, &Key::new(Secret::new(grant.key.0)))?;

@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use super::requests::Wanted;
 use super::session::Session;
 use super::{Member, Phase};
-use crate::crypto::Key;
 use crate::crypto::keys::role;
+use crate::crypto::{Key, Secret};
 use crate::enclaves::gossip::{self, Form};
 use crate::endpoint::{Class, Cx, Instant, To, Transmit};
 use crate::error::{CommandError, Failure, Misuse, Reason};
@@ -14,8 +14,7 @@ use crate::event::{Event, Message, Port, Sender};
 use crate::group::private::{Stage, is_named, port_code, recipients};
 use crate::identity::MemberId;
 use crate::wire::Message as _;
-use crate::wire::enclaves::repaired::Gossip;
-use crate::wire::field::Digest;
+use crate::wire::enclaves::repaired::{Gossip, GossipKey};
 
 impl Session {
     /// The message that a granted key seals, computed before anything changes.
@@ -89,15 +88,10 @@ impl Member {
     }
 
     /// A key for a message that is to come.
-    pub(super) fn await_gossip(
-        &mut self,
-        now: Instant,
-        from: MemberId,
-        number: u64,
-        key: Key<role::Gossip>,
-        digest: Digest,
-    ) {
+    pub(super) fn await_gossip(&mut self, now: Instant, gossip: &GossipKey<'_>) {
+        let GossipKey { from, number, key, digest } = *gossip;
         let Phase::In(session) = &mut self.phase else { return };
+        let key = Key::new(Secret::new(key.0));
         if let Some((from, number)) = session.gossips.expect(now, from, number, key, digest) {
             self.out.event(Event::GossipMissed { from, number });
         }
